@@ -1,0 +1,21 @@
+//! The contract as Rust: messages, clients and servers generated from `arsenal/v1/*.proto`, the descriptor set,
+//! and [`Value`], the payload type. Nothing else lives here: no conversion into domain types, no routing.
+//!
+//! Invariant: [`FILE_DESCRIPTOR_SET`] is passed on as bytes. Decoding it into `prost_types` and encoding it
+//! again drops the method options (HTTP rules, operations); `prost_reflect` keeps them.
+
+mod value;
+
+pub use generated::arsenal::v1;
+pub use generated::google;
+pub use value::{DEPTH_MAX, Value, ValueError};
+
+/// Every file of the contract with its imports, comments and options: an encoded `google.protobuf.FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+
+#[allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code keeps no style of ours")]
+#[allow(unreachable_pub, reason = "the packages are generated whole; lib.rs exports those that are the contract")]
+#[allow(rustdoc::all, reason = "the comments are written for protobuf, where `[x]` and `<x>` are plain text")]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/packages.rs"));
+}
