@@ -13,8 +13,15 @@ pub use value::{DEPTH_MAX, Value, ValueError};
 /// Every file of the contract with its imports, comments and options: an encoded `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
-#[allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code keeps no style of ours")]
-#[allow(unreachable_pub, reason = "the packages are generated whole; lib.rs exports those that are the contract")]
+#[allow(
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code keeps no style of ours"
+)]
+#[allow(
+    unreachable_pub,
+    reason = "the packages are generated whole; lib.rs exports those that are the contract"
+)]
 #[allow(rustdoc::all, reason = "the comments are written for protobuf, where `[x]` and `<x>` are plain text")]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/packages.rs"));

@@ -12,7 +12,9 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
         Just(json!(null)),
         any::<bool>().prop_map(|truth| json!(truth)),
         (-(1_i64 << 53)..=1 << 53).prop_map(|integer| json!(integer)),
-        any::<f64>().prop_filter("json has no such number", |n| n.is_finite() && n.fract() != 0.0).prop_map(|n| json!(n)),
+        any::<f64>()
+            .prop_filter("json has no such number", |n| n.is_finite() && n.fract() != 0.0)
+            .prop_map(|n| json!(n)),
         ".*".prop_map(|text| json!(text)),
     ];
     leaf.prop_recursive(6, 64, 8, |inner| {
