@@ -8,12 +8,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// Folders whose files are the contract; what they import is found through the crate's own folder.
-const FOLDERS: [&str; 3] = ["arsenal/v1", "internal/v1", "google/rpc"];
+/// Folders whose files are compiled, whole; imports are found from the crate's own folder.
+const FOLDERS: [&str; 4] = ["arsenal/v1", "internal/v1", "google/api", "google/rpc"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     // a folder that does not exist yet is not watched: cargo would rebuild each time
-    for folder in FOLDERS.iter().chain(&["google/api"]).filter(|folder| Path::new(folder).is_dir()) {
+    for folder in FOLDERS.into_iter().filter(|folder| Path::new(folder).is_dir()) {
         println!("cargo::rerun-if-changed={folder}");
     }
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,9 +1,8 @@
 //! `google.protobuf.Value` kept as the bytes it travels in, and its conversion from and to JSON.
 //!
 //! A payload is passed on far more often than it is looked at, so decoding is left to whoever looks. Nothing
-//! here knows what a payload means. Invariants: [`Value::raw`] holds fields with valid keys and lengths at its
-//! outer level; what lies deeper is checked by [`Value::to_json`], which no input can make panic or recurse
-//! further than [`DEPTH_MAX`].
+//! here knows what a payload means. Invariants: bytes are checked when [`Value::to_json`] reads them, not before,
+//! and none can make it panic or recurse further than [`DEPTH_MAX`].
 
 mod decode;
 mod encode;
