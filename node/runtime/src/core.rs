@@ -1,0 +1,248 @@
+//! The signal state of a process, and how each signal changes it: links, monitors, exits, calls, the mailbox.
+//!
+//! Invariants: signals are applied in arrival order by whoever holds the lock; once `exiting` is set nothing but the
+//! end follows. A call is a monitor of its own: the callee remembers the callers that it has not answered and tells
+//! them when it ends, so that no second signal is needed a call.
+
+use crate::body::Receive;
+use crate::extras::Extras;
+use crate::message::{Kind, Message, ReplyTo, Signal};
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::pid::{Pid, Ref};
+use crate::process::{Process, flag};
+use crate::queue::Queue;
+use crate::small_map::SmallMap;
+use crate::term::{Reason, Term};
+
+#[derive(Default)]
+pub(crate) struct Core {
+    pub(crate) inner: Queue,
+    links: SmallMap<Pid, ()>,
+    /// What this process monitors.
+    monitors: SmallMap<Ref, Pid>,
+    /// Who monitors this process, and by what name if not by pid.
+    watchers: SmallMap<(Pid, Ref), Option<Box<Term>>>,
+    /// Calls handed to the body and not answered yet.
+    open_calls: Vec<ReplyTo>,
+    /// Own requests without an answer, and who was asked.
+    pending: SmallMap<Ref, Pid>,
+    pub(crate) receive: Receive,
+    /// When the receive times out, in nanoseconds of the node's clock; 0 is never.
+    pub(crate) deadline_ns: u64,
+    /// The earliest wake-up that the timer thread knows of; 0 is none.
+    pub(crate) alarm_ns: u64,
+    pub(crate) ready: Ready,
+    /// The starter, until it was told.
+    pub(crate) ack: Option<ReplyTo>,
+    pub(crate) exiting: Option<Reason>,
+    extras: Option<Box<Extras>>,
+    /// Who sent the last message, and how many in a row.
+    pub(crate) last_sender: Pid,
+    pub(crate) sent_in_row: u32,
+}
+
+/// What the body goes on with before it looks at the mailbox.
+#[derive(Debug, Default)]
+pub(crate) enum Ready {
+    /// Nothing: it waits for a message.
+    #[default]
+    No,
+    Start,
+    Resume,
+    Unblocked(Term),
+}
+
+impl Default for Pid {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// What ends with a process: all that has to be told to somebody.
+pub(crate) struct Remains {
+    pub(crate) links: Vec<(Pid, ())>,
+    pub(crate) monitors: Vec<(Ref, Pid)>,
+    pub(crate) watchers: Vec<((Pid, Ref), Option<Box<Term>>)>,
+    pub(crate) callers: Vec<ReplyTo>,
+    pub(crate) pending: Vec<(Ref, Pid)>,
+    pub(crate) ack: Option<ReplyTo>,
+    pub(crate) extras: Option<Box<Extras>>,
+    pub(crate) messages: usize,
+}
+
+impl Core {
+    pub(crate) fn extras(&self) -> Option<&Extras> {
+        self.extras.as_deref()
+    }
+
+    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    pub(crate) fn add_link(&mut self, to: Pid) -> bool {
+        self.links.insert(to, ()).is_none()
+    }
+
+    pub(crate) fn remove_link(&mut self, to: Pid) -> bool {
+        self.links.remove(to).is_some()
+    }
+
+    pub(crate) fn links(&self) -> impl Iterator<Item = Pid> + '_ {
+        self.links.iter().map(|(pid, ())| pid)
+    }
+
+    pub(crate) fn add_monitor(&mut self, reference: Ref, of: Pid) {
+        self.monitors.insert(reference, of);
+    }
+
+    pub(crate) fn remove_monitor(&mut self, reference: Ref) -> Option<Pid> {
+        self.monitors.remove(reference)
+    }
+
+    pub(crate) fn monitors(&self) -> impl Iterator<Item = (Ref, Pid)> + '_ {
+        self.monitors.iter().map(|(reference, pid)| (reference, *pid))
+    }
+
+    pub(crate) fn add_watcher(&mut self, watcher: Pid, reference: Ref, name: Option<Box<Term>>) {
+        self.watchers.insert((watcher, reference), name);
+    }
+
+    pub(crate) fn watchers(&self) -> impl Iterator<Item = (Pid, Ref)> + '_ {
+        self.watchers.iter().map(|(key, _)| key)
+    }
+
+    pub(crate) fn expect_reply(&mut self, reference: Ref, from: Pid) {
+        self.pending.insert(reference, from);
+    }
+
+    /// Gives up on a request; tells whom it went to if no answer has come.
+    pub(crate) fn forget_reply(&mut self, reference: Ref) -> Option<Pid> {
+        let server = self.pending.remove(reference);
+        if server.is_none() {
+            self.inner.remove_reply(reference);
+        }
+        server
+    }
+
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (Ref, Pid)> + '_ {
+        self.pending.iter().map(|(reference, pid)| (reference, *pid))
+    }
+
+    /// The body has a call in hand.
+    pub(crate) fn open_call(&mut self, call: ReplyTo) {
+        self.open_calls.push(call);
+    }
+
+    /// The body answered a call.
+    pub(crate) fn close_call(&mut self, call: ReplyTo) {
+        if let Some(at) = self.open_calls.iter().rposition(|open| *open == call) {
+            self.open_calls.swap_remove(at);
+        }
+    }
+
+    pub(crate) fn open_calls(&self) -> &[ReplyTo] {
+        &self.open_calls
+    }
+
+    /// Applies one signal.
+    pub(crate) fn apply(&mut self, process: &Process, signal: Signal, node: &Node, outbox: &mut Outbox) {
+        if self.exiting.is_some() {
+            return outbox.bounce(node, process.pid, signal);
+        }
+        match signal {
+            Signal::Message(message) => self.deliver(message, node, outbox),
+            Signal::Exit { from, reason } => self.exit_signal(process, from, reason, node),
+            Signal::LinkExit { from, reason } => {
+                if self.links.remove(from).is_some() {
+                    self.link_exit(process, from, reason, node);
+                }
+            }
+            Signal::Kill { reason } => self.exiting = Some(reason),
+            Signal::Link { from } => {
+                self.links.insert(from, ());
+            }
+            Signal::Unlink { from } => {
+                self.links.remove(from);
+            }
+            Signal::Monitor { watcher, reference, name } => self.add_watcher(watcher, reference, name),
+            Signal::Demonitor { watcher, reference } => {
+                if self.watchers.remove((watcher, reference)).is_none() {
+                    self.close_call(ReplyTo { to: watcher, reference });
+                }
+            }
+            Signal::Down { reference, object, reason } => {
+                let from = self.monitors.remove(reference).or_else(|| self.pending.remove(reference));
+                if let Some(from) = from {
+                    let down = Message::of(Kind::Down, from, [object, reason].into()).with_reference(reference);
+                    self.push(down, node);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, message: Message, node: &Node, outbox: &mut Outbox) {
+        if message.kind == Kind::Reply {
+            match message.reference {
+                Some(reference) if self.pending.remove(reference).is_some() => {}
+                // late: its caller gave up
+                _ => return,
+            }
+        }
+        if message.from == self.last_sender {
+            self.sent_in_row += 1;
+        } else {
+            let former = std::mem::replace(&mut self.last_sender, message.from);
+            let count = std::mem::replace(&mut self.sent_in_row, 1);
+            outbox.count_traffic(former, count);
+        }
+        self.push(message, node);
+    }
+
+    fn push(&mut self, mut message: Message, node: &Node) {
+        message.arrived_ms = node.now_ms();
+        self.inner.push(message);
+    }
+
+    /// `exit/2`: `normal` only reaches one that traps exits, or itself.
+    fn exit_signal(&mut self, process: &Process, from: Pid, reason: Reason, node: &Node) {
+        if process.has(flag::TRAP_EXIT) {
+            self.push(Message::of(Kind::Exit, from, reason), node);
+        } else if !reason.is("normal") || from == process.pid {
+            self.exiting = Some(reason);
+        }
+    }
+
+    fn link_exit(&mut self, process: &Process, from: Pid, reason: Reason, node: &Node) {
+        if process.has(flag::TRAP_EXIT) {
+            self.push(Message::of(Kind::Exit, from, reason), node);
+        } else if !reason.is("normal") {
+            self.exiting = Some(reason);
+        }
+    }
+
+    /// Takes all that has to be told to others; what is left is an empty shell.
+    pub(crate) fn dissolve(&mut self) -> Remains {
+        let mut callers = std::mem::take(&mut self.open_calls);
+        let mut messages = 0;
+        for message in self.inner.drain_all() {
+            messages += 1;
+            if message.kind == Kind::Call {
+                callers.extend(message.reply_to());
+            }
+        }
+        self.inner = Queue::default();
+        self.ready = Ready::No;
+        self.receive = Receive::none();
+        Remains {
+            links: self.links.take(),
+            monitors: self.monitors.take(),
+            watchers: self.watchers.take(),
+            callers,
+            pending: self.pending.take(),
+            ack: self.ack.take(),
+            extras: self.extras.take(),
+            messages,
+        }
+    }
+}

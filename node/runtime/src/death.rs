@@ -1,0 +1,108 @@
+//! The end of a process: its name is freed first, then everybody who has to know is told.
+
+use crate::core::{Core, Remains};
+use crate::events::ExitRecord;
+use crate::message::{Message, Signal};
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::pid::Pid;
+use crate::process::{Process, flag, schedule};
+use crate::registry::Command;
+use crate::term::{Reason, Term};
+use parking_lot::MutexGuard;
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Release;
+
+/// The exit reason and the words of a panic.
+pub(crate) fn crash_of(panic: &(dyn Any + Send)) -> (Reason, Arc<str>) {
+    let words = panic
+        .downcast_ref::<&'static str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic".to_owned());
+    (Term::crash(Term::str(words.as_str())), words.into())
+}
+
+/// Ends `process` with `reason`.
+pub(crate) fn finish(
+    node: &Node,
+    process: &Arc<Process>,
+    mut core: MutexGuard<'_, Core>,
+    reason: Reason,
+    error: Option<Arc<str>>,
+    outbox: &mut Outbox,
+) {
+    process.schedule.store(schedule::DEAD, Release);
+    let late = {
+        let mut inbound = process.inbound.lock();
+        inbound.closed = true;
+        std::mem::take(&mut inbound.signals)
+    };
+    let remains = core.dissolve();
+    drop(core);
+    if process.has(flag::NAMED)
+        && let Some(name) = remains.extras.as_ref().and_then(|extras| extras.name.as_ref())
+    {
+        node.names().remove(name, process.pid);
+    }
+    record(node, process, &remains, &reason, error);
+    node.table().release(process.pid);
+    if process.has(flag::GLOBAL) || process.has(flag::GROUPED) {
+        node.propose_and_forget(Command::ProcessDown { pid: process.pid });
+    }
+    tell(node, process.pid, remains, &reason, outbox);
+    if process.has(flag::WATCHER) {
+        node.holder_died(process.pid);
+    }
+    if process.has(flag::SESSION)
+        && let Some(session) = node.sessions().lock().remove(&process.pid)
+    {
+        session.notify_waiters();
+    }
+    for signal in late {
+        outbox.bounce(node, process.pid, signal);
+    }
+    outbox.flush(node);
+}
+
+fn record(node: &Node, process: &Process, remains: &Remains, reason: &Reason, error: Option<Arc<str>>) {
+    let extras = remains.extras.as_deref();
+    let at_ns = node.now_ns();
+    node.events().record(at_ns, "process.exited", process.pid, process.parent, reason.clone(), 0);
+    node.events().record_exit(ExitRecord {
+        pid: process.pid,
+        reason: reason.clone(),
+        at_ns,
+        started_ms: process.started_ms,
+        code: Arc::clone(&process.code.description),
+        name: extras.and_then(|extras| extras.name.clone()),
+        key: extras.and_then(|extras| extras.key.clone()),
+        parent: process.parent,
+        child_id: extras.and_then(|extras| extras.child_id.clone()),
+        error,
+        messages_lost: remains.messages,
+        operation: 0,
+    });
+}
+
+fn tell(node: &Node, me: Pid, remains: Remains, reason: &Reason, outbox: &mut Outbox) {
+    if let Some(ack) = remains.ack {
+        let failed = Message::of(crate::message::Kind::Reply, me, Term::tagged("error", reason.clone()));
+        outbox.send(node, ack.to, Signal::Message(failed.with_reference(ack.reference)));
+    }
+    for (to, ()) in remains.links {
+        outbox.send(node, to, Signal::LinkExit { from: me, reason: reason.clone() });
+    }
+    for ((watcher, reference), name) in remains.watchers {
+        let object = name.map_or(Term::Pid(me), |name| *name);
+        outbox.send(node, watcher, Signal::Down { reference, object, reason: reason.clone() });
+    }
+    for call in remains.callers {
+        let down = Signal::Down { reference: call.reference, object: me.into(), reason: reason.clone() };
+        outbox.send(node, call.to, down);
+    }
+    for (reference, of) in remains.monitors.into_iter().chain(remains.pending) {
+        outbox.send(node, of, Signal::Demonitor { watcher: me, reference });
+    }
+}

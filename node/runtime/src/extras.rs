@@ -1,0 +1,25 @@
+//! What only some processes have, allocated on demand: names, labels, the dictionary, holds, a snapshot.
+
+use crate::hold::Hold;
+use crate::pid::Pid;
+use crate::term::Term;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) global_names: Vec<Arc<str>>,
+    pub(crate) key: Option<Arc<str>>,
+    pub(crate) labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub(crate) dictionary: BTreeMap<Arc<str>, Term>,
+    pub(crate) group_leader: Option<Pid>,
+    pub(crate) ancestors: Arc<[Pid]>,
+    pub(crate) child_id: Option<Term>,
+    pub(crate) holds: Vec<Hold>,
+    /// The state of a hibernated process.
+    pub(crate) snapshot: Option<Term>,
+    pub(crate) memory_bytes_max: Option<u64>,
+    /// Messages refused by the mailbox's bound.
+    pub(crate) dropped: u64,
+}

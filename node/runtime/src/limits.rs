@@ -1,0 +1,44 @@
+//! Bounds: of one mailbox, and of the node's tables.
+
+/// The bound of one mailbox; what arrives beyond it goes to the dead letters and its sender is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MailboxLimit {
+    /// Messages it may hold.
+    pub messages_max: u32,
+}
+
+/// Bounds of a node. Each has a default that a small machine bears.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeLimits {
+    /// Live processes, at most 2^24.
+    pub processes_max: usize,
+    /// Exit records kept; the oldest go first.
+    pub exit_records_max: usize,
+    /// Events kept per scheduler; the oldest go first.
+    pub events_per_scheduler_max: usize,
+    /// Dead letters kept; the oldest go first.
+    pub dead_letters_max: usize,
+    /// Pending timers of `send_after` and `start_timer`.
+    pub timers_max: usize,
+    /// Requests from outside that wait for an answer.
+    pub waiting_requests_max: usize,
+    /// Threads for work that blocks.
+    pub blocking_threads_max: usize,
+    /// Pairs of processes whose traffic is counted, per scheduler.
+    pub traffic_pairs_max: usize,
+}
+
+impl Default for NodeLimits {
+    fn default() -> Self {
+        Self {
+            processes_max: 4_000_000,
+            exit_records_max: 20_000,
+            events_per_scheduler_max: 16_384,
+            dead_letters_max: 10_000,
+            timers_max: 1_000_000,
+            waiting_requests_max: 262_144,
+            blocking_threads_max: 64,
+            traffic_pairs_max: 16_384,
+        }
+    }
+}

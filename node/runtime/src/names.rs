@@ -1,0 +1,186 @@
+//! Local names: one name a process, one process a name, as `register/2` has it.
+
+use crate::pid::Pid;
+use crate::term::Term;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const SHARDS: usize = 16;
+
+/// What is known of a registered name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NameEntry {
+    /// Who holds it.
+    pub pid: Pid,
+    /// Free data: a map.
+    pub metadata: Term,
+    /// Grows with every change of the metadata.
+    pub version: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Names {
+    shards: [RwLock<HashMap<Arc<str>, NameEntry>>; SHARDS],
+}
+
+/// Why a name cannot be had.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum NameError {
+    /// Another process, or the same, holds it.
+    #[error("name `{name}` is held by {holder}")]
+    Taken {
+        /// The name.
+        name: String,
+        /// The holder.
+        holder: Pid,
+    },
+    /// The process has a local name already.
+    #[error("{pid} is already registered as `{name}`")]
+    HasName {
+        /// The process.
+        pid: Pid,
+        /// The name it has.
+        name: String,
+    },
+    /// The process is not alive.
+    #[error("process {0} is not alive")]
+    NoProcess(Pid),
+    /// Nobody holds the name.
+    #[error("no process is registered as `{0}`")]
+    NotRegistered(String),
+    /// No name at all.
+    #[error("`{name}` cannot be a name: {why}")]
+    Invalid {
+        /// What was given.
+        name: String,
+        /// Which rule it breaks.
+        why: &'static str,
+    },
+    /// The metadata were changed meanwhile.
+    #[error("the metadata of `{name}` are at version {version}")]
+    Stale {
+        /// The name.
+        name: String,
+        /// The version they are at.
+        version: u64,
+    },
+    /// A fencing token that is no longer the name's.
+    #[error("name `{name}` has token {token}")]
+    StaleToken {
+        /// The name.
+        name: String,
+        /// Its token.
+        token: u64,
+    },
+}
+
+/// Checks a name: 1 to 255 bytes, no control character, none of `/ : @ ? # %`, no pid, not reserved.
+///
+/// # Errors
+/// [`NameError::Invalid`] with the rule that it breaks.
+pub fn check_name(name: &str) -> Result<(), NameError> {
+    let why = if name.is_empty() || name.len() > 255 {
+        "a name has 1 to 255 bytes"
+    } else if name.chars().any(char::is_control) {
+        "it has a control character"
+    } else if name.contains(['/', ':', '@', '?', '#', '%']) {
+        "it has one of / : @ ? # %"
+    } else if name.parse::<Pid>().is_ok() {
+        "it is shaped like a pid"
+    } else if matches!(name, "undefined" | "global" | "key") {
+        "it is reserved"
+    } else {
+        return Ok(());
+    };
+    Err(NameError::Invalid { name: name.to_owned(), why })
+}
+
+impl Names {
+    fn shard(&self, name: &str) -> &RwLock<HashMap<Arc<str>, NameEntry>> {
+        // FNV-1a: short keys, and the same on every run
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        &self.shards[(hash >> 32) as usize % SHARDS]
+    }
+
+    /// Takes the name for `pid`, or tells who holds it.
+    pub(crate) fn insert(&self, name: &Arc<str>, pid: Pid, metadata: Term) -> Result<(), Pid> {
+        let mut shard = self.shard(name).write();
+        if let Some(entry) = shard.get(name) {
+            return Err(entry.pid);
+        }
+        shard.insert(Arc::clone(name), NameEntry { pid, metadata, version: 1 });
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<NameEntry> {
+        self.shard(name).read().get(name).cloned()
+    }
+
+    pub(crate) fn whereis(&self, name: &str) -> Option<Pid> {
+        self.shard(name).read().get(name).map(|entry| entry.pid)
+    }
+
+    /// Frees the name if `pid` holds it.
+    pub(crate) fn remove(&self, name: &str, pid: Pid) -> bool {
+        let mut shard = self.shard(name).write();
+        let held = shard.get(name).is_some_and(|entry| entry.pid == pid);
+        if held {
+            shard.remove(name);
+        }
+        held
+    }
+
+    /// Changes the metadata if they are at `version` still, and gives the new entry.
+    pub(crate) fn update(
+        &self,
+        name: &str,
+        version: Option<u64>,
+        change: impl FnOnce(&Term) -> Term,
+    ) -> Result<NameEntry, NameError> {
+        let mut shard = self.shard(name).write();
+        let entry = shard.get_mut(name).ok_or_else(|| NameError::NotRegistered(name.to_owned()))?;
+        if version.is_some_and(|version| version != entry.version) {
+            return Err(NameError::Stale { name: name.to_owned(), version: entry.version });
+        }
+        entry.metadata = change(&entry.metadata);
+        entry.version += 1;
+        Ok(entry.clone())
+    }
+
+    /// All names, sorted.
+    pub(crate) fn list(&self) -> Vec<(Arc<str>, NameEntry)> {
+        let mut names: Vec<_> = Vec::new();
+        for shard in &self.shards {
+            names.extend(shard.read().iter().map(|(name, entry)| (Arc::clone(name), entry.clone())));
+        }
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_would_be_read_as_something_else_is_refused() {
+        for name in ["", "a/b", "a:b", "a@b", "a?b", "a#b", "a%b", "n1.1.1", "undefined", "global", "key", "a\nb"] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+        assert!(check_name(&"x".repeat(256)).is_err());
+        for name in ["worker", "ünïcode name", "n1", &"x".repeat(255)] {
+            assert_eq!(check_name(name), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_stale_version_changes_nothing() {
+        let names = Names::default();
+        let name = Arc::from("w");
+        names.insert(&name, Pid::new(1, 1, 1), Term::Null).unwrap();
+        assert!(names.update("w", Some(7), |_| Term::Int(1)).is_err());
+        assert_eq!(names.get("w").unwrap().metadata, Term::Null);
+        assert_eq!(names.update("w", Some(1), |_| Term::Int(1)).unwrap().version, 2);
+    }
+}

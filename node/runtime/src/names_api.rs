@@ -1,0 +1,224 @@
+//! Names and groups as a node offers them: local ones on the spot, replicated ones through the registry.
+
+use crate::message::{Message, Signal};
+use crate::names::{NameEntry, NameError, check_name};
+use crate::node::Node;
+use crate::pid::{OwnedId, Pid, Ref};
+use crate::process::flag;
+use crate::registry::{Applied, Change, Command, RegistryError, RegistryState};
+use crate::term::{Reason, Term};
+use std::sync::Arc;
+
+/// The exit reason of a process whose global name was refused: what its starter gets.
+pub(crate) fn global_start_error(error: &RegistryError) -> Reason {
+    match error {
+        RegistryError::NameTaken { holder, .. } => Term::tagged("already_started", (*holder).into()),
+        error => Term::str(error.to_string()),
+    }
+}
+
+impl Node {
+    /// `register/2`: gives a live process of this node its local name.
+    ///
+    /// # Errors
+    /// A taken name, a process that has one already or is dead, no name at all.
+    pub fn register(&self, name: &str, pid: Pid, metadata: Term) -> Result<(), NameError> {
+        check_name(name)?;
+        let process = self.process(pid).ok_or(NameError::NoProcess(pid))?;
+        let name: Arc<str> = name.into();
+        if let Some(holder) = self.names().whereis(&name) {
+            return Err(NameError::Taken { name: name.to_string(), holder });
+        }
+        let mut core = process.0.core.lock();
+        if process.0.is_dead() || core.exiting.is_some() {
+            return Err(NameError::NoProcess(pid));
+        }
+        if let Some(held) = core.extras().and_then(|extras| extras.name.as_ref()) {
+            return Err(NameError::HasName { pid, name: held.to_string() });
+        }
+        let taken = |holder| NameError::Taken { name: name.to_string(), holder };
+        self.names().insert(&name, pid, metadata).map_err(taken)?;
+        core.extras_mut().name = Some(Arc::clone(&name));
+        process.0.set(flag::NAMED, true);
+        drop(core);
+        self.record("name.registered", pid, Pid::NONE, Term::Str(name), 0);
+        Ok(())
+    }
+
+    /// `unregister/1`; gives who held the name.
+    ///
+    /// # Errors
+    /// If nobody does.
+    pub fn unregister(&self, name: &str) -> Result<Pid, NameError> {
+        let not_registered = || NameError::NotRegistered(name.to_owned());
+        let pid = self.names().whereis(name).ok_or_else(not_registered)?;
+        if let Some(process) = self.process(pid) {
+            let mut core = process.0.core.lock();
+            if !self.names().remove(name, pid) {
+                return Err(not_registered());
+            }
+            core.extras_mut().name = None;
+            process.0.set(flag::NAMED, false);
+        } else if !self.names().remove(name, pid) {
+            return Err(not_registered());
+        }
+        self.record("name.unregistered", pid, Pid::NONE, Term::str(name), 0);
+        Ok(pid)
+    }
+
+    /// `whereis/1`.
+    pub fn whereis(&self, name: &str) -> Option<Pid> {
+        self.names().whereis(name)
+    }
+
+    /// What is known of a local name.
+    pub fn name_entry(&self, name: &str) -> Option<NameEntry> {
+        self.names().get(name)
+    }
+
+    /// `registered/0`: all local names, sorted.
+    pub fn registered(&self) -> Vec<(Arc<str>, NameEntry)> {
+        self.names().list()
+    }
+
+    /// Applies a merge patch to a local name's metadata, if they are at `version` still.
+    ///
+    /// # Errors
+    /// An unknown name, a stale version.
+    pub fn update_metadata(&self, name: &str, version: Option<u64>, patch: &Term) -> Result<NameEntry, NameError> {
+        self.names().update(name, version, |metadata| metadata.merge_patch(patch))
+    }
+
+    /// Who holds a global name, by the local view.
+    pub fn global_whereis(&self, name: &str) -> Option<Pid> {
+        self.read_registry(|state| state.names().get(name).map(|entry| entry.pid))
+    }
+
+    /// A look at the replicated registry's local view.
+    pub fn read_registry<R>(&self, look: impl FnOnce(&RegistryState) -> R) -> R {
+        let mut look = Some(look);
+        let mut result = None;
+        self.registry().read(&mut |state| {
+            if let Some(look) = look.take() {
+                result = Some(look(state));
+            }
+        });
+        result.unwrap_or_else(|| unreachable!("a registry calls the look it is given"))
+    }
+
+    /// Waits until the local view is as new as every write completed before now.
+    ///
+    /// # Errors
+    /// Without a quorum.
+    pub async fn synchronize_registry(&self) -> Result<(), RegistryError> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.registry().synchronize(Box::new(move |outcome| {
+            let _ = sender.send(outcome);
+        }));
+        receiver.await.unwrap_or_else(|_| Err(RegistryError::Unavailable("the node is stopping".into())))
+    }
+
+    /// Has a command committed, and everybody told whom it concerns on this node.
+    ///
+    /// # Errors
+    /// As [`RegistryError`] says.
+    pub async fn propose(&self, command: Command) -> Result<Applied, RegistryError> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.propose_with(command, move |outcome| {
+            let _ = sender.send(outcome);
+        });
+        receiver.await.unwrap_or_else(|_| Err(RegistryError::Unavailable("the node is stopping".into())))
+    }
+
+    pub(crate) fn propose_and_forget(&self, command: Command) {
+        self.propose_with(command, |_| {});
+    }
+
+    fn propose_with(
+        &self,
+        command: Command,
+        then: impl FnOnce(Result<Applied, RegistryError>) + Send + 'static,
+    ) {
+        let node = self.downgrade();
+        let proposed = command.clone();
+        let done = move |outcome: Result<Applied, RegistryError>| {
+            if let (Ok(applied), Some(node)) = (&outcome, node.upgrade()) {
+                node.after_commit(&proposed, applied);
+            }
+            then(outcome);
+        };
+        self.registry().propose(command, Box::new(done));
+    }
+
+    /// Keeps the processes' own notes in step and tells who watches groups.
+    fn after_commit(&self, command: &Command, applied: &Applied) {
+        match command {
+            Command::Register { name, pid, .. } => {
+                let registered = self.process(*pid).is_some_and(|process| {
+                    let mut core = process.0.core.lock();
+                    process.0.set(flag::GLOBAL, true);
+                    if !core.extras_mut().global_names.contains(name) {
+                        core.extras_mut().global_names.push(Arc::clone(name));
+                    }
+                    !process.0.is_dead()
+                });
+                if !registered && self.is_local(*pid) {
+                    // it died before its name was committed
+                    self.propose_and_forget(Command::ProcessDown { pid: *pid });
+                }
+                self.record("name.registered", *pid, Pid::NONE, Term::tagged("global", Term::Str(Arc::clone(name))), 0);
+            }
+            Command::Join { pids, .. } => {
+                for pid in pids {
+                    match self.process(*pid) {
+                        Some(process) => {
+                            process.0.set(flag::GROUPED, true);
+                        }
+                        None if self.is_local(*pid) => self.propose_and_forget(Command::ProcessDown { pid: *pid }),
+                        None => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        for change in &applied.changes {
+            self.tell_group_watchers(change);
+        }
+    }
+
+    fn tell_group_watchers(&self, change: &Change) {
+        if change.pids.is_empty() {
+            return;
+        }
+        let verb = if change.joined { "join" } else { "leave" };
+        let pids = Term::map([("list", Term::list(change.pids.iter().map(|pid| Term::Pid(*pid))))]);
+        for (reference, watcher) in self.watchers().of(&change.group) {
+            let id = Term::Id(self.owned(b'm', reference.number()));
+            let group = Term::Str(Arc::clone(&change.group));
+            let message = Term::list([id, Term::Atom(verb), group, pids.clone()]);
+            self.send_signal(watcher, Signal::Message(Message::info(Pid::NONE, message)));
+        }
+    }
+
+    /// The global names that a process holds.
+    pub fn global_names_of(&self, pid: Pid) -> Vec<Arc<str>> {
+        self.read_registry(|state| state.names_of(pid).cloned().collect())
+    }
+
+    /// `pg:monitor`: `watcher` is told of joins and leaves until it dies or [`Node::demonitor`]; gives the members.
+    pub fn monitor_group(&self, group: &str, watcher: Pid) -> Option<(OwnedId, Vec<Pid>)> {
+        let process = self.process(watcher)?;
+        let reference: Ref = self.new_ref();
+        process.0.set(flag::WATCHER, true);
+        self.watchers().watch(group.into(), reference, watcher);
+        Some((self.owned(b'm', reference.number()), self.group_members(group)))
+    }
+
+    /// The members of a group, a process as often as it joined.
+    pub fn group_members(&self, group: &str) -> Vec<Pid> {
+        self.read_registry(|state| {
+            let members = state.groups().get(group).into_iter().flat_map(|group| &group.members);
+            members.flat_map(|(pid, count)| std::iter::repeat_n(*pid, *count as usize)).collect()
+        })
+    }
+}

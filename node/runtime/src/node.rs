@@ -1,0 +1,490 @@
+//! A node: the process table, the schedulers and all that processes share, assembled.
+//!
+//! The runtime never knows who asks: a gRPC handler, a test and an embedding program call the same methods.
+
+use crate::alias::Aliases;
+use crate::blocking::BlockingPool;
+use crate::clock::Clock;
+use crate::dead_letters::{DeadLetterReason, DeadLetters};
+use crate::dispatch::Dispatch;
+use crate::events::EventLog;
+use crate::limits::NodeLimits;
+use crate::message::{Message, Signal};
+use crate::module::Module;
+use crate::names::Names;
+use crate::outbox::{Delivery, Outbox, deliver, notify};
+use crate::pid::{OwnedId, Pid, Ref};
+use crate::process::{Code, Process, ProcessRef};
+use crate::registry::{LocalRegistry, Registry};
+use crate::scheduler::{self, Scheduler, Schedulers};
+use crate::table::Table;
+use crate::timer::{self, Timers};
+use crate::traffic::TrafficTable;
+use crate::watch::Watchers;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How a node is set up.
+pub struct NodeConfig {
+    /// Its number in the cluster, from 1; its name is `n` and this number.
+    pub id: u32,
+    /// Which life of the node this is, from 1.
+    pub incarnation: u32,
+    /// Schedulers; 0 is one a core.
+    pub schedulers: usize,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// Bounds.
+    pub limits: NodeLimits,
+    /// The modules that processes can be started from.
+    pub modules: Vec<Arc<dyn Module>>,
+    /// Where global names and groups are kept.
+    pub registry: Arc<dyn Registry>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            id: 1,
+            incarnation: 1,
+            schedulers: 0,
+            clock: Clock::system(),
+            limits: NodeLimits::default(),
+            modules: Vec::new(),
+            registry: Arc::new(LocalRegistry::default()),
+        }
+    }
+}
+
+/// A node. Cloning gives another handle to the same one.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+/// A handle that does not keep the node alive.
+#[derive(Clone)]
+pub struct WeakNode(Weak<Inner>);
+
+struct Inner {
+    id: u32,
+    incarnation: u32,
+    name: Arc<str>,
+    clock: Clock,
+    limits: NodeLimits,
+    table: Table,
+    schedulers: Schedulers,
+    /// The scheduler of a deterministic node, which has no threads.
+    stepped: Mutex<Option<Scheduler>>,
+    timers: Timers,
+    aliases: Aliases,
+    names: Names,
+    registry: Arc<dyn Registry>,
+    watchers: Watchers,
+    events: EventLog,
+    dead_letters: DeadLetters,
+    traffic: Vec<TrafficTable>,
+    blocking: BlockingPool,
+    modules: RwLock<BTreeMap<Arc<str>, Arc<Code>>>,
+    sessions: Mutex<HashMap<Pid, Arc<tokio::sync::Notify>>>,
+    dispatch: OnceLock<Arc<dyn Dispatch>>,
+    refs: AtomicU64,
+    late_replies: AtomicU64,
+    stopping: AtomicBool,
+    closed: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Node {
+    /// Starts a node with its scheduler, timer and ticker threads.
+    ///
+    /// # Errors
+    /// If the machine refuses a thread.
+    pub fn start(config: NodeConfig) -> std::io::Result<Self> {
+        let count = match config.schedulers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let (node, schedulers, parker) = Self::build(config, count);
+        let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name).spawn(work)?;
+            node.0.threads.lock().push(thread);
+            std::io::Result::Ok(())
+        };
+        for scheduler in schedulers {
+            let weak = node.downgrade();
+            spawn(format!("scheduler-{}", scheduler.id), Box::new(move || scheduler.run(&weak)))?;
+        }
+        let weak = node.downgrade();
+        spawn("arsenal-timer".into(), Box::new(move || timer::run(&weak, &parker)))?;
+        let weak = node.downgrade();
+        spawn("arsenal-ticker".into(), Box::new(move || tick(&weak)))?;
+        Ok(node)
+    }
+
+    /// A deterministic node: no threads, virtual time, one scheduler that runs when it is told to.
+    pub fn deterministic(mut config: NodeConfig) -> Self {
+        config.clock = Clock::virtual_clock();
+        let (node, mut schedulers, _) = Self::build(config, 1);
+        *node.0.stepped.lock() = schedulers.pop();
+        node
+    }
+
+    fn build(config: NodeConfig, count: usize) -> (Self, Vec<Scheduler>, crossbeam_utils::sync::Parker) {
+        let (schedulers, threads) = scheduler::build(count);
+        let (timers, parker) = Timers::new(config.limits.timers_max);
+        let limits = config.limits;
+        let node = Self(Arc::new(Inner {
+            id: config.id,
+            incarnation: config.incarnation,
+            name: format!("n{}", config.id).into(),
+            clock: config.clock,
+            table: Table::new(limits.processes_max),
+            traffic: (0..=count).map(|_| TrafficTable::default()).collect(),
+            schedulers,
+            stepped: Mutex::new(None),
+            timers,
+            aliases: Aliases::new(limits.waiting_requests_max),
+            names: Names::default(),
+            registry: config.registry,
+            watchers: Watchers::default(),
+            events: EventLog::new(limits.events_per_scheduler_max * count, limits.exit_records_max),
+            dead_letters: DeadLetters::new(limits.dead_letters_max),
+            blocking: BlockingPool::new(limits.blocking_threads_max),
+            limits,
+            modules: RwLock::default(),
+            sessions: Mutex::default(),
+            dispatch: OnceLock::new(),
+            refs: AtomicU64::new(1),
+            late_replies: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            threads: Mutex::default(),
+        }));
+        for module in config.modules {
+            node.add_module(module);
+        }
+        (node, threads, parker)
+    }
+
+    /// Adds a module, or replaces one of the same name for processes yet to start.
+    pub fn add_module(&self, module: Arc<dyn Module>) {
+        let description = Arc::new(module.describe());
+        let name = Arc::clone(&description.name);
+        self.0.modules.write().insert(name, Arc::new(Code { description, module: Some(module) }));
+    }
+
+    /// Descriptions of all modules, by name.
+    pub fn modules(&self) -> Vec<Arc<crate::module::Description>> {
+        self.0.modules.read().values().map(|code| Arc::clone(&code.description)).collect()
+    }
+
+    pub(crate) fn code(&self, module: &str) -> Option<Arc<Code>> {
+        self.0.modules.read().get(module).cloned()
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.0.id
+    }
+
+    /// Which life of it this is.
+    pub fn incarnation(&self) -> u32 {
+        self.0.incarnation
+    }
+
+    /// Its name: `n` and its number.
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &NodeLimits {
+        &self.0.limits
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Nanoseconds since it began.
+    pub fn now_ns(&self) -> u64 {
+        self.0.clock.now_ns()
+    }
+
+    /// Milliseconds since it began; wraps after 49 days.
+    pub fn now_ms(&self) -> u32 {
+        (self.now_ns() / 1_000_000) as u32
+    }
+
+    /// Its event log.
+    pub fn events(&self) -> &EventLog {
+        &self.0.events
+    }
+
+    /// Appends an event about `pid`, now.
+    pub fn record(&self, kind: &'static str, pid: Pid, other: Pid, detail: crate::term::Term, operation: u64) -> u64 {
+        self.0.events.record(self.now_ns(), kind, pid, other, detail, operation)
+    }
+
+    /// Its dead letters.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.0.dead_letters
+    }
+
+    /// Where global names and groups are kept.
+    pub fn registry(&self) -> &Arc<dyn Registry> {
+        &self.0.registry
+    }
+
+    /// Any operation, called from inside; set once by whoever serves them.
+    pub fn dispatch(&self) -> &OnceLock<Arc<dyn Dispatch>> {
+        &self.0.dispatch
+    }
+
+    /// How many processes live.
+    pub fn process_count(&self) -> usize {
+        self.0.table.len()
+    }
+
+    /// Requests from outside that wait for an answer.
+    pub fn waiting_requests(&self) -> usize {
+        self.0.aliases.len()
+    }
+
+    /// Answers that came after their caller had given up.
+    pub fn late_replies(&self) -> u64 {
+        self.0.late_replies.load(Relaxed)
+    }
+
+    pub(crate) fn count_late_reply(&self) {
+        self.0.late_replies.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.0.watchers
+    }
+
+    pub(crate) fn aliases(&self) -> &Aliases {
+        &self.0.aliases
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.0.timers
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.0.table
+    }
+
+    pub(crate) fn schedulers(&self) -> &Schedulers {
+        &self.0.schedulers
+    }
+
+    pub(crate) fn blocking(&self) -> &BlockingPool {
+        &self.0.blocking
+    }
+
+    pub(crate) fn sessions(&self) -> &Mutex<HashMap<Pid, Arc<tokio::sync::Notify>>> {
+        &self.0.sessions
+    }
+
+    pub(crate) fn traffic_tables(&self) -> &[TrafficTable] {
+        &self.0.traffic
+    }
+
+    /// A reference that this life of the node has not given yet.
+    pub fn new_ref(&self) -> Ref {
+        let number = self.0.refs.fetch_add(1, Relaxed);
+        // numbering begins at 1 and 2^64 are never used up
+        Ref::from_number(number.max(1)).unwrap_or_else(|| self.new_ref())
+    }
+
+    /// A new id of this node of the given kind.
+    pub fn new_id(&self, kind: u8) -> OwnedId {
+        self.owned(kind, self.new_ref().number())
+    }
+
+    /// The id of this node with that kind and number.
+    pub fn owned(&self, kind: u8, number: u64) -> OwnedId {
+        OwnedId::new(self.0.id, self.0.incarnation, kind, number)
+    }
+
+    /// Whether this pid belongs to this life of this node.
+    pub fn is_local(&self, pid: Pid) -> bool {
+        pid.node == self.0.id && pid.incarnation == self.0.incarnation
+    }
+
+    /// The live process with this pid.
+    pub fn process(&self, pid: Pid) -> Option<ProcessRef> {
+        if !self.is_local(pid) || pid.is_alias() {
+            return None;
+        }
+        self.0.table.get(pid).map(ProcessRef)
+    }
+
+    /// Whether the process lives.
+    pub fn is_alive(&self, pid: Pid) -> bool {
+        self.process(pid).is_some()
+    }
+
+    /// Sends one signal from outside.
+    pub(crate) fn send_signal(&self, to: Pid, signal: Signal) {
+        match self.process(to) {
+            Some(process) => self.send_to_process(&process.0, signal),
+            None if to.is_alias() => self.0.aliases.deliver(self, to, signal),
+            None => self.with_outbox(|outbox| outbox.bounce(self, to, signal)),
+        }
+    }
+
+    pub(crate) fn send_to_process(&self, process: &Arc<Process>, signal: Signal) {
+        let mut signals = vec![signal];
+        match deliver(self, process, &mut signals) {
+            Delivery::Accepted => {}
+            Delivery::Wakes => self.0.schedulers.inject(Arc::clone(process)),
+            Delivery::Dead => self.with_outbox(|outbox| {
+                for signal in signals.drain(..) {
+                    outbox.bounce(self, process.pid, signal);
+                }
+            }),
+        }
+    }
+
+    /// Runs `work` with an outbox of this thread; what it sends leaves afterwards.
+    pub(crate) fn with_outbox<R>(&self, work: impl FnOnce(&mut Outbox) -> R) -> R {
+        let mut outbox = Outbox::default();
+        let result = work(&mut outbox);
+        outbox.flush(self);
+        self.schedule_ready(&mut outbox);
+        result
+    }
+
+    pub(crate) fn schedule_ready(&self, outbox: &mut Outbox) {
+        for process in outbox.ready.drain(..) {
+            self.0.schedulers.inject(process);
+        }
+    }
+
+    /// Has a process look at itself.
+    pub(crate) fn nudge(&self, process: &Arc<Process>) {
+        if notify(process) {
+            self.0.schedulers.inject(Arc::clone(process));
+        }
+    }
+
+    pub(crate) fn count_traffic(&self, scheduler: usize, to: Pid, counts: impl Iterator<Item = (Pid, u32)>) {
+        let max = self.0.limits.traffic_pairs_max;
+        self.0.traffic[scheduler].count(to, counts, self.now_ms(), max);
+    }
+
+    pub(crate) fn mailbox_overflow(&self, to: &Process, messages: Vec<Message>) {
+        let count = messages.len() as u64;
+        self.0.dead_letters.add(to.pid, messages, DeadLetterReason::Limit, self.now_ns());
+        to.core.lock().extras_mut().dropped += count;
+    }
+
+    /// A handle that does not keep the node alive.
+    pub fn downgrade(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.0))
+    }
+
+    /// Whether it still starts processes.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(SeqCst)
+    }
+
+    /// From now on no process is started.
+    pub fn stop_accepting(&self) {
+        self.0.stopping.store(true, SeqCst);
+    }
+
+    /// Whether [`Node::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.load(SeqCst)
+    }
+
+    /// Ends the node's threads and waits for them. Processes are not told; stop them first.
+    pub fn close(&self) {
+        self.0.stopping.store(true, SeqCst);
+        self.0.closed.store(true, SeqCst);
+        self.0.schedulers.wake_all();
+        self.0.timers.wake();
+        let threads = std::mem::take(&mut *self.0.threads.lock());
+        let me = std::thread::current().id();
+        for thread in threads.into_iter().filter(|thread| thread.thread().id() != me) {
+            // a thread that panicked has nothing left to wait for
+            let _ = thread.join();
+        }
+    }
+
+    /// Of a deterministic node: runs until no process has anything to do; gives how many slices that took.
+    pub fn run_until_idle(&self) -> usize {
+        let mut stepped = self.0.stepped.lock();
+        let Some(scheduler) = stepped.as_mut() else { return 0 };
+        let mut slices = 0;
+        while let Some(process) = scheduler.next(self) {
+            scheduler.run_slice(self, process);
+            slices += 1;
+        }
+        slices
+    }
+
+    /// Of a deterministic node: moves time forward, firing timers at their due times and running what they wake.
+    pub fn advance(&self, by: Duration) {
+        self.run_until_idle();
+        let until = self.now_ns() + u64::try_from(by.as_nanos()).unwrap_or(u64::MAX >> 1);
+        while let Some(due) = self.0.timers.next_due().filter(|due| *due <= until) {
+            self.0.clock.advance_to(due);
+            timer::fire_due(self);
+            self.run_until_idle();
+        }
+        self.0.clock.advance_to(until);
+    }
+}
+
+impl WeakNode {
+    /// The node, while it lives.
+    pub fn upgrade(&self) -> Option<Node> {
+        self.0.upgrade().map(Node)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({}.{})", self.0.name, self.0.incarnation)
+    }
+}
+
+/// The ticker: marks schedulers that have been in one slice since the last tick, and wakes sleepers for what waits
+/// behind them.
+fn tick(node: &WeakNode) {
+    const TICK: Duration = Duration::from_millis(1);
+    const SLOW: Duration = Duration::from_millis(20);
+    let mut seen: Vec<u64> = Vec::new();
+    loop {
+        let Some(node) = node.upgrade() else { return };
+        if node.is_closed() {
+            return;
+        }
+        let schedulers = node.schedulers();
+        seen.resize(schedulers.len(), u64::MAX);
+        for (shared, seen) in schedulers.shared.iter().zip(&mut seen) {
+            let slices = shared.counters.slices.load(Relaxed);
+            let runs = shared.counters.current.load(Relaxed) != 0;
+            shared.counters.stuck.store(runs && slices == *seen, Relaxed);
+            *seen = slices;
+        }
+        schedulers.balance();
+        let pause = if schedulers.all_asleep() { SLOW } else { TICK };
+        drop(node);
+        std::thread::sleep(pause);
+    }
+}

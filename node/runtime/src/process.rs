@@ -1,0 +1,148 @@
+//! One process as the runtime holds it: a header of atomics, the inbound queue, the signal state and the body.
+//!
+//! Invariants: locks are taken in the order body, signal state ([`Core`]), inbound queue, and none is held while a
+//! signal is sent to another process. The body is only ever touched by the scheduler that runs the turn; the signal
+//! state by anybody. The header is read without a lock and wakes nobody.
+
+use crate::body::Body;
+use crate::core::Core;
+use crate::message::Signal;
+use crate::module::{Description, Module};
+use crate::pid::Pid;
+use crate::priority::Priority;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed};
+
+/// The code that a process runs, shared by all processes of the module.
+pub(crate) struct Code {
+    pub(crate) description: Arc<Description>,
+    pub(crate) module: Option<Arc<dyn Module>>,
+}
+
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
+    pub(crate) parent: Pid,
+    pub(crate) code: Arc<Code>,
+    /// One of [`schedule`]'s constants.
+    pub(crate) schedule: AtomicU8,
+    pub(crate) priority: AtomicU8,
+    pub(crate) flags: AtomicU16,
+    /// The scheduler that ran it last.
+    pub(crate) home: AtomicU16,
+    /// The only scheduler that may run it, or [`UNPINNED`].
+    pub(crate) pinned: AtomicU16,
+    /// Has to go to the run queue of `home` next.
+    pub(crate) moving: AtomicBool,
+    /// How often a process of low priority was passed over.
+    pub(crate) passed_over: AtomicU8,
+    /// Messages in the inner queue, as of the last turn.
+    pub(crate) queue_len: AtomicU32,
+    pub(crate) turns: AtomicU32,
+    pub(crate) started_ms: u32,
+    pub(crate) reductions: AtomicU64,
+    pub(crate) inbound: Mutex<Inbound>,
+    pub(crate) core: Mutex<Core>,
+    pub(crate) body: Mutex<Option<Box<dyn Body>>>,
+}
+
+/// Where signals arrive.
+#[derive(Default)]
+pub(crate) struct Inbound {
+    pub(crate) signals: Vec<Signal>,
+    /// The process is dead; nothing is accepted any more.
+    pub(crate) closed: bool,
+    /// Most messages that the mailbox may hold; 0 is no limit.
+    pub(crate) messages_max: u32,
+}
+
+pub(crate) const UNPINNED: u16 = u16::MAX;
+
+/// Whether a process waits, is in a run queue, or runs.
+pub(crate) mod schedule {
+    pub(crate) const IDLE: u8 = 0;
+    pub(crate) const QUEUED: u8 = 1;
+    pub(crate) const RUNNING: u8 = 2;
+    /// Running, and something arrived meanwhile.
+    pub(crate) const NOTIFIED: u8 = 3;
+    pub(crate) const DEAD: u8 = 4;
+}
+
+/// Bits of [`Process::flags`].
+pub(crate) mod flag {
+    pub(crate) const TRAP_EXIT: u16 = 1;
+    pub(crate) const HIBERNATED: u16 = 2;
+    /// `sys:suspend`: only system messages are handled.
+    pub(crate) const SUSPENDED: u16 = 4;
+    /// `erlang:suspend_process`: off the run queue.
+    pub(crate) const PAUSED: u16 = 8;
+    pub(crate) const BLOCKING: u16 = 16;
+    pub(crate) const NAMED: u16 = 32;
+    /// The receive timeout may be due.
+    pub(crate) const TIMER_FIRED: u16 = 64;
+    pub(crate) const GLOBAL: u16 = 128;
+    pub(crate) const GROUPED: u16 = 256;
+    /// Stepping in a turn now.
+    pub(crate) const IN_TURN: u16 = 512;
+    pub(crate) const SESSION: u16 = 1024;
+    /// Watches a group or holds another process.
+    pub(crate) const WATCHER: u16 = 2048;
+}
+
+impl Process {
+    pub(crate) fn has(&self, flag: u16) -> bool {
+        self.flags.load(Relaxed) & flag != 0
+    }
+
+    /// Sets or clears a flag and gives its old value.
+    pub(crate) fn set(&self, flag: u16, value: bool) -> bool {
+        let old = if value { self.flags.fetch_or(flag, Relaxed) } else { self.flags.fetch_and(!flag, Relaxed) };
+        old & flag != 0
+    }
+
+    pub(crate) fn set_trap_exit(&self, value: bool) -> bool {
+        self.set(flag::TRAP_EXIT, value)
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.schedule.load(Acquire) == schedule::DEAD
+    }
+
+    /// Whether something waits for the end of the turn.
+    pub(crate) fn wants_attention(&self) -> bool {
+        self.schedule.load(Relaxed) == schedule::NOTIFIED || self.has(flag::PAUSED)
+    }
+
+    pub(crate) fn priority(&self) -> Priority {
+        Priority::from_u8(self.priority.load(Relaxed))
+    }
+
+    /// Messages that wait, those included that no turn has seen yet.
+    pub(crate) fn message_count(&self) -> usize {
+        let inbound = self.inbound.lock().signals.iter().filter(|s| matches!(s, Signal::Message(_))).count();
+        self.queue_len.load(Relaxed) as usize + inbound
+    }
+}
+
+/// A handle to a process, quicker to reach than its pid. It does not keep the process alive.
+#[derive(Clone)]
+pub struct ProcessRef(pub(crate) Arc<Process>);
+
+impl ProcessRef {
+    /// Its pid.
+    pub fn pid(&self) -> Pid {
+        self.0.pid
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_alive(&self) -> bool {
+        !self.0.is_dead()
+    }
+}
+
+impl fmt::Debug for ProcessRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.pid, f)
+    }
+}

@@ -1,0 +1,47 @@
+//! Global names and process groups as one replicated state machine: a pure `apply(command)`, and the trait behind which
+//! one node alone or a cluster keeps it.
+//!
+//! Invariants: applying the same commands in the same order gives the same state everywhere; a name is held by one
+//! process at a time and nobody is ever killed to resolve a conflict: the second registration fails.
+
+mod state;
+
+pub use state::{Change, Command, GlobalName, Group, GroupMembers, RegistryError, RegistryState, Applied};
+
+use parking_lot::RwLock;
+
+/// What follows a command: its outcome, once it is committed.
+pub type Done = Box<dyn FnOnce(Result<Applied, RegistryError>) + Send>;
+
+/// Where the replicated registry is kept.
+pub trait Registry: Send + Sync + 'static {
+    /// Has `command` committed and applied; then calls `done`, at once or later.
+    fn propose(&self, command: Command, done: Done);
+
+    /// Reads the local view.
+    fn read(&self, look: &mut dyn FnMut(&RegistryState));
+
+    /// Calls `done` once the local view is as new as every write that was completed before this call.
+    fn synchronize(&self, done: Box<dyn FnOnce(Result<(), RegistryError>) + Send>);
+}
+
+/// The registry of a node that is alone: a command is committed when it is applied.
+#[derive(Default)]
+pub struct LocalRegistry {
+    state: RwLock<RegistryState>,
+}
+
+impl Registry for LocalRegistry {
+    fn propose(&self, command: Command, done: Done) {
+        let outcome = self.state.write().apply(&command);
+        done(outcome);
+    }
+
+    fn read(&self, look: &mut dyn FnMut(&RegistryState)) {
+        look(&self.state.read());
+    }
+
+    fn synchronize(&self, done: Box<dyn FnOnce(Result<(), RegistryError>) + Send>) {
+        done(Ok(()));
+    }
+}

@@ -1,0 +1,242 @@
+//! What comes from outside: messages, calls, system requests, exit signals. Everything is a signal; what needs an
+//! answer waits under an alias.
+
+use crate::alias::Answer;
+use crate::message::{Kind, Message, Signal};
+use crate::node::Node;
+use crate::pid::Pid;
+use crate::process::{Process, ProcessRef};
+use crate::registry::RegistryError;
+use crate::term::{Reason, Term};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// Why a request from outside was not answered.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// No such process, or none any more.
+    #[error("process {0} is not alive")]
+    NoProcess(Pid),
+    /// It ended, or the request was taken out of its mailbox, before it answered.
+    #[error("process {process} ended before it answered: {reason}")]
+    Died {
+        /// The process asked.
+        process: Pid,
+        /// Why it ended.
+        reason: Reason,
+    },
+    /// No answer in time. A late one is dropped.
+    #[error("process {process} did not answer within {timeout:?}")]
+    Timeout {
+        /// The process asked.
+        process: Pid,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// Its mailbox is full.
+    #[error("the mailbox of {0} is full")]
+    MailboxFull(Pid),
+    /// The node has too many requests waiting.
+    #[error("the node waits for {0} answers, its maximum")]
+    TooManyRequests(usize),
+    /// It lacks a hook.
+    #[error("process {process} has no `{hook}` hook")]
+    NoHook {
+        /// The process asked.
+        process: Pid,
+        /// What it lacks.
+        hook: String,
+    },
+    /// No quorum.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Whether a message reached a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// It did.
+    Delivered,
+    /// The process is dead.
+    NoProcess,
+    /// The mailbox is full; the message is among the dead letters.
+    MailboxFull,
+}
+
+impl Node {
+    /// Sends a message. To a dead process it is dropped, as in Erlang.
+    pub fn send(&self, to: Pid, message: Message) -> Sent {
+        match self.process(to) {
+            Some(process) => self.send_to(&process, message),
+            None => Sent::NoProcess,
+        }
+    }
+
+    /// Sends a message to a process at hand.
+    pub fn send_to(&self, to: &ProcessRef, message: Message) -> Sent {
+        if to.0.is_dead() {
+            return Sent::NoProcess;
+        }
+        let limited = to.0.inbound.lock().messages_max;
+        let full = limited > 0 && message.kind.is_ordinary() && to.0.message_count() >= limited as usize;
+        self.send_to_process(&to.0, Signal::Message(message));
+        if full { Sent::MailboxFull } else { Sent::Delivered }
+    }
+
+    /// `gen_server:call`: sends `request` and waits for the answer, for `timeout` at most. Dropping the future gives
+    /// the call up.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn call(
+        &self,
+        to: Pid,
+        request: Term,
+        timeout: Option<Duration>,
+        operation: u64,
+    ) -> Result<Term, CallError> {
+        self.request(to, Message::of(Kind::Call, Pid::NONE, request).with_operation(operation), timeout).await
+    }
+
+    /// A system request (`sys`), handled between two turns.
+    ///
+    /// # Errors
+    /// As [`CallError`] says; a hook that the process lacks is [`CallError::NoHook`].
+    pub async fn system_request(
+        &self,
+        to: Pid,
+        request: Term,
+        timeout: Option<Duration>,
+    ) -> Result<Term, CallError> {
+        let reply = self.request(to, Message::of(Kind::System, Pid::NONE, request), timeout).await?;
+        match reply.as_list() {
+            Some([tag, error]) if tag.is("error") => match error.as_list() {
+                Some([tag, hook]) if tag.is("no_hook") => {
+                    let hook = hook.as_str().unwrap_or_default().to_owned();
+                    Err(CallError::NoHook { process: to, hook })
+                }
+                _ => Err(CallError::Died { process: to, reason: error.clone() }),
+            },
+            _ => Ok(reply),
+        }
+    }
+
+    /// Sends a message of any kind with a reply address of its own and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn request(
+        &self,
+        to: Pid,
+        mut message: Message,
+        timeout: Option<Duration>,
+    ) -> Result<Term, CallError> {
+        let process = self.process(to).ok_or(CallError::NoProcess(to))?;
+        let waiting = self.aliases().open(self, to);
+        let mut waiting = waiting.ok_or(CallError::TooManyRequests(self.limits().waiting_requests_max))?;
+        if message.from.is_none() {
+            message.from = waiting.alias;
+        }
+        message.from = waiting.alias;
+        message.reference = Some(waiting.reference);
+        match self.send_to(&process, message) {
+            Sent::Delivered => {}
+            Sent::NoProcess => return Err(CallError::NoProcess(to)),
+            Sent::MailboxFull => return Err(CallError::MailboxFull(to)),
+        }
+        drop(process);
+        let answer = match timeout {
+            Some(timeout) => {
+                self.sleep_or(timeout, &mut waiting.answer).await.ok_or(CallError::Timeout { process: to, timeout })?
+            }
+            None => (&mut waiting.answer).await,
+        };
+        match answer {
+            Ok(Answer::Reply(reply)) => Ok(reply),
+            Ok(Answer::Down(reason)) if reason.is("noproc") => Err(CallError::NoProcess(to)),
+            Ok(Answer::Down(reason)) => Err(CallError::Died { process: to, reason }),
+            Err(_) => Err(CallError::Died { process: to, reason: Term::Atom("shutdown") }),
+        }
+    }
+
+    /// Waits until a process has ended; gives why. At once, with `noproc`, if it is not alive.
+    pub async fn await_exit(&self, pid: Pid) -> Reason {
+        let Some(waiting) = self.aliases().open(self, pid) else { return Term::Atom("system_limit") };
+        let mut waiting = waiting;
+        let monitor = Signal::Monitor { watcher: waiting.alias, reference: waiting.reference, name: None };
+        self.send_signal(pid, monitor);
+        match (&mut waiting.answer).await {
+            Ok(Answer::Down(reason)) => reason,
+            _ => Term::NOPROC,
+        }
+    }
+
+    /// `exit/2`, from `from` ([`Pid::NONE`] for nobody).
+    pub fn exit(&self, from: Pid, to: Pid, reason: Reason) {
+        let signal = if reason.is("kill") {
+            Signal::Kill { reason: Term::KILLED }
+        } else {
+            Signal::Exit { from, reason }
+        };
+        self.send_signal(to, signal);
+    }
+
+    /// Ends a process whatever it traps, at its next preemption point; those linked to it see `reason`.
+    pub fn kill(&self, to: Pid, reason: Reason) {
+        self.send_signal(to, Signal::Kill { reason });
+    }
+
+    /// The process has to look at its mailbox: a receive timeout may be due.
+    pub(crate) fn alarm(&self, pid: Pid) {
+        if let Some(process) = self.process(pid) {
+            process.0.core.lock().alarm_ns = 0;
+            process.0.set(crate::process::flag::TIMER_FIRED, true);
+            self.nudge(&process.0);
+        }
+    }
+
+    /// The result of a blocking piece of work.
+    pub(crate) fn unblock(&self, pid: Pid, result: Term) {
+        if let Some(process) = self.process(pid) {
+            process.0.core.lock().ready = crate::core::Ready::Unblocked(result);
+            self.nudge(&process.0);
+        }
+    }
+
+    /// A client that waits for a session's messages is told that there are some.
+    pub(crate) fn tell_session(&self, pid: Pid) {
+        if let Some(notify) = self.sessions().lock().get(&pid) {
+            notify.notify_waiters();
+        }
+    }
+
+    /// Reductions that a process has used.
+    pub fn reductions(&self, process: &ProcessRef) -> u64 {
+        process.0.reductions.load(Relaxed)
+    }
+
+    /// Looks at and changes a process's signal state, what has arrived applied first.
+    pub(crate) fn with_core<R>(
+        &self,
+        process: &Arc<Process>,
+        work: impl FnOnce(&mut crate::core::Core, &mut crate::outbox::Outbox) -> R,
+    ) -> R {
+        self.with_outbox(|outbox| {
+            let mut core = process.core.lock();
+            let signals = std::mem::take(&mut process.inbound.lock().signals);
+            let arrived = !signals.is_empty();
+            for signal in signals {
+                core.apply(process, signal, self, outbox);
+            }
+            let result = work(&mut core, outbox);
+            process.queue_len.store(core.inner.len() as u32, Relaxed);
+            let look = arrived || core.exiting.is_some();
+            drop(core);
+            if look {
+                self.nudge(process);
+            }
+            result
+        })
+    }
+}

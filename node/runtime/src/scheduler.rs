@@ -1,0 +1,400 @@
+//! Schedulers: one thread a core, each with its own run queues; an idle one steals.
+//!
+//! A scheduler keeps what its own processes wake up, so that a pair that talks stays on one core; another one is woken
+//! only when there is more than one process to run. Urgent processes (max, high) and pinned ones have queues of their
+//! own; a low one is passed over seven times among normal ones, as on BEAM.
+
+use crate::node::{Node, WeakNode};
+use crate::outbox::Outbox;
+use crate::process::{Process, UNPINNED};
+use crate::priority::Priority;
+use crossbeam_deque::{Steal, Stealer, Worker};
+use crossbeam_queue::SegQueue;
+use crossbeam_utils::CachePadded;
+use crossbeam_utils::sync::{Parker, Unparker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
+
+/// What other threads see of a scheduler.
+pub(crate) struct Shared {
+    /// Processes put here by other threads.
+    injected: SegQueue<Arc<Process>>,
+    /// Processes that only this scheduler may run.
+    pinned: SegQueue<Arc<Process>>,
+    max: SegQueue<Arc<Process>>,
+    high: SegQueue<Arc<Process>>,
+    stealer: Stealer<Arc<Process>>,
+    unparker: Unparker,
+    asleep: AtomicBool,
+    pub(crate) counters: CachePadded<Counters>,
+}
+
+/// A scheduler's counters; written by it alone.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) turns: AtomicU64,
+    pub(crate) slices: AtomicU64,
+    pub(crate) reductions: AtomicU64,
+    pub(crate) steals: AtomicU64,
+    pub(crate) busy_ns: AtomicU64,
+    pub(crate) idle_ns: AtomicU64,
+    /// Serial of the process that runs, 0 for none.
+    pub(crate) current: AtomicU64,
+    /// When the present busy or idle phase began.
+    pub(crate) phase_ns: AtomicU64,
+    /// The present slice has lasted longer than a tick; set by the ticker.
+    pub(crate) stuck: AtomicBool,
+}
+
+pub(crate) struct Schedulers {
+    pub(crate) shared: Vec<Shared>,
+    asleep: AtomicUsize,
+    /// Schedulers that are looking for work to steal.
+    searching: AtomicUsize,
+    next: AtomicUsize,
+}
+
+pub(crate) struct Scheduler {
+    pub(crate) id: u16,
+    local: Worker<Arc<Process>>,
+    pub(crate) outbox: Outbox,
+    pub(crate) scratch: Vec<crate::message::Signal>,
+    pub(crate) answered: Vec<crate::message::ReplyTo>,
+    parker: Parker,
+    tick: u32,
+}
+
+/// Slices after which the shared queues are looked at before the own one.
+const FAIRNESS: u32 = 31;
+/// Looks around before an idle scheduler goes to sleep.
+const SPINS: u32 = 60;
+
+pub(crate) fn build(count: usize) -> (Schedulers, Vec<Scheduler>) {
+    let (mut shared, mut schedulers) = (Vec::new(), Vec::new());
+    for id in 0..count.clamp(1, 1024) {
+        let local = Worker::new_fifo();
+        let parker = Parker::new();
+        shared.push(Shared {
+            injected: SegQueue::new(),
+            pinned: SegQueue::new(),
+            max: SegQueue::new(),
+            high: SegQueue::new(),
+            stealer: local.stealer(),
+            unparker: parker.unparker().clone(),
+            asleep: AtomicBool::new(false),
+            counters: CachePadded::default(),
+        });
+        schedulers.push(Scheduler {
+            id: id as u16,
+            local,
+            outbox: Outbox::default(),
+            scratch: Vec::new(),
+            answered: Vec::new(),
+            parker,
+            tick: 0,
+        });
+    }
+    let all = Schedulers {
+        shared,
+        asleep: AtomicUsize::new(0),
+        searching: AtomicUsize::new(0),
+        next: AtomicUsize::new(0),
+    };
+    (all, schedulers)
+}
+
+impl Shared {
+    /// Lengths of the run queues: max, high, normal and low together, pinned ones included.
+    pub(crate) fn queue_lengths(&self) -> [usize; 3] {
+        let normal = self.stealer.len() + self.injected.len() + self.pinned.len();
+        [self.max.len(), self.high.len(), normal]
+    }
+
+    fn has_work(&self) -> bool {
+        !self.injected.is_empty()
+            || !self.pinned.is_empty()
+            || !self.max.is_empty()
+            || !self.high.is_empty()
+            || !self.stealer.is_empty()
+    }
+}
+
+impl Schedulers {
+    pub(crate) fn len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Puts a process into a run queue from a thread that is no scheduler.
+    pub(crate) fn inject(&self, process: Arc<Process>) {
+        let to = self.target_of(&process);
+        self.put(to, process);
+    }
+
+    fn target_of(&self, process: &Process) -> usize {
+        let pinned = process.pinned.load(Relaxed);
+        if pinned != UNPINNED {
+            return usize::from(pinned) % self.len();
+        }
+        let home = process.home.load(Relaxed);
+        if home == UNPINNED { self.next.fetch_add(1, Relaxed) % self.len() } else { usize::from(home) % self.len() }
+    }
+
+    /// Puts a process into a queue of scheduler `to` and wakes it.
+    pub(crate) fn put(&self, to: usize, process: Arc<Process>) {
+        let shared = &self.shared[to];
+        match process.priority() {
+            Priority::Max => shared.max.push(process),
+            Priority::High => shared.high.push(process),
+            _ if process.pinned.load(Relaxed) != UNPINNED => shared.pinned.push(process),
+            _ => shared.injected.push(process),
+        }
+        self.wake(to);
+    }
+
+    fn wake(&self, id: usize) {
+        if self.shared[id].asleep.swap(false, SeqCst) {
+            self.asleep.fetch_sub(1, SeqCst);
+            self.shared[id].unparker.unpark();
+        }
+    }
+
+    /// Wakes one sleeper, if nobody is looking for work already.
+    fn wake_one(&self) {
+        if self.asleep.load(Relaxed) == 0 || self.searching.load(SeqCst) > 0 {
+            return;
+        }
+        if let Some(id) = self.shared.iter().position(|shared| shared.asleep.load(Relaxed)) {
+            self.wake(id);
+        }
+    }
+
+    pub(crate) fn wake_all(&self) {
+        for shared in &self.shared {
+            shared.asleep.store(false, SeqCst);
+            shared.unparker.unpark();
+        }
+        self.asleep.store(0, SeqCst);
+    }
+
+    pub(crate) fn all_asleep(&self) -> bool {
+        self.asleep.load(SeqCst) == self.len()
+    }
+
+    /// Wakes a sleeper where a process waits behind one that runs long. Called by the ticker.
+    pub(crate) fn balance(&self) {
+        let waiting = self.shared.iter().any(|shared| !shared.stealer.is_empty() || !shared.injected.is_empty());
+        if waiting {
+            self.wake_one();
+        }
+    }
+}
+
+impl Scheduler {
+    /// The thread's loop; ends when the node is closed.
+    pub(crate) fn run(mut self, node: &WeakNode) {
+        let Some(node) = node.upgrade() else { return };
+        let mut phase = node.now_ns();
+        let mut idle = false;
+        loop {
+            if let Some(process) = self.next(&node) {
+                if idle {
+                    phase = self.change_phase(&node, phase, false);
+                    idle = false;
+                }
+                self.run_slice(&node, process);
+                continue;
+            }
+            if !idle {
+                phase = self.change_phase(&node, phase, true);
+                idle = true;
+            }
+            if node.is_closed() {
+                return;
+            }
+            self.sleep(&node);
+        }
+    }
+
+    fn change_phase(&self, node: &Node, since: u64, idle: bool) -> u64 {
+        let now = node.now_ns();
+        let counters = &node.schedulers().shared[usize::from(self.id)].counters;
+        let total = if idle { &counters.busy_ns } else { &counters.idle_ns };
+        total.fetch_add(now.saturating_sub(since), Relaxed);
+        counters.phase_ns.store(now, Relaxed);
+        now
+    }
+
+    fn sleep(&mut self, node: &Node) {
+        const LONGEST: Duration = Duration::from_millis(100);
+        let all = node.schedulers();
+        let own = &all.shared[usize::from(self.id)];
+        for _ in 0..SPINS {
+            std::hint::spin_loop();
+            if own.has_work() {
+                return;
+            }
+        }
+        own.asleep.store(true, SeqCst);
+        all.asleep.fetch_add(1, SeqCst);
+        // whoever puts work here after this look sees that we sleep
+        if own.has_work() || self.worth_stealing(node) {
+            all.wake(usize::from(self.id));
+            self.parker.park_timeout(Duration::ZERO);
+            return;
+        }
+        self.parker.park_timeout(LONGEST);
+        if own.asleep.swap(false, SeqCst) {
+            all.asleep.fetch_sub(1, SeqCst);
+        }
+    }
+
+    /// Puts processes that became runnable into the run queues.
+    pub(crate) fn enqueue_ready(&mut self, node: &Node) {
+        if self.outbox.ready.is_empty() {
+            return;
+        }
+        let ready = std::mem::take(&mut self.outbox.ready);
+        let mut ready = ready.into_iter();
+        for process in ready.by_ref() {
+            self.enqueue(node, process);
+        }
+        if self.local.len() > 1 {
+            node.schedulers().wake_one();
+        }
+    }
+
+    pub(crate) fn enqueue(&mut self, node: &Node, process: Arc<Process>) {
+        let all = node.schedulers();
+        let pinned = process.pinned.load(Relaxed);
+        if pinned != UNPINNED || process.priority() > Priority::Normal {
+            let to = if pinned == UNPINNED { usize::from(self.id) } else { usize::from(pinned) % all.len() };
+            return all.put(to, process);
+        }
+        if process.moving.load(Relaxed) {
+            return all.put(usize::from(process.home.load(Relaxed)) % all.len(), process);
+        }
+        self.local.push(process);
+    }
+
+    /// The next process to run.
+    pub(crate) fn next(&mut self, node: &Node) -> Option<Arc<Process>> {
+        let all = node.schedulers();
+        self.tick = self.tick.wrapping_add(1);
+        let candidates = all.shared.iter().map(|shared| shared.stealer.len()).sum::<usize>();
+        let mut passed_over = 0;
+        loop {
+            let process = self.take(all)?;
+            if let Some(process) = self.admit(node, process, passed_over > candidates + 8) {
+                return Some(process);
+            }
+            passed_over += 1;
+        }
+    }
+
+    fn take(&mut self, all: &Schedulers) -> Option<Arc<Process>> {
+        let own = &all.shared[usize::from(self.id)];
+        if !own.max.is_empty()
+            && let Some(process) = own.max.pop()
+        {
+            return Some(process);
+        }
+        if !own.high.is_empty()
+            && let Some(process) = own.high.pop()
+        {
+            return Some(process);
+        }
+        let shared_first = self.tick.is_multiple_of(FAIRNESS);
+        if !shared_first && let Some(process) = self.local.pop() {
+            return Some(process);
+        }
+        if !own.pinned.is_empty()
+            && let Some(process) = own.pinned.pop()
+        {
+            return Some(process);
+        }
+        if !own.injected.is_empty()
+            && let Some(process) = own.injected.pop()
+        {
+            return Some(process);
+        }
+        if shared_first && let Some(process) = self.local.pop() {
+            return Some(process);
+        }
+        self.steal(all)
+    }
+
+    /// Whether the process may run here and now; if not it has gone where it may.
+    fn admit(&mut self, node: &Node, process: Arc<Process>, desperate: bool) -> Option<Arc<Process>> {
+        let pinned = process.pinned.load(Relaxed);
+        let elsewhere = if pinned == UNPINNED {
+            let home = process.home.load(Relaxed);
+            (process.moving.load(Relaxed) && home != self.id).then_some(home)
+        } else {
+            (pinned != self.id).then_some(pinned)
+        };
+        if let Some(to) = elsewhere.filter(|to| usize::from(*to) < node.schedulers().len()) {
+            node.schedulers().put(usize::from(to), process);
+            return None;
+        }
+        if process.priority() == Priority::Low && !desperate {
+            const LOW_SHARE: u8 = 8;
+            let passed = process.passed_over.load(Relaxed) + 1;
+            if passed < LOW_SHARE && node.schedulers().shared[usize::from(self.id)].has_work() {
+                process.passed_over.store(passed, Relaxed);
+                if pinned == UNPINNED {
+                    self.local.push(process);
+                } else {
+                    node.schedulers().shared[usize::from(self.id)].pinned.push(process);
+                }
+                return None;
+            }
+            process.passed_over.store(0, Relaxed);
+        }
+        process.moving.store(false, Relaxed);
+        Some(process)
+    }
+
+    fn worth_stealing(&self, node: &Node) -> bool {
+        let others = node.schedulers().shared.iter().enumerate().filter(|(id, _)| *id != usize::from(self.id));
+        others.into_iter().any(|(_, shared)| shared.stealer.len() > 1 || shared.injected.len() > 1)
+    }
+
+    /// Takes work from another scheduler that has more than it runs next.
+    fn steal(&mut self, all: &Schedulers) -> Option<Arc<Process>> {
+        if all.len() == 1 {
+            return None;
+        }
+        all.searching.fetch_add(1, SeqCst);
+        let found = self.steal_from_others(all);
+        all.searching.fetch_sub(1, SeqCst);
+        if found.is_some() {
+            let counters = &all.shared[usize::from(self.id)].counters;
+            counters.steals.fetch_add(1, Relaxed);
+        }
+        found
+    }
+
+    fn steal_from_others(&mut self, all: &Schedulers) -> Option<Arc<Process>> {
+        let count = all.len();
+        for offset in 1..count {
+            let victim = &all.shared[(usize::from(self.id) + offset) % count];
+            let long_slice = victim.counters.stuck.load(Relaxed);
+            if victim.stealer.len() > 1 || (long_slice && !victim.stealer.is_empty()) {
+                loop {
+                    match victim.stealer.steal_batch_and_pop(&self.local) {
+                        Steal::Success(process) => return Some(process),
+                        Steal::Empty => break,
+                        Steal::Retry => {}
+                    }
+                }
+            }
+            if (victim.injected.len() > 1 || long_slice)
+                && let Some(process) = victim.injected.pop()
+            {
+                return Some(process);
+            }
+        }
+        None
+    }
+}

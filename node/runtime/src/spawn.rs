@@ -1,0 +1,324 @@
+//! Bringing processes to life.
+
+use crate::alias::Answer;
+use crate::body::Body;
+use crate::core::{Core, Ready};
+use crate::extras::Extras;
+use crate::message::{ReplyTo, Signal};
+use crate::module::Description;
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::pid::Pid;
+use crate::process::{Code, Inbound, Process, ProcessRef, UNPINNED, flag, schedule};
+use crate::registry::Command;
+use crate::start::{ProcessName, StartError, StartOptions, Started};
+use crate::term::Term;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Release};
+use std::time::Duration;
+
+impl Node {
+    /// Starts a process of `module` and waits for its init (`gen_server:start`). Dropping the future kills a process
+    /// whose init has not ended.
+    ///
+    /// # Errors
+    /// As [`StartError`] says; nothing is left running.
+    pub async fn start_process(
+        &self,
+        module: &str,
+        args: &Term,
+        mut options: StartOptions,
+        timeout: Option<Duration>,
+    ) -> Result<Started, StartError> {
+        let waiting = self.aliases().open(self, Pid::NONE);
+        let mut waiting = waiting.ok_or(StartError::TooManyProcesses(self.limits().waiting_requests_max))?;
+        options.ack = Some(ReplyTo { to: waiting.alias, reference: waiting.reference });
+        let pid = self.with_outbox(|outbox| self.start_in(module, args, options, Some(outbox)))?;
+        waiting.server = pid;
+        let guard = KillUnlessStarted { node: self, pid: Some(pid) };
+        let answer = match timeout {
+            Some(timeout) => self.sleep_or(timeout, &mut waiting.answer).await,
+            None => Some((&mut waiting.answer).await),
+        };
+        let outcome = match answer {
+            None => return Err(StartError::Timeout(timeout.unwrap_or_default())),
+            Some(Ok(Answer::Reply(reply))) => read_ack(pid, &reply),
+            Some(Ok(Answer::Down(reason))) => Err(StartError::Init(reason)),
+            Some(Err(_)) => Err(StartError::Stopping),
+        };
+        guard.defuse();
+        outcome
+    }
+
+    /// Waits for an answer for this long by the node's own clock; nothing if it did not come.
+    pub(crate) async fn sleep_or<T>(
+        &self,
+        timeout: Duration,
+        answer: &mut tokio::sync::oneshot::Receiver<T>,
+    ) -> Option<Result<T, tokio::sync::oneshot::error::RecvError>> {
+        tokio::time::timeout(timeout, answer).await.ok()
+    }
+
+    /// Runs the exported function `function` of `module` in a new process, with no handshake. A function that does not
+    /// exist exits `undef` in the new process.
+    ///
+    /// # Errors
+    /// Where nothing was started at all.
+    pub fn spawn_function(
+        &self,
+        module: &str,
+        function: &str,
+        args: &Term,
+        options: StartOptions,
+    ) -> Result<ProcessRef, StartError> {
+        let code = self.code(module).ok_or_else(|| StartError::UnknownModule(module.to_owned()))?;
+        let body = code.module.as_ref().and_then(|module| module.function(function, args));
+        let body = body.unwrap_or_else(|| Box::new(Undefined));
+        self.with_outbox(|outbox| self.spawn_code(code, body, options, Some(outbox)))
+    }
+
+    /// Spawns a body of your own under a description, with no handshake.
+    ///
+    /// # Errors
+    /// Where it cannot live: a taken name, a dead parent, a full table.
+    pub fn spawn(
+        &self,
+        description: &Arc<Description>,
+        body: Box<dyn Body>,
+        options: StartOptions,
+    ) -> Result<ProcessRef, StartError> {
+        self.with_outbox(|outbox| self.spawn_in(description, None, body, options, Some(outbox)))
+    }
+
+    pub(crate) fn start_in(
+        &self,
+        module: &str,
+        args: &Term,
+        options: StartOptions,
+        outbox: Option<&mut Outbox>,
+    ) -> Result<Pid, StartError> {
+        let code = self.code(module).ok_or_else(|| StartError::UnknownModule(module.to_owned()))?;
+        let Some(module) = code.module.clone() else { return Err(StartError::UnknownModule(module.to_owned())) };
+        let body = module.start(args);
+        self.spawn_code(code, body, options, outbox).map(|process| process.pid())
+    }
+
+    pub(crate) fn spawn_in(
+        &self,
+        description: &Arc<Description>,
+        module: Option<Arc<dyn crate::module::Module>>,
+        body: Box<dyn Body>,
+        options: StartOptions,
+        outbox: Option<&mut Outbox>,
+    ) -> Result<ProcessRef, StartError> {
+        let code = Arc::new(Code { description: Arc::clone(description), module });
+        self.spawn_code(code, body, options, outbox)
+    }
+
+    fn spawn_code(
+        &self,
+        code: Arc<Code>,
+        body: Box<dyn Body>,
+        mut options: StartOptions,
+        outbox: Option<&mut Outbox>,
+    ) -> Result<ProcessRef, StartError> {
+        if self.is_stopping() {
+            return Err(StartError::Stopping);
+        }
+        let serial = self.table().reserve().ok_or(StartError::TooManyProcesses(self.table().max()))?;
+        let pid = Pid::new(self.id(), self.incarnation(), serial);
+        let global = options.name.take_if(|name| name.global);
+        let local = options.name.take();
+        if let Some(name) = &local
+            && let Err(holder) = self.names().insert(&name.name, pid, Term::Null)
+        {
+            self.table().release(pid);
+            return Err(StartError::NameTaken { name: name.name.to_string(), holder });
+        }
+        let parent = options.parent.unwrap_or(Pid::NONE);
+        let process = Arc::new(self.new_process(pid, code, body, &local, options));
+        self.table().insert(&process);
+        let handle = ProcessRef(Arc::clone(&process));
+        self.record("process.started", pid, parent, Term::Null, 0);
+        match global {
+            Some(name) => self.register_before_start(&process, &name),
+            None => match outbox {
+                Some(outbox) => outbox.ready.push(process),
+                None => self.schedulers().inject(process),
+            },
+        }
+        Ok(handle)
+    }
+
+    fn new_process(
+        &self,
+        pid: Pid,
+        code: Arc<Code>,
+        body: Box<dyn Body>,
+        name: &Option<ProcessName>,
+        options: StartOptions,
+    ) -> Process {
+        let parent = options.parent.unwrap_or(Pid::NONE);
+        let mut flags = if options.trap_exit { flag::TRAP_EXIT } else { 0 };
+        let mut core = Core::default();
+        core.ready = Ready::Start;
+        core.ack = options.ack;
+        if let Some((watcher, reference)) = options.monitor {
+            core.add_watcher(watcher, reference, None);
+            self.adopt(watcher, |of| of.add_monitor(reference, pid));
+        }
+        if options.link
+            && let Some(parent) = options.parent
+        {
+            core.add_link(parent);
+            self.adopt(parent, |of| {
+                of.add_link(pid);
+            });
+        }
+        if name.is_some() {
+            flags |= flag::NAMED;
+        }
+        let (ancestors, leader) = self.lineage(&options);
+        let needs_extras = name.is_some()
+            || options.key.is_some()
+            || !options.labels.is_empty()
+            || leader.is_some()
+            || !ancestors.is_empty()
+            || options.child_id.is_some()
+            || options.memory_bytes_max.is_some();
+        if needs_extras {
+            *core.extras_mut() = Extras {
+                name: name.as_ref().map(|name| Arc::clone(&name.name)),
+                key: options.key,
+                labels: options.labels,
+                group_leader: leader,
+                ancestors,
+                child_id: options.child_id,
+                memory_bytes_max: options.memory_bytes_max,
+                ..Extras::default()
+            };
+        }
+        let messages_max = options.mailbox.map_or(0, |limit| limit.messages_max);
+        Process {
+            pid,
+            parent,
+            code,
+            schedule: AtomicU8::new(schedule::QUEUED),
+            priority: AtomicU8::new(options.priority as u8),
+            flags: AtomicU16::new(flags),
+            home: AtomicU16::new(UNPINNED),
+            pinned: AtomicU16::new(UNPINNED),
+            moving: AtomicBool::new(false),
+            passed_over: AtomicU8::new(0),
+            queue_len: AtomicU32::new(0),
+            turns: AtomicU32::new(0),
+            started_ms: self.now_ms(),
+            reductions: AtomicU64::new(0),
+            inbound: Mutex::new(Inbound { signals: Vec::new(), closed: false, messages_max }),
+            core: Mutex::new(core),
+            body: Mutex::new(Some(body)),
+        }
+    }
+
+    /// The other end of a link or monitor that exists from the first moment. A dead one is told by the exit path.
+    fn adopt(&self, pid: Pid, change: impl FnOnce(&mut Core)) {
+        if let Some(process) = self.process(pid) {
+            change(&mut process.0.core.lock());
+        }
+    }
+
+    /// `$ancestors` beyond the parent, and the group leader.
+    fn lineage(&self, options: &StartOptions) -> (Arc<[Pid]>, Option<Pid>) {
+        let Some(parent) = options.parent.and_then(|parent| self.process(parent)) else {
+            return (Arc::default(), options.group_leader);
+        };
+        let core = parent.0.core.lock();
+        let extras = core.extras();
+        let leader = options.group_leader.or_else(|| extras.and_then(|extras| extras.group_leader));
+        let Some(grandparent) = parent.0.parent.some() else { return (Arc::default(), leader) };
+        let above = extras.map(|extras| &*extras.ancestors).unwrap_or_default();
+        (std::iter::once(grandparent).chain(above.iter().copied()).collect(), leader)
+    }
+
+    /// A process with a global name runs once the name is its own.
+    fn register_before_start(&self, process: &Arc<Process>, name: &ProcessName) {
+        process.core.lock().ready = Ready::No;
+        process.schedule.store(schedule::IDLE, Release);
+        let command = Command::Register {
+            name: Arc::clone(&name.name),
+            pid: process.pid,
+            replace: false,
+            allow_multiple: false,
+            metadata: Term::Null,
+        };
+        let (node, process, name) = (self.downgrade(), Arc::clone(process), Arc::clone(&name.name));
+        let done = move |outcome: Result<_, crate::registry::RegistryError>| {
+            let Some(node) = node.upgrade() else { return };
+            let mut core = process.core.lock();
+            match outcome {
+                Ok(_) => {
+                    process.set(flag::GLOBAL, true);
+                    core.extras_mut().global_names.push(name);
+                    core.ready = Ready::Start;
+                }
+                Err(error) => core.exiting = Some(crate::names_api::global_start_error(&error)),
+            }
+            drop(core);
+            node.nudge(&process);
+        };
+        self.registry().propose(command, Box::new(done));
+    }
+
+    /// Kills one whose start took too long; its links are not told why.
+    pub fn abort_start(&self, pid: Pid) {
+        self.send_signal(pid, Signal::Kill { reason: Term::KILLED });
+    }
+}
+
+/// What the starter was told.
+pub(crate) fn read_ack(pid: Pid, reply: &Term) -> Result<Started, StartError> {
+    match reply.as_list() {
+        Some([tag, _]) if tag.is("ok") => Ok(Started::Running(pid)),
+        Some([tag, reason]) if tag.is("error") => match reason.as_list() {
+            Some([tag, holder]) if tag.is("already_started") && holder.as_pid().is_some() => {
+                let holder = holder.as_pid().unwrap_or_default();
+                Err(StartError::NameTaken { name: String::new(), holder })
+            }
+            _ => Err(StartError::Init(reason.clone())),
+        },
+        _ => Ok(Started::Ignored),
+    }
+}
+
+struct KillUnlessStarted<'a> {
+    node: &'a Node,
+    pid: Option<Pid>,
+}
+
+impl KillUnlessStarted<'_> {
+    fn defuse(mut self) {
+        self.pid = None;
+    }
+}
+
+impl Drop for KillUnlessStarted<'_> {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            self.node.abort_start(pid);
+        }
+    }
+}
+
+/// A function that its module does not have.
+struct Undefined;
+
+impl Body for Undefined {
+    fn step(
+        &mut self,
+        _event: crate::body::Event,
+        _context: &mut crate::context::Context<'_>,
+    ) -> crate::body::Step {
+        crate::body::Step::Exit(Term::crash("undef".into()))
+    }
+}
