@@ -1,0 +1,183 @@
+//! Everything about a gateway that can be set, with the defaults that a public service can run with.
+
+use std::time::Duration;
+
+use crate::{
+    path::Unescape,
+    transcode::{JsonOptions, lexer::JsonLimits, query::QueryOptions},
+};
+
+/// The settings of a gateway.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is too much.
+    pub limits: Limits,
+    /// How JSON is read and written. Strictly canonical by default; whoever wants `one_for_one` beside `ONE_FOR_ONE` sets
+    /// `enum_case_insensitive`.
+    pub json: JsonOptions,
+    /// How query parameters are read.
+    pub query: QueryOptions,
+    /// How captures of several segments are decoded.
+    pub unescape: Unescape,
+    /// A colon in the last segment always begins a verb; by default a verb that no rule has is text.
+    pub strict_verbs: bool,
+    /// A body that contradicts the path is refused; by default the path wins.
+    pub refuse_path_collision: bool,
+    /// A PATCH without `update_mask` gets the fields present in its body.
+    pub patch_mask: bool,
+    /// The form of error bodies.
+    pub error_format: ErrorFormat,
+    /// The domain in the ErrorInfo of the gateway's own errors.
+    pub error_domain: String,
+    /// The form of a server stream whose client accepts anything.
+    pub stream_format: StreamFormat,
+    /// How often an SSE stream shows that it lives while nothing happens.
+    pub heartbeat: Duration,
+    /// How long an SSE client is told to wait before it reconnects.
+    pub sse_retry: Duration,
+    /// Which metadata crosses.
+    pub metadata: MetadataConfig,
+    /// The deadline of a unary call whose client sets none.
+    pub default_timeout: Option<Duration>,
+    /// The longest deadline that a client can ask for.
+    pub timeout_max: Option<Duration>,
+    /// Where grpc.health.v1 is served as HTTP, such as `/healthz`.
+    pub health_path: Option<String>,
+    /// The title and version in the OpenAPI document.
+    pub info: Info,
+    /// Which transcoder works: the plans, or prost-reflect as the reference.
+    pub transcoder: Transcoder,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            json: JsonOptions::default(),
+            query: QueryOptions::default(),
+            unescape: Unescape::default(),
+            strict_verbs: false,
+            refuse_path_collision: false,
+            patch_mask: true,
+            error_format: ErrorFormat::default(),
+            error_domain: "gateway".to_owned(),
+            stream_format: StreamFormat::Ndjson,
+            heartbeat: Duration::from_secs(15),
+            sse_retry: Duration::from_secs(2),
+            metadata: MetadataConfig::default(),
+            default_timeout: None,
+            timeout_max: None,
+            health_path: Some("/healthz".to_owned()),
+            info: Info::default(),
+            transcoder: Transcoder::Plan,
+        }
+    }
+}
+
+/// What is too much. Beyond a limit a request fails precisely and breaks nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The bytes of a request body, and of one message of a client stream. More is 413.
+    pub request_bytes_max: usize,
+    /// The bytes of one message from upstream. More is RESOURCE_EXHAUSTED, found from its prefix before memory is taken.
+    pub response_bytes_max: usize,
+    /// How deep JSON and messages may nest.
+    pub depth_max: usize,
+    /// How many members and elements one JSON text may have.
+    pub json_values_max: usize,
+    /// The bytes of path and query. More is 414.
+    pub target_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_bytes_max: 4 << 20,
+            response_bytes_max: 4 << 20,
+            depth_max: 100,
+            json_values_max: 1 << 20,
+            target_bytes_max: 16 << 10,
+        }
+    }
+}
+
+impl Limits {
+    /// Those that concern JSON.
+    pub fn json(&self) -> JsonLimits {
+        JsonLimits { depth: self.depth_max, values: self.json_values_max }
+    }
+}
+
+/// The form of an error body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorFormat {
+    /// AIP-193: `{"error": {"code": 404, "message": ..., "status": "NOT_FOUND", "details": [...]}}`.
+    #[default]
+    Envelope,
+    /// The bare google.rpc.Status: `{"code": 5, "message": ..., "details": [...]}`.
+    Status,
+}
+
+/// The form of a server stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamFormat {
+    /// Server-sent events.
+    Sse,
+    /// One message a line.
+    Ndjson,
+    /// One JSON array; one that was cut off never looks complete.
+    JsonArray,
+    /// grpc-gateway's `{"result": ...}` lines.
+    GatewayResult,
+}
+
+/// Which transcoder works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transcoder {
+    /// The compiled plans.
+    Plan,
+    /// prost-reflect's DynamicMessage, for comparison.
+    Reference,
+}
+
+/// Which metadata crosses. Names are in lower case.
+#[derive(Clone, Debug)]
+pub struct MetadataConfig {
+    /// Request headers that become metadata, besides `authorization`, the W3C trace context, `idempotency-key`,
+    /// `x-request-id`, and what begins with `grpc-metadata-`.
+    pub request_headers: Vec<String>,
+    /// Response metadata that become headers under their own names.
+    pub response_headers: Vec<String>,
+    /// All other response metadata becomes headers too, behind `grpc-metadata-`.
+    pub prefix_response: bool,
+    /// Believe the client's `x-forwarded-*` headers and append to them; else they are replaced.
+    pub trust_forwarded: bool,
+}
+
+impl Default for MetadataConfig {
+    fn default() -> Self {
+        Self {
+            request_headers: Vec::new(),
+            response_headers: ["etag", "retry-after", "x-request-id"].map(str::to_owned).into(),
+            prefix_response: false,
+            trust_forwarded: false,
+        }
+    }
+}
+
+/// What the OpenAPI document says of the service.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// Its title.
+    pub title: String,
+    /// Its version.
+    pub version: String,
+    /// What it is, in Markdown.
+    pub description: String,
+}
+
+impl Default for Info {
+    fn default() -> Self {
+        Self { title: "API".to_owned(), version: "1".to_owned(), description: String::new() }
+    }
+}

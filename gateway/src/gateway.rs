@@ -1,0 +1,146 @@
+//! The gateway as compiled from a descriptor set: schema, routes, documents. Immutable, so that requests share it freely.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost_reflect::DescriptorPool;
+
+use crate::{
+    config::Config,
+    metadata::{Crossing, HeaderNameError},
+    method::{Method, MethodError},
+    openapi,
+    route::Table,
+    rule::{self, RuleError},
+    schema::Schema,
+    service::GatewayService,
+    upstream::Upstream,
+};
+
+/// A gateway, ready to serve any number of upstreams of its descriptor set.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    pub(crate) compiled: Arc<Compiled>,
+}
+
+/// What requests read.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) config: Config,
+    pub(crate) schema: Schema,
+    pub(crate) routes: Table<Method>,
+    pub(crate) crossing: Crossing,
+    pub(crate) openapi: Bytes,
+}
+
+/// Makes a [`Gateway`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    descriptor_set: Bytes,
+    config: Config,
+}
+
+/// Why a descriptor set cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// It is no valid descriptor set.
+    #[error("the descriptor set is not valid: {0}")]
+    Descriptor(#[from] prost_reflect::DescriptorError),
+    /// A method's annotation cannot be read.
+    #[error("method `{method}`: {source}")]
+    Rule {
+        /// The method's full name.
+        method: String,
+        /// What is wrong.
+        source: RuleError,
+    },
+    /// A method's rule does not fit its messages.
+    #[error("method `{method}`: {source}")]
+    Method {
+        /// The method's full name.
+        method: String,
+        /// What is wrong.
+        source: MethodError,
+    },
+    /// Two rules answer the same requests.
+    #[error("methods `{first}` and `{second}` both answer {http_method} {template}")]
+    Conflict {
+        /// The method that came first.
+        first: String,
+        /// The method that came later.
+        second: String,
+        /// The HTTP method.
+        http_method: String,
+        /// The template of the later.
+        template: String,
+    },
+    /// A configured header is none.
+    #[error(transparent)]
+    HeaderName(#[from] HeaderNameError),
+}
+
+impl Gateway {
+    /// A builder for an encoded `google.protobuf.FileDescriptorSet` with all its imports.
+    pub fn builder(descriptor_set: impl Into<Bytes>) -> Builder {
+        Builder { descriptor_set: descriptor_set.into(), config: Config::default() }
+    }
+
+    /// A tower service that sends calls to `upstream`.
+    pub fn service(&self, upstream: impl Upstream) -> GatewayService {
+        GatewayService::new(self.compiled.clone(), Arc::new(upstream))
+    }
+
+    /// An axum router with the service as its fallback, to be merged or nested at will.
+    pub fn into_router(self, upstream: impl Upstream) -> axum::Router {
+        axum::Router::new().fallback_service(self.service(upstream))
+    }
+
+    /// All bindings, in the order of the descriptors.
+    pub fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.compiled.routes.routes()
+    }
+
+    /// The OpenAPI 3.1 document, as JSON.
+    pub fn openapi(&self) -> &Bytes {
+        &self.compiled.openapi
+    }
+
+    /// The compiled messages.
+    pub fn schema(&self) -> &Schema {
+        &self.compiled.schema
+    }
+}
+
+impl Builder {
+    /// Sets everything that can be set.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Compiles; every mistake in the rules is found here.
+    pub fn build(self) -> Result<Gateway, BuildError> {
+        let schema = Schema::compile(DescriptorPool::decode(&*self.descriptor_set)?);
+        let mut routes: Table<Method> = Table::default();
+        for descriptor in schema.pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let name = || descriptor.full_name().to_owned();
+            let rules =
+                rule::rules_of(&descriptor).map_err(|source| BuildError::Rule { method: name(), source })?;
+            for rule in rules {
+                let method = Method::compile(&schema, &descriptor, &rule, routes.len())
+                    .map_err(|source| BuildError::Method { method: name(), source })?;
+                let template = method.template.clone();
+                routes.insert(&rule.method, &template, method).map_err(|twin| BuildError::Conflict {
+                    first: twin.descriptor.full_name().to_owned(),
+                    second: name(),
+                    http_method: rule.method.clone(),
+                    template: rule.template.clone(),
+                })?;
+            }
+        }
+        let crossing = Crossing::new(&self.config.metadata)?;
+        let openapi = openapi::document(&schema, &routes, &self.config);
+        let compiled = Compiled { config: self.config, schema, routes, crossing, openapi };
+        Ok(Gateway { compiled: Arc::new(compiled) })
+    }
+}

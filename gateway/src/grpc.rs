@@ -1,0 +1,260 @@
+//! gRPC's framing: five bytes (a flag and a length) before each message, and trailers that tell how the call ended.
+//!
+//! Messages stay bytes. A message that arrives in one chunk is a slice of it; no copy is made.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response, header};
+use http_body::Body as _;
+
+use crate::{
+    code::Code,
+    config::Config,
+    failure::{Failure, Reason},
+};
+
+/// The bytes before a message.
+pub const PREFIX: usize = 5;
+
+/// Sets the prefix of a message for which [`PREFIX`] bytes were kept at the start.
+pub fn seal(frame: &mut [u8]) {
+    let length = u32::try_from(frame.len().saturating_sub(PREFIX)).unwrap_or(u32::MAX);
+    if let Some(prefix) = frame.first_chunk_mut::<PREFIX>() {
+        let [a, b, c, d] = length.to_be_bytes();
+        *prefix = [0, a, b, c, d];
+    }
+}
+
+/// Takes messages out of chunks.
+#[derive(Debug, Default)]
+pub struct Deframer {
+    chunk: Bytes,
+    /// What did not make a whole message yet.
+    partial: BytesMut,
+}
+
+/// Why frames cannot be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The prefix announces more than the limit.
+    #[error("a message of {length} bytes, more than the limit of {max}")]
+    TooLarge {
+        /// The length announced.
+        length: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The flag is neither 0 nor 1.
+    #[error("the unknown frame flag {0}")]
+    Flag(u8),
+    /// No compression was offered.
+    #[error("a compressed message, though no compression was offered")]
+    Compressed,
+    /// The stream ended within a frame.
+    #[error("the stream ended within a message")]
+    Truncated,
+}
+
+impl Deframer {
+    /// Adds a chunk. Call [`Deframer::next`] until it has nothing before adding another.
+    pub fn push(&mut self, chunk: Bytes) {
+        if self.partial.is_empty() && self.chunk.is_empty() {
+            self.chunk = chunk;
+            return;
+        }
+        let before = std::mem::take(&mut self.chunk);
+        self.partial.extend_from_slice(&before);
+        self.partial.extend_from_slice(&chunk);
+    }
+
+    /// The next whole message. The length is checked before memory is taken for it.
+    pub fn next(&mut self, max: usize) -> Result<Option<Bytes>, FrameError> {
+        let available: &[u8] = if self.partial.is_empty() { &self.chunk } else { &self.partial };
+        let Some(&[flag, a, b, c, d]) = available.first_chunk::<PREFIX>() else { return Ok(None) };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        match flag {
+            0 => {}
+            1 => return Err(FrameError::Compressed),
+            other => return Err(FrameError::Flag(other)),
+        }
+        if length > max {
+            return Err(FrameError::TooLarge { length, max });
+        }
+        if available.len() < PREFIX + length {
+            return Ok(None);
+        }
+        let mut frame = if self.partial.is_empty() {
+            self.chunk.split_to(PREFIX + length)
+        } else {
+            self.partial.split_to(PREFIX + length).freeze()
+        };
+        Ok(Some(frame.split_off(PREFIX)))
+    }
+
+    /// To be called at the end: nothing may be left.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        if self.chunk.is_empty() && self.partial.is_empty() { Ok(()) } else { Err(FrameError::Truncated) }
+    }
+}
+
+/// The messages of an answer, and then its status.
+#[derive(Debug)]
+pub struct Messages {
+    body: axum::body::Body,
+    deframer: Deframer,
+    message_max: usize,
+    domain: Box<str>,
+    /// The status, once it came; a trailers-only answer has it from the start.
+    pub trailers: Option<HeaderMap>,
+    ended: bool,
+}
+
+impl Messages {
+    /// Takes an answer from upstream apart. An answer that is no gRPC, or a status that came at once, is a failure.
+    pub fn open(response: Response<axum::body::Body>, config: &Config) -> Result<(HeaderMap, Self), Failure> {
+        let (parts, body) = response.into_parts();
+        let grpc = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let has_status = parts.headers.contains_key("grpc-status");
+        if !has_status && (!parts.status.is_success() || !grpc) {
+            let code = Code::from_http_status(parts.status);
+            let message = format!("upstream answered HTTP {} and no gRPC", parts.status.as_u16());
+            return Err(Failure {
+                code,
+                ..Failure::new(Reason::UpstreamBroken, &config.error_domain, message)
+            });
+        }
+        if has_status {
+            if let Some(failure) = Failure::from_trailers(&parts.headers) {
+                return Err(failure);
+            }
+        }
+        let messages = Self {
+            body,
+            deframer: Deframer::default(),
+            message_max: config.limits.response_bytes_max,
+            domain: config.error_domain.as_str().into(),
+            trailers: has_status.then(|| parts.headers.clone()),
+            ended: false,
+        };
+        Ok((parts.headers, messages))
+    }
+
+    /// The next message; `None` after a status of success.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Messages::next`].
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            match self.deframer.next(self.message_max) {
+                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(None) if self.ended => return Poll::Ready(self.finish().map(Err)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.ended = true;
+                    self.deframer = Deframer::default();
+                    self.trailers.get_or_insert_default();
+                    return Poll::Ready(Some(Err(self.broken(error))));
+                }
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.deframer.push(data),
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
+                Some(Err(error)) => {
+                    self.ended = true;
+                    self.deframer = Deframer::default();
+                    let message = format!("the connection to upstream broke: {error}");
+                    return Poll::Ready(Some(Err(Failure::new(
+                        Reason::UpstreamUnavailable,
+                        &self.domain,
+                        message,
+                    ))));
+                }
+                None => self.ended = true,
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Option<Failure> {
+        if let Err(error) = self.deframer.finish() {
+            self.deframer = Deframer::default();
+            return Some(self.broken(error));
+        }
+        match &self.trailers {
+            // A second call after the failure was told ends the stream.
+            Some(trailers) if trailers.is_empty() => None,
+            Some(trailers) => {
+                let failure = Failure::from_trailers(trailers);
+                if failure.is_some() {
+                    self.trailers = Some(HeaderMap::new());
+                }
+                failure
+            }
+            None => {
+                self.trailers = Some(HeaderMap::new());
+                let message = "upstream ended the call without a status";
+                Some(Failure {
+                    code: Code::Unknown,
+                    ..Failure::new(Reason::UpstreamBroken, &self.domain, message)
+                })
+            }
+        }
+    }
+
+    fn broken(&self, error: FrameError) -> Failure {
+        let reason = match error {
+            FrameError::TooLarge { .. } => Reason::ResponseTooLarge,
+            _ => Reason::UpstreamBroken,
+        };
+        Failure::new(reason, &self.domain, format!("upstream sent {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_length_beyond_the_limit_is_refused_before_the_message_comes() {
+        let mut deframer = Deframer::default();
+        deframer.push(Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]));
+        assert_eq!(deframer.next(1024), Err(FrameError::TooLarge { length: 0xffff_ffff, max: 1024 }));
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_out_whole_however_they_are_cut(
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..6),
+            cut in 1usize..20,
+        ) {
+            let mut wire = Vec::new();
+            for message in &messages {
+                let mut frame = [&[0; PREFIX], message.as_slice()].concat();
+                seal(&mut frame);
+                wire.extend(frame);
+            }
+            let mut deframer = Deframer::default();
+            let mut out = Vec::new();
+            for chunk in wire.chunks(cut) {
+                deframer.push(Bytes::copy_from_slice(chunk));
+                while let Some(message) = deframer.next(1024).unwrap() {
+                    out.push(message.to_vec());
+                }
+            }
+            prop_assert_eq!(deframer.finish(), Ok(()));
+            prop_assert_eq!(out, messages);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Headers to metadata and back, and deadlines.
+//!
+//! Request headers cross by an allow list, or behind `grpc-metadata-`; nothing that steers the call itself (`grpc-*`,
+//! `te`, `content-type`, ...) can be set from outside. A value that gRPC could not carry is left out, and the call goes on.
+
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
+
+use axum::extract::ConnectInfo;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::{
+    config::MetadataConfig,
+    failure::{Failure, Reason},
+    transcode::base64,
+};
+
+const PREFIX: &str = "grpc-metadata-";
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Which headers cross, ready for look-up.
+#[derive(Debug)]
+pub struct Crossing {
+    request: HashSet<HeaderName>,
+    response: HashSet<HeaderName>,
+    prefix_response: bool,
+    trust_forwarded: bool,
+}
+
+/// A name in the configuration that is no header name.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no header name")]
+pub struct HeaderNameError(String);
+
+impl Crossing {
+    /// Reads the configured names.
+    pub fn new(config: &MetadataConfig) -> Result<Self, HeaderNameError> {
+        const ALWAYS: [&str; 5] =
+            ["authorization", "traceparent", "tracestate", "idempotency-key", "x-request-id"];
+        let configured = config.request_headers.iter().map(String::as_str);
+        Ok(Self {
+            request: names(ALWAYS.into_iter().chain(configured))?,
+            response: names(config.response_headers.iter().map(String::as_str))?,
+            prefix_response: config.prefix_response,
+            trust_forwarded: config.trust_forwarded,
+        })
+    }
+
+    /// The metadata of a request.
+    pub fn request(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        domain: &str,
+    ) -> Result<HeaderMap, Failure> {
+        let mut metadata = HeaderMap::with_capacity(8);
+        for (name, value) in headers {
+            let target = match name.as_str().strip_prefix(PREFIX) {
+                Some(inner) => match HeaderName::from_bytes(inner.as_bytes()) {
+                    Ok(inner) if !steers_the_call(&inner) => inner,
+                    _ => continue,
+                },
+                None if self.request.contains(name) => name.clone(),
+                None => continue,
+            };
+            if let Some(value) = carried(&target, value, domain)? {
+                metadata.append(target, value);
+            }
+        }
+        self.forwarded(headers, extensions, &mut metadata);
+        Ok(metadata)
+    }
+
+    /// The client's own word on who it is counts only if the one before us is trusted.
+    fn forwarded(&self, headers: &HeaderMap, extensions: &Extensions, metadata: &mut HeaderMap) {
+        metadata.remove(FORWARDED_FOR);
+        metadata.remove(FORWARDED_HOST);
+        let told =
+            |name| headers.get(name).filter(|_| self.trust_forwarded).and_then(|value| value.to_str().ok());
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+        let chain: Vec<&str> = told(FORWARDED_FOR).into_iter().chain(peer.as_deref()).collect();
+        if let (false, Ok(value)) = (chain.is_empty(), HeaderValue::from_str(&chain.join(", "))) {
+            metadata.insert(FORWARDED_FOR, value);
+        }
+        let host =
+            told(FORWARDED_HOST).or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()));
+        if let Some(Ok(value)) = host.map(HeaderValue::from_str) {
+            metadata.insert(FORWARDED_HOST, value);
+        }
+    }
+
+    /// Adds to `headers` what of the metadata crosses.
+    pub fn response(&self, metadata: &HeaderMap, headers: &mut HeaderMap) {
+        for (name, value) in metadata {
+            if self.response.contains(name) {
+                headers.append(name.clone(), value.clone());
+            } else if self.prefix_response && !steers_the_call(name) {
+                if let Ok(name) = HeaderName::from_bytes(format!("{PREFIX}{name}").as_bytes()) {
+                    headers.append(name, value.clone());
+                }
+            }
+        }
+    }
+}
+
+fn names<'n>(names: impl Iterator<Item = &'n str>) -> Result<HashSet<HeaderName>, HeaderNameError> {
+    let parse =
+        |name: &str| HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderNameError(name.to_owned()));
+    names.map(parse).collect()
+}
+
+fn steers_the_call(name: &HeaderName) -> bool {
+    let reserved = [
+        "te",
+        "content-type",
+        "content-length",
+        "connection",
+        "transfer-encoding",
+        "host",
+        "trailer",
+        "date",
+    ];
+    name.as_str().starts_with("grpc-") || reserved.contains(&name.as_str())
+}
+
+/// The value as metadata carries it: printable ASCII, or base64 without padding under a name that ends in `-bin`.
+fn carried(name: &HeaderName, value: &HeaderValue, domain: &str) -> Result<Option<HeaderValue>, Failure> {
+    let Ok(text) = value.to_str() else { return Ok(None) };
+    if !name.as_str().ends_with("-bin") {
+        return Ok(Some(value.clone()));
+    }
+    if base64(text).is_none() {
+        let message = format!("header `{name}`: `{text}` is no base64");
+        return Err(Failure::new(Reason::InvalidHeader, domain, message));
+    }
+    Ok(HeaderValue::from_str(text.trim_end_matches('=')).ok())
+}
+
+/// The deadline that the client asks for, by `grpc-timeout` (gRPC's form), `request-timeout` or `x-server-timeout`
+/// (seconds).
+pub fn timeout(headers: &HeaderMap, domain: &str) -> Result<Option<Duration>, Failure> {
+    let seconds =
+        |text: &str| text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let readers: [(&str, &dyn Fn(&str) -> Option<Duration>); 3] =
+        [("grpc-timeout", &grpc_timeout), ("request-timeout", &seconds), ("x-server-timeout", &seconds)];
+    for (name, read) in readers {
+        let Some(value) = headers.get(name) else { continue };
+        let timeout = value.to_str().ok().and_then(read);
+        let message =
+            || format!("header `{name}`: `{}` is no timeout", String::from_utf8_lossy(value.as_bytes()));
+        return timeout.map(Some).ok_or_else(|| Failure::new(Reason::InvalidHeader, domain, message()));
+    }
+    Ok(None)
+}
+
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 18 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => value.checked_mul(3600).map(Duration::from_secs),
+        "M" => value.checked_mul(60).map(Duration::from_secs),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+/// gRPC's form of a deadline: at most eight digits, in the finest unit that they suffice for.
+pub fn put_timeout(metadata: &mut HeaderMap, timeout: Duration) {
+    const DIGITS: u128 = 100_000_000;
+    let units = [
+        (1, 'n'),
+        (1_000, 'u'),
+        (1_000_000, 'm'),
+        (1_000_000_000, 'S'),
+        (60_000_000_000, 'M'),
+        (3_600_000_000_000, 'H'),
+    ];
+    let nanos = timeout.as_nanos();
+    let fitting = units.into_iter().find(|(unit, _)| nanos / unit < DIGITS);
+    if let Some((unit, letter)) = fitting {
+        if let Ok(value) = HeaderValue::from_str(&format!("{}{letter}", nanos / unit)) {
+            metadata.insert("grpc-timeout", value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_client_cannot_steer_the_call_through_the_prefix() {
+        let crossing = Crossing::new(&MetadataConfig::default()).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-metadata-grpc-timeout", HeaderValue::from_static("1S"));
+        headers.insert("grpc-metadata-te", HeaderValue::from_static("gzip"));
+        headers.insert("x-forwarded-for", HeaderValue::from_static("1.2.3.4"));
+        assert!(crossing.request(&headers, &Extensions::new(), "test").unwrap().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_deadline_reads_back_within_its_unit(nanos in 0u64..u64::MAX / 2) {
+            let timeout = Duration::from_nanos(nanos);
+            let mut metadata = HeaderMap::new();
+            put_timeout(&mut metadata, timeout);
+            let back = super::timeout(&metadata, "test").unwrap().unwrap();
+            prop_assert!(back <= timeout);
+            prop_assert!(timeout.as_nanos() - back.as_nanos() <= timeout.as_nanos() / 1_000_000 + 1);
+        }
+    }
+}

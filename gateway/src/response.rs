@@ -1,0 +1,110 @@
+//! From a message of upstream to the bytes of an HTTP body.
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::{
+    code::Code,
+    config::Transcoder,
+    failure::{Failure, Reason},
+    gateway::Compiled,
+    method::Method,
+    transcode::{
+        encode::{self, Printing},
+        reference,
+        wire::{Malformed, Reader, WireType},
+    },
+};
+
+impl Compiled {
+    /// Content type and body of a unary answer.
+    pub(crate) fn response_body(
+        &self,
+        method: &Method,
+        message: &Bytes,
+    ) -> Result<(HeaderValue, Bytes), Failure> {
+        if method.raw_response {
+            return self.raw_body(method, message);
+        }
+        let mut json = Vec::with_capacity(message.len() * 2 + 64);
+        self.put_response(method, message, &mut json)?;
+        Ok((HeaderValue::from_static("application/json"), json.into()))
+    }
+
+    /// Appends a message as JSON, or the field of it that the rule chose.
+    pub(crate) fn put_response(
+        &self,
+        method: &Method,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        if self.config.transcoder == Transcoder::Reference && method.response_body.is_none() {
+            let descriptor = self.schema.message(method.output).descriptor.clone();
+            let json = reference::wire_to_json(descriptor, message, self.config.json)
+                .map_err(|reason| self.failure(Reason::ResponseUnprintable, format!("answer: {reason}")))?;
+            out.extend_from_slice(&json);
+            return Ok(());
+        }
+        let printing =
+            Printing { options: self.config.json, depth: self.config.limits.depth_max, opaque_any: false };
+        let result = match method.response_body {
+            None => encode::message(&self.schema, method.output, message, printing, out),
+            Some(index) => encode::field(&self.schema, method.output, index, message, printing, out),
+        };
+        result.map_err(|error| {
+            let failure = self.failure(Reason::ResponseUnprintable, format!("answer: {error}"));
+            Failure { code: Code::Internal, ..failure }
+        })
+    }
+
+    /// A google.api.HttpBody: its bytes, under its content type.
+    pub(crate) fn raw_body(&self, method: &Method, message: &Bytes) -> Result<(HeaderValue, Bytes), Failure> {
+        let malformed = |error: Malformed| self.failure(Reason::UpstreamBroken, format!("answer: {error}"));
+        let body = match method.response_body {
+            None => message.clone(),
+            Some(index) => {
+                let number = self.schema.message(method.output).fields[index].number;
+                length_field(message, number).map_err(malformed)?.unwrap_or_default()
+            }
+        };
+        let content_type = length_field(&body, 1).map_err(malformed)?;
+        let content_type = content_type.filter(|value| !value.is_empty());
+        let content_type = content_type.and_then(|value| HeaderValue::from_maybe_shared(value).ok());
+        let data = length_field(&body, 2).map_err(malformed)?.unwrap_or_default();
+        Ok((content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")), data))
+    }
+
+    /// The text of an item's field `sequence`, which is its SSE id.
+    pub(crate) fn item_id(&self, method: &Method, message: &[u8]) -> Option<String> {
+        let sequence = method.sequence?;
+        let mut reader = Reader::new(message);
+        let mut id = None;
+        while !reader.is_empty() {
+            match reader.tag().ok()? {
+                (number, WireType::Varint) if number == sequence => {
+                    id = Some(reader.varint().ok()?.to_string())
+                }
+                (number, WireType::Length) if number == sequence => {
+                    let text = std::str::from_utf8(reader.bytes().ok()?).ok()?;
+                    // A line break would end the event, and a NUL forbids the id.
+                    id = (!text.contains(['\n', '\r', '\0'])).then(|| text.to_owned());
+                }
+                (number, wire_type) => reader.skip(number, wire_type, 100).ok()?,
+            }
+        }
+        id
+    }
+}
+
+/// The last value of a length-delimited field, as a slice of the message.
+fn length_field(message: &Bytes, number: u32) -> Result<Option<Bytes>, Malformed> {
+    let mut reader = Reader::new(message);
+    let mut found = None;
+    while !reader.is_empty() {
+        match reader.tag()? {
+            (this, WireType::Length) if this == number => found = Some(message.slice_ref(reader.bytes()?)),
+            (this, wire_type) => reader.skip(this, wire_type, 100)?,
+        }
+    }
+    Ok(found)
+}

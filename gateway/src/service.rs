@@ -1,0 +1,302 @@
+//! One HTTP request through the gateway: route, read, transcode, call, transcode back.
+//!
+//! A request is one future: when the client goes away the server drops it, and with it the call to upstream.
+
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, task, time::Duration};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tower::Service;
+use tracing::Instrument as _;
+
+use crate::{
+    failure::{Failure, Reason},
+    gateway::Compiled,
+    grpc::Messages,
+    metadata,
+    method::{self, Method},
+    negotiate,
+    request::Target,
+    route::Miss,
+    stream,
+    upstream::Upstream,
+    web,
+};
+
+/// The gateway in front of one upstream, as a tower service.
+#[derive(Clone)]
+pub struct GatewayService {
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) upstream: Arc<dyn Upstream>,
+}
+
+impl std::fmt::Debug for GatewayService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GatewayService").finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Body>> for GatewayService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
+        task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.handle(request).await) })
+    }
+}
+
+impl GatewayService {
+    pub(crate) fn new(compiled: Arc<Compiled>, upstream: Arc<dyn Upstream>) -> Self {
+        Self { compiled, upstream }
+    }
+
+    /// Answers any request; failures are answers too.
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let head = request.method() == HttpMethod::HEAD;
+        let mut response = match self.answer(request).await {
+            Ok(response) => response,
+            Err(failure) => {
+                let compiled = &self.compiled;
+                failure.into_response(&compiled.schema, &compiled.config, &compiled.crossing)
+            }
+        };
+        if head {
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        if let Some(answer) = web::answer(self, &request) {
+            return answer.await;
+        }
+        let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        if target_bytes > self.compiled.config.limits.target_bytes_max {
+            let message = format!("a target of {target_bytes} bytes");
+            return Err(self.compiled.failure(Reason::TargetTooLong, message));
+        }
+        let (method, verb_length) = self.route(request.method(), request.uri().path())?;
+        if request.method() == HttpMethod::OPTIONS && method.http_method != "OPTIONS" {
+            return Ok(no_content());
+        }
+        let span = tracing::info_span!(
+            "rest",
+            otel.kind = "server",
+            http.request.method = %request.method(),
+            http.route = &*method.template_text,
+            rpc.method = request_path(method),
+            http.response.status_code = tracing::field::Empty,
+        );
+        let call = self.call_method(method, verb_length, request);
+        async {
+            let answer = call.await;
+            let status = answer.as_ref().map_or_else(Failure::http_status, Response::status);
+            tracing::Span::current().record("http.response.status_code", status.as_u16());
+            answer
+        }
+        .instrument(span)
+        .await
+    }
+
+    fn route(&self, http_method: &HttpMethod, path: &str) -> Result<(&Method, usize), Failure> {
+        let find = |method: &str| self.compiled.routes.find(method, path, self.compiled.config.strict_verbs);
+        let mut found = find(http_method.as_str());
+        if http_method == HttpMethod::HEAD && found.is_err() {
+            found = find("GET").or(found);
+        }
+        match found {
+            Ok(found) => Ok((found.route, found.verb_length)),
+            Err(Miss::NotFound) => Err(self
+                .compiled
+                .failure(Reason::RouteNotFound, format!("no route for {http_method} {path}"))),
+            Err(Miss::MethodNotAllowed(mut allowed)) => {
+                if allowed.contains("GET") {
+                    allowed.insert("HEAD".to_owned());
+                }
+                allowed.insert("OPTIONS".to_owned());
+                let list = allowed.into_iter().collect::<Vec<_>>().join(", ");
+                let message = format!("{http_method} is not allowed here, only {list}");
+                let mut failure = self.compiled.failure(Reason::MethodNotAllowed, message);
+                if http_method == HttpMethod::OPTIONS {
+                    // A question, not a mistake; the answer is in the header.
+                    failure.http = Some(StatusCode::NO_CONTENT);
+                }
+                if let Ok(value) = HeaderValue::from_str(&list) {
+                    failure.headers.insert(header::ALLOW, value);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    async fn call_method(
+        &self,
+        method: &Method,
+        verb_length: usize,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Failure> {
+        let compiled = &*self.compiled;
+        let (parts, body) = request.into_parts();
+        negotiate::check(compiled, method, &parts.headers)?;
+        let mut metadata =
+            compiled.crossing.request(&parts.headers, &parts.extensions, &compiled.config.error_domain)?;
+        let deadline = self.deadline(method, &parts.headers)?;
+        if let Some(timeout) = deadline {
+            metadata::put_timeout(&mut metadata, timeout);
+        }
+        let path = parts.uri.path();
+        let target =
+            Target { path: &path[..path.len() - verb_length], query: parts.uri.query().unwrap_or_default() };
+        let refusal = stream::Refusal::default();
+        let call = async {
+            let frames = if method.client_streaming {
+                let target = compiled.target_bytes(method, target, &parts.headers)?;
+                stream::request_body(self.compiled.clone(), method, target, body, refusal.clone())
+            } else {
+                let body = self.read_body(method, body).await?;
+                Body::from(compiled.request_frame(method, target, &parts.headers, &body)?)
+            };
+            let answer = self.upstream.call(grpc_request(method, metadata, frames)).await;
+            let response = answer.map_err(|error| {
+                compiled.failure(Reason::UpstreamUnavailable, format!("upstream cannot be reached: {error}"))
+            })?;
+            let (headers, messages) = Messages::open(response, &compiled.config)?;
+            if method.server_streaming {
+                stream::respond(self.compiled.clone(), method, &parts.headers, headers, messages, deadline)
+                    .await
+            } else {
+                self.unary_response(method, &parts, &headers, messages).await
+            }
+        };
+        let answer = match deadline {
+            None => call.await,
+            Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+                Err(compiled.failure(Reason::DeadlineExceeded, format!("no answer within {timeout:?}")))
+            }),
+        };
+        // Upstream can only say that the stream broke; why is known here.
+        let refused = refusal.lock().ok().and_then(|mut refused| refused.take());
+        if answer.is_err() { refused.map_or(answer, Err) } else { answer }
+    }
+
+    fn deadline(&self, method: &Method, headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+        let config = &self.compiled.config;
+        let asked = metadata::timeout(headers, &config.error_domain)?;
+        let streaming = method.server_streaming || method.client_streaming;
+        let timeout = asked.or(config.default_timeout.filter(|_| !streaming));
+        Ok(match (timeout, config.timeout_max) {
+            (Some(timeout), Some(max)) => Some(timeout.min(max)),
+            (timeout, _) => timeout,
+        })
+    }
+
+    /// Reads a body whole, and stops as soon as it is too large.
+    async fn read_body(&self, method: &Method, mut body: Body) -> Result<Bytes, Failure> {
+        let max = self.compiled.config.limits.request_bytes_max;
+        let too_large =
+            || self.compiled.failure(Reason::BodyTooLarge, format!("a body of more than {max} bytes"));
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        if body.size_hint().lower() > max as u64 {
+            return Err(too_large());
+        }
+        let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                self.compiled.failure(Reason::BodyIncomplete, format!("the body broke off: {error}"))
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len() + rest.len() + data.len() > max {
+                return Err(too_large());
+            }
+            if first.is_empty() {
+                first = data;
+            } else {
+                rest.extend_from_slice(&data);
+            }
+        }
+        if method.body == method::Body::None && !first.is_empty() {
+            tracing::debug!(bytes = first.len(), "a body that the method has no use for is ignored");
+        }
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        Ok([&first[..], &rest[..]].concat().into())
+    }
+
+    async fn unary_response(
+        &self,
+        method: &Method,
+        request: &http::request::Parts,
+        headers: &HeaderMap,
+        mut messages: Messages,
+    ) -> Result<Response<Body>, Failure> {
+        let compiled = &*self.compiled;
+        let broken = |message| compiled.failure(Reason::UpstreamBroken, message);
+        let message =
+            messages.next().await.unwrap_or_else(|| Err(broken("upstream answered without a message")))?;
+        if messages.next().await.transpose()?.is_some() {
+            return Err(broken("upstream answered with more than one message"));
+        }
+        let mut response = Response::new(Body::empty());
+        let (content_type, body) = compiled.response_body(method, &message)?;
+        let out = response.headers_mut();
+        out.insert(header::CONTENT_TYPE, content_type);
+        out.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        compiled.crossing.response(headers, out);
+        if let Some(trailers) = &messages.trailers {
+            if headers.get("grpc-status").is_none() {
+                compiled.crossing.response(trailers, out);
+            }
+        }
+        if negotiate::is_not_modified(request, out) {
+            out.remove(header::CONTENT_LENGTH);
+            out.remove(header::CONTENT_TYPE);
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return Ok(response);
+        }
+        *response.body_mut() = Body::from(body);
+        Ok(response)
+    }
+}
+
+fn request_path(method: &Method) -> &str {
+    method.grpc_path.path()
+}
+
+fn grpc_request(method: &Method, metadata: HeaderMap, frames: Body) -> Request<Body> {
+    let mut request = Request::new(frames);
+    *request.method_mut() = HttpMethod::POST;
+    *request.uri_mut() = method.grpc_path.clone();
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = metadata;
+    let headers = request.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    request
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// A health probe or a document asked for while a call would be made.
+pub(crate) type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send + 'a>>;
+
+/// An answer that is there already.
+pub(crate) fn ready<'a>(response: Response<Body>) -> Answering<'a> {
+    async { Ok(response) }.boxed()
+}

@@ -1,0 +1,67 @@
+//! Streams over HTTP: answers item by item, requests item by item.
+//!
+//! Nothing is buffered beyond one item: the server asks the body for a frame when the client has room, the body asks
+//! upstream, and so back pressure reaches the one who produces.
+
+mod elements;
+mod framing;
+mod items;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, header};
+
+use crate::{
+    config::StreamFormat, failure::Failure, gateway::Compiled, grpc::Messages, method::Method, negotiate,
+};
+
+pub(crate) use elements::{Refusal, request_body};
+use framing::Framing;
+use items::Items;
+
+/// How long headers are held for a first item that may turn out to be an error. Upstream has accepted the call by then;
+/// a follow of something quiet must not look hung.
+const FIRST_ITEM_WAIT: Duration = Duration::from_secs(1);
+
+/// Answers with a stream. An error before the first item keeps its HTTP status.
+pub(crate) async fn respond(
+    compiled: Arc<Compiled>,
+    method: &Method,
+    request: &HeaderMap,
+    metadata: HeaderMap,
+    mut messages: Messages,
+    deadline: Option<Duration>,
+) -> Result<Response<Body>, Failure> {
+    let started = tokio::time::Instant::now();
+    let first = match tokio::time::timeout(FIRST_ITEM_WAIT, messages.next()).await {
+        Ok(first) => Some(first.transpose()?),
+        Err(_) => None,
+    };
+    let format = negotiate::stream_format(compiled.config.stream_format, request);
+    let (framing, content_type) = match &first {
+        Some(Some(message)) if method.raw_response => (Framing::Raw, compiled.raw_body(method, message)?.0),
+        _ if method.raw_response => (Framing::Raw, HeaderValue::from_static("application/octet-stream")),
+        _ => (Framing::of(format), content_type(format)),
+    };
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies that gather answers before they pass them on leave this one alone.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    compiled.crossing.response(&metadata, headers);
+    let shape = items::Shape::of(method);
+    let items =
+        Items::new(compiled, shape, framing, messages, first, deadline.map(|timeout| started + timeout));
+    *response.body_mut() = Body::new(items);
+    Ok(response)
+}
+
+fn content_type(format: StreamFormat) -> HeaderValue {
+    HeaderValue::from_static(match format {
+        StreamFormat::Sse => "text/event-stream",
+        StreamFormat::Ndjson => "application/x-ndjson",
+        StreamFormat::JsonArray | StreamFormat::GatewayResult => "application/json",
+    })
+}

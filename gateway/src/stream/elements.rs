@@ -1,0 +1,307 @@
+//! The request of a client stream: the elements of a JSON array, or lines, each sent on as soon as it is complete.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
+
+use crate::{
+    failure::{Failure, Reason},
+    gateway::Compiled,
+    grpc,
+    method::Method,
+};
+
+/// Where the reason is left when a request stream breaks off: upstream sees only a reset, the client is to see more.
+pub(crate) type Refusal = Arc<Mutex<Option<Failure>>>;
+
+/// The frames of a client stream, transcoded while the body arrives. `target` is what query and path set, in every
+/// message.
+pub(crate) fn request_body(
+    compiled: Arc<Compiled>,
+    method: &Method,
+    target: Vec<u8>,
+    body: Body,
+    refusal: Refusal,
+) -> Body {
+    let splitter = Splitter::new(compiled.config.limits.request_bytes_max);
+    Body::new(Elements { compiled, method: method.index, target, body, splitter, refusal, ended: false })
+}
+
+/// Cuts a JSON array, or a row of JSON values with blanks between, into its elements. Whether an element is JSON is
+/// not its matter; only brackets and strings are followed.
+#[derive(Debug)]
+pub(super) struct Splitter {
+    buffer: Vec<u8>,
+    /// Where the element begins that is being read.
+    start: usize,
+    /// How far the buffer was looked at.
+    at: usize,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    place: Place,
+    element_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nothing came yet.
+    Start,
+    /// Within the array, or in a row without one.
+    Elements { array: bool },
+    /// Behind the array.
+    End,
+}
+
+/// The body cannot be cut into elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SplitError {
+    /// An element exceeds the limit.
+    #[error("an element of more than {0} bytes")]
+    TooLarge(usize),
+    /// The text is not an array.
+    #[error("not an array of messages")]
+    NoArray,
+    /// The text ended early.
+    #[error("the array is not complete")]
+    Incomplete,
+}
+
+impl Splitter {
+    /// Elements may have up to `element_max` bytes.
+    pub(super) fn new(element_max: usize) -> Self {
+        let place = Place::Start;
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            at: 0,
+            depth: 0,
+            in_string: false,
+            escaped: false,
+            place,
+            element_max,
+        }
+    }
+
+    /// Adds text.
+    pub(super) fn push(&mut self, text: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.at -= self.start;
+        self.start = 0;
+        self.buffer.extend_from_slice(text);
+    }
+
+    /// The next element that is complete.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, SplitError> {
+        while let Some(&byte) = self.buffer.get(self.at) {
+            match self.place {
+                Place::Start if byte.is_ascii_whitespace() => self.pass(),
+                Place::Start if byte == b'[' => {
+                    self.pass();
+                    self.place = Place::Elements { array: true };
+                }
+                Place::Start => self.place = Place::Elements { array: false },
+                Place::End if byte.is_ascii_whitespace() => self.pass(),
+                Place::End => return Err(SplitError::NoArray),
+                Place::Elements { array } => {
+                    if let Some(element) = self.step(byte, array)? {
+                        return Ok(Some(element));
+                    }
+                }
+            }
+        }
+        if self.buffer.len() - self.start > self.element_max {
+            return Err(SplitError::TooLarge(self.element_max));
+        }
+        Ok(None)
+    }
+
+    fn step(&mut self, byte: u8, array: bool) -> Result<Option<Vec<u8>>, SplitError> {
+        if self.in_string {
+            self.at += 1;
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return Ok(None);
+        }
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' if self.depth > 0 => self.depth -= 1,
+            b']' if array => {
+                let last = self.cut(1);
+                self.place = Place::End;
+                // An element that is all blank is the end of an empty array, or a comma too many.
+                return Ok(last);
+            }
+            b'}' | b']' => return Err(SplitError::NoArray),
+            b',' if array && self.depth == 0 => return self.cut(1).map(Some).ok_or(SplitError::NoArray),
+            b'\n' if !array && self.depth == 0 => return Ok(self.cut(1)),
+            _ => {}
+        }
+        self.at += 1;
+        Ok(None)
+    }
+
+    /// Takes the text so far as an element, and passes over `behind` bytes after it.
+    fn cut(&mut self, behind: usize) -> Option<Vec<u8>> {
+        let element = self.buffer[self.start..self.at].trim_ascii().to_vec();
+        self.at += behind;
+        self.start = self.at;
+        (!element.is_empty()).then_some(element)
+    }
+
+    /// Passes over a byte that belongs to no element.
+    fn pass(&mut self) {
+        self.at += 1;
+        self.start = self.at;
+    }
+
+    /// The end of the text came: the last line, if there is one.
+    pub(super) fn finish(&mut self) -> Result<Option<Vec<u8>>, SplitError> {
+        match self.place {
+            Place::Start | Place::End => Ok(None),
+            Place::Elements { array: false } if self.depth == 0 && !self.in_string => {
+                self.at = self.buffer.len();
+                Ok(self.cut(0))
+            }
+            Place::Elements { .. } => Err(SplitError::Incomplete),
+        }
+    }
+}
+
+struct Elements {
+    compiled: Arc<Compiled>,
+    method: usize,
+    target: Vec<u8>,
+    body: Body,
+    splitter: Splitter,
+    refusal: Refusal,
+    ended: bool,
+}
+
+impl Elements {
+    fn frame(&self, element: &[u8]) -> Result<Bytes, Failure> {
+        let mut frame = vec![0; grpc::PREFIX];
+        if let Some(method) = self.compiled.routes.route(self.method) {
+            self.compiled.put_json(method, element, &mut frame)?;
+        }
+        frame.extend_from_slice(&self.target);
+        grpc::seal(&mut frame);
+        Ok(frame.into())
+    }
+
+    fn poll_element(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let refused = |compiled: &Compiled, error: SplitError| {
+            let reason = if matches!(error, SplitError::TooLarge(_)) {
+                Reason::BodyTooLarge
+            } else {
+                Reason::InvalidBody
+            };
+            compiled.failure(reason, format!("body: {error}"))
+        };
+        loop {
+            match self.splitter.next() {
+                Ok(Some(element)) => return Poll::Ready(Some(self.frame(&element))),
+                Ok(None) if self.ended => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(refused(&self.compiled, error)))),
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.splitter.push(&data);
+                    }
+                }
+                Some(Err(error)) => {
+                    let message = format!("the body broke off: {error}");
+                    return Poll::Ready(Some(Err(self.compiled.failure(Reason::BodyIncomplete, message))));
+                }
+                None => {
+                    self.ended = true;
+                    match self.splitter.finish() {
+                        Ok(Some(element)) => return Poll::Ready(Some(self.frame(&element))),
+                        Ok(None) => return Poll::Ready(None),
+                        Err(error) => return Poll::Ready(Some(Err(refused(&self.compiled, error)))),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What breaks a request body off: upstream sees a reset.
+#[derive(Debug, thiserror::Error)]
+#[error("the request stream was refused")]
+struct Refused;
+
+impl http_body::Body for Elements {
+    type Data = Bytes;
+    type Error = Refused;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
+        let elements = self.get_mut();
+        let frame = ready!(elements.poll_element(context));
+        Poll::Ready(frame.map(|frame| match frame {
+            Ok(frame) => Ok(Frame::data(frame)),
+            Err(failure) => {
+                elements.ended = true;
+                if let Ok(mut refusal) = elements.refusal.lock() {
+                    *refusal = Some(failure);
+                }
+                Err(Refused)
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn split(text: &[u8], cut: usize) -> Result<Vec<String>, SplitError> {
+        let mut splitter = Splitter::new(1024);
+        let mut out = Vec::new();
+        for chunk in text.chunks(cut.max(1)) {
+            splitter.push(chunk);
+            while let Some(element) = splitter.next()? {
+                out.push(String::from_utf8_lossy(&element).trim().to_owned());
+            }
+        }
+        out.extend(splitter.finish()?.map(|element| String::from_utf8_lossy(&element).trim().to_owned()));
+        Ok(out)
+    }
+
+    #[test]
+    fn an_array_and_lines_give_the_same_elements_however_they_are_cut() {
+        let wanted = vec![r#"{"a":"x,]\"é"}"#.to_owned(), "[1,2]".to_owned(), "3".to_owned()];
+        for cut in 1..12 {
+            assert_eq!(split(r#" [{"a":"x,]\"é"}, [1,2] ,3 ] "#.as_bytes(), cut).unwrap(), wanted);
+            assert_eq!(split("{\"a\":\"x,]\\\"é\"}\n[1,2]\n3".as_bytes(), cut).unwrap(), wanted);
+        }
+        assert_eq!(split(b"[]", 1).unwrap(), Vec::<String>::new());
+        assert_eq!(split(b"[1", 1), Err(SplitError::Incomplete));
+        assert_eq!(split(b"[1] 2", 1), Err(SplitError::NoArray));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_splitter_panic(text: Vec<u8>, cut in 1usize..8) {
+            let _ = split(&text, cut);
+        }
+    }
+}

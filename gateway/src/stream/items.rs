@@ -1,0 +1,171 @@
+//! The body of a streamed answer: pulls messages from upstream and frames them, one at a time.
+
+use std::{
+    collections::VecDeque,
+    future::Future as _,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::Frame;
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+
+use super::framing::Framing;
+use crate::{
+    config::ErrorFormat,
+    failure::{Failure, Reason},
+    gateway::Compiled,
+    grpc::Messages,
+    method::Method,
+};
+
+/// The stream broke off; seeing this, the server resets the connection, so that the body cannot look complete.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream broke off: {0}")]
+pub(crate) struct BrokenOff(String);
+
+/// See the module.
+pub(super) struct Items {
+    compiled: Arc<Compiled>,
+    shape: Shape,
+    framing: Framing,
+    messages: Messages,
+    /// What came while the headers were held; an inner `None` is the end.
+    held: VecDeque<Option<Bytes>>,
+    heartbeat: Interval,
+    deadline: Option<Pin<Box<Sleep>>>,
+    state: State,
+}
+
+/// Where the method of the items is found: the body outlives the borrow of the route.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape(usize);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing was written.
+    Fresh,
+    /// An SSE preamble was written, no item yet.
+    Greeted,
+    /// Items were written.
+    Flowing,
+    /// Everything was written.
+    Done,
+}
+
+impl Shape {
+    /// Remembers a method.
+    pub(super) fn of(method: &Method) -> Self {
+        Self(method.index)
+    }
+}
+
+impl Items {
+    pub(super) fn new(
+        compiled: Arc<Compiled>,
+        shape: Shape,
+        framing: Framing,
+        messages: Messages,
+        first: Option<Option<Bytes>>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let period = compiled.config.heartbeat.max(std::time::Duration::from_millis(1));
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+        let held = first.into_iter().collect();
+        Self { compiled, shape, framing, messages, held, heartbeat, deadline, state: State::Fresh }
+    }
+
+    fn item(&mut self, message: &Bytes) -> Result<Vec<u8>, Failure> {
+        let compiled = self.compiled.clone();
+        let Some(method) = compiled.routes.route(self.shape.0) else { return Ok(Vec::new()) };
+        if self.framing == Framing::Raw {
+            return Ok(compiled.raw_body(method, message)?.1.to_vec());
+        }
+        let mut out = Vec::with_capacity(message.len() * 2 + 64);
+        let id = if self.framing == Framing::Sse { compiled.item_id(method, message) } else { None };
+        self.framing.open(self.state != State::Flowing, id.as_deref(), &mut out);
+        compiled.put_response(method, message, &mut out)?;
+        self.framing.close(&mut out);
+        Ok(out)
+    }
+
+    /// The last frame of a stream that failed.
+    fn failed(&mut self, failure: &Failure) -> Result<Vec<u8>, BrokenOff> {
+        self.state = State::Done;
+        let mut json = Vec::new();
+        let bare = self.framing == Framing::GatewayResult
+            && self.compiled.config.error_format == ErrorFormat::Status;
+        if bare {
+            json.extend_from_slice(b"{\"error\":");
+        }
+        failure.put_json(&self.compiled.schema, &self.compiled.config, &mut json);
+        if bare {
+            json.push(b'}');
+        }
+        let mut out = Vec::new();
+        if self.framing.error(&json, &mut out) { Ok(out) } else { Err(BrokenOff(failure.message.clone())) }
+    }
+
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        match self.held.pop_front() {
+            Some(held) => Poll::Ready(held.map(Ok)),
+            None => self.messages.poll_next(context),
+        }
+    }
+
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Vec<u8>, BrokenOff>>> {
+        if self.state == State::Done {
+            return Poll::Ready(None);
+        }
+        if self.framing == Framing::Sse && self.state == State::Fresh {
+            self.state = State::Greeted;
+            let retry = format!("retry: {}\n\n", self.compiled.config.sse_retry.as_millis());
+            return Poll::Ready(Some(Ok(retry.into_bytes())));
+        }
+        if let Poll::Ready(message) = self.poll_message(context) {
+            self.heartbeat.reset();
+            let item = match message {
+                None => {
+                    let mut out = Vec::new();
+                    self.framing.end(self.state != State::Flowing, &mut out);
+                    self.state = State::Done;
+                    return Poll::Ready(if out.is_empty() { None } else { Some(Ok(out)) });
+                }
+                Some(message) => message.and_then(|message| self.item(&message)),
+            };
+            return Poll::Ready(Some(match item {
+                Ok(item) => {
+                    self.state = State::Flowing;
+                    Ok(item)
+                }
+                Err(failure) => self.failed(&failure),
+            }));
+        }
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(context).is_ready()) {
+            let failure =
+                self.compiled.failure(Reason::DeadlineExceeded, "the deadline passed in mid stream");
+            return Poll::Ready(Some(self.failed(&failure)));
+        }
+        if self.framing == Framing::Sse && self.heartbeat.poll_tick(context).is_ready() {
+            return Poll::Ready(Some(Ok(b":\n\n".to_vec())));
+        }
+        Poll::Pending
+    }
+}
+
+impl http_body::Body for Items {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let items = self.get_mut();
+        items.poll_bytes(context).map(|frame| frame.map(|bytes| bytes.map(|bytes| Frame::data(bytes.into()))))
+    }
+}

@@ -1,0 +1,136 @@
+//! Writing JSON text: strings, numbers, base64. Every function appends to a buffer and allocates nothing of its own.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+/// What each byte becomes inside a JSON string: 0 stays, `u` is written `\u00XX`, any other is written behind `\`.
+const ESCAPES: [u8; 256] = {
+    let mut escapes = [0; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        escapes[control] = b'u';
+        control += 1;
+    }
+    escapes[0x08] = b'b';
+    escapes[0x09] = b't';
+    escapes[0x0a] = b'n';
+    escapes[0x0c] = b'f';
+    escapes[0x0d] = b'r';
+    escapes[b'"' as usize] = b'"';
+    escapes[b'\\' as usize] = b'\\';
+    escapes
+};
+
+/// Appends a quoted JSON string.
+pub fn put_string(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut plain_from = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        let escape = ESCAPES[usize::from(byte)];
+        if escape == 0 {
+            continue;
+        }
+        out.extend_from_slice(&bytes[plain_from..index]);
+        plain_from = index + 1;
+        out.push(b'\\');
+        out.push(escape);
+        if escape == b'u' {
+            const HEX: [u8; 16] = *b"0123456789abcdef";
+            out.extend_from_slice(&[b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    out.extend_from_slice(&bytes[plain_from..]);
+    out.push(b'"');
+}
+
+/// Appends bytes as quoted base64 with padding.
+pub fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
+    out.truncate(start + written);
+    out.push(b'"');
+}
+
+/// Appends an integer.
+pub fn put_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends an integer in quotes, as canonical JSON writes 64 bits.
+pub fn put_quoted_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.push(b'"');
+    put_integer(out, value);
+    out.push(b'"');
+}
+
+/// Appends a double: integral ones within 2^53 without a fraction, others in the shortest form that reads back.
+pub fn put_double(out: &mut Vec<u8>, value: f64) {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    if value.trunc() == value && value.abs() <= EXACT_MAX && !(value == 0.0 && value.is_sign_negative()) {
+        put_integer(out, value as i64);
+    } else if value.is_finite() {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        put_not_finite(out, value);
+    }
+}
+
+/// Appends a float likewise; its shortest form is shorter than that of the double it equals.
+pub fn put_float(out: &mut Vec<u8>, value: f32) {
+    const EXACT_MAX: f32 = 16_777_216.0;
+    if value.trunc() == value && value.abs() <= EXACT_MAX && !(value == 0.0 && value.is_sign_negative()) {
+        put_integer(out, value as i32);
+    } else if value.is_finite() {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        put_not_finite(out, f64::from(value));
+    }
+}
+
+fn put_not_finite(out: &mut Vec<u8>, value: f64) {
+    let text: &[u8] = match value {
+        f64::INFINITY => b"\"Infinity\"",
+        f64::NEG_INFINITY => b"\"-Infinity\"",
+        _ => b"\"NaN\"",
+    };
+    out.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_integral_number_has_no_fraction() {
+        assert_eq!(written(|out| put_double(out, 1.0)), "1");
+        assert_eq!(written(|out| put_double(out, -0.0)), "-0.0");
+        assert_eq!(written(|out| put_double(out, 1e300)), "1e300");
+        assert_eq!(written(|out| put_float(out, 0.1)), "0.1");
+        assert_eq!(written(|out| put_double(out, f64::NAN)), "\"NaN\"");
+    }
+
+    proptest! {
+        #[test]
+        fn a_string_reads_back(text: String) {
+            let json = written(|out| put_string(out, &text));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+
+        #[test]
+        fn a_double_reads_back(value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
+            let json = written(|out| put_double(out, value));
+            prop_assert_eq!(json.parse::<f64>().unwrap(), value);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Where calls go: anything that answers gRPC over `http` types.
+//!
+//! In process it is a tonic `Routes` or an axum `Router`, called without a socket ([`service`]); over the wire it is a
+//! [`Remote`]. Balancing, retries and the like are layers around the service that is handed in.
+
+mod remote;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use tower::{BoxError, Service, ServiceExt as _};
+
+pub use remote::{Remote, RemoteError};
+
+/// An answer to come.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+/// Something that answers gRPC requests: a POST to `/package.Service/Method` with framed messages.
+pub trait Upstream: Send + Sync + 'static {
+    /// Begins a call; dropping the answer cancels it.
+    fn call(&self, request: Request<Body>) -> Answer;
+}
+
+impl<U: Upstream + ?Sized> Upstream for Arc<U> {
+    fn call(&self, request: Request<Body>) -> Answer {
+        (**self).call(request)
+    }
+}
+
+/// A tower service as upstream; it is cloned for each call.
+pub fn service<S, B>(service: S) -> InProcess<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    InProcess { service }
+}
+
+/// See [`service`].
+#[derive(Clone, Debug)]
+pub struct InProcess<S> {
+    service: S,
+}
+
+impl<S, B> Upstream for InProcess<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn call(&self, request: Request<Body>) -> Answer {
+        let answer = self.service.clone().oneshot(request);
+        Box::pin(async move { answer.await.map(|response| response.map(Body::new)).map_err(Into::into) })
+    }
+}

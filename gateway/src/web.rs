@@ -1,0 +1,38 @@
+//! What the gateway answers by itself, beside the service's own routes: the OpenAPI document, the page that shows it,
+//! and the health of upstream.
+
+mod docs;
+mod health;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+
+use crate::service::{Answering, GatewayService, ready};
+
+/// The answer, if the request is for one of these.
+pub(crate) fn answer<'a>(service: &'a GatewayService, request: &Request<Body>) -> Option<Answering<'a>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return None;
+    }
+    let compiled = &service.compiled;
+    match request.uri().path() {
+        "/openapi.json" => Some(ready(document("application/json", compiled.openapi.clone()))),
+        "/docs" => {
+            Some(ready(document("text/html; charset=utf-8", Bytes::from_static(docs::PAGE.as_bytes()))))
+        }
+        path if compiled.config.health_path.as_deref() == Some(path) => {
+            Some(Box::pin(health::check(service)))
+        }
+        _ => None,
+    }
+}
+
+fn document(content_type: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    *response.body_mut() = Body::from(body);
+    response
+}

@@ -1,0 +1,153 @@
+//! An upstream that answers what it is told to and remembers what it was asked.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use arsenal_gateway::upstream::{Answer, Upstream};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+
+/// What to answer.
+#[derive(Clone, Debug, Default)]
+pub struct Canned {
+    /// The HTTP status; 200 by default.
+    pub http_status: Option<u16>,
+    /// Headers beside the content type.
+    pub headers: Vec<(String, String)>,
+    /// The messages, unframed.
+    pub messages: Vec<Vec<u8>>,
+    /// The trailers; a status of 0 by default.
+    pub trailers: Option<Vec<(String, String)>>,
+    /// Put the trailers into the headers, and send no body.
+    pub trailers_only: bool,
+    /// Break off instead of ending.
+    pub abort: bool,
+    /// Wait before answering.
+    pub delay: Duration,
+    /// Answer no gRPC.
+    pub plain: bool,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The path.
+    pub path: String,
+    /// The metadata.
+    pub metadata: HeaderMap,
+    /// The frames' messages.
+    pub messages: Vec<Vec<u8>>,
+    /// The body broke off.
+    pub broken: bool,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    canned: Canned,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    ended: Arc<Mutex<Option<Arc<tokio::sync::Notify>>>>,
+}
+
+impl Recorder {
+    /// Answers so.
+    pub fn new(canned: Canned) -> Self {
+        Self { canned, ..Self::default() }
+    }
+
+    /// The calls so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Is notified when a call's future is dropped, done or not.
+    pub fn notify_end(&self, notify: Arc<tokio::sync::Notify>) {
+        *self.ended.lock().unwrap() = Some(notify);
+    }
+}
+
+struct OnDrop(Option<Arc<tokio::sync::Notify>>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        if let Some(notify) = &self.0 {
+            notify.notify_one();
+        }
+    }
+}
+
+/// Splits frames, trusting them.
+pub fn unframe(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    while bytes.len() >= 5 {
+        let length = u32::from_be_bytes(bytes[1..5].try_into().unwrap()) as usize;
+        messages.push(bytes[5..5 + length].to_vec());
+        bytes = &bytes[5 + length..];
+    }
+    messages
+}
+
+/// A message behind its prefix.
+pub fn frame(message: &[u8]) -> Bytes {
+    let mut frame = vec![0; 5];
+    frame.extend_from_slice(message);
+    arsenal_gateway::grpc::seal(&mut frame);
+    frame.into()
+}
+
+impl Upstream for Recorder {
+    fn call(&self, request: Request<Body>) -> Answer {
+        let (canned, asked) = (self.canned.clone(), self.asked.clone());
+        let guard = OnDrop(self.ended.lock().unwrap().clone());
+        Box::pin(async move {
+            let _guard = guard;
+            let (parts, body) = request.into_parts();
+            let collected = body.collect().await;
+            let broken = collected.is_err();
+            let bytes = collected.map(|body| body.to_bytes()).unwrap_or_default();
+            asked.lock().unwrap().push(Asked {
+                path: parts.uri.path().to_owned(),
+                metadata: parts.headers,
+                messages: unframe(&bytes),
+                broken,
+            });
+            tokio::time::sleep(canned.delay).await;
+            Ok(response(canned))
+        })
+    }
+}
+
+fn response(canned: Canned) -> Response<Body> {
+    let mut builder =
+        Response::builder().status(StatusCode::from_u16(canned.http_status.unwrap_or(200)).unwrap());
+    if !canned.plain {
+        builder = builder.header("content-type", "application/grpc");
+    }
+    for (name, value) in &canned.headers {
+        builder = builder.header(name, value);
+    }
+    if canned.plain {
+        return builder.body(Body::from("no gRPC")).unwrap();
+    }
+    let trailers = canned.trailers.unwrap_or_else(|| vec![("grpc-status".into(), "0".into())]);
+    if canned.trailers_only {
+        for (name, value) in &trailers {
+            builder = builder.header(name, value);
+        }
+        return builder.body(Body::empty()).unwrap();
+    }
+    let mut frames: Vec<Result<Frame<Bytes>, std::io::Error>> =
+        canned.messages.iter().map(|message| Ok(Frame::data(frame(message)))).collect();
+    if canned.abort {
+        frames.push(Err(std::io::Error::other("upstream is gone")));
+    } else {
+        let map = trailers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        frames.push(Ok(Frame::trailers(map.collect::<HeaderMap>())));
+    }
+    builder.body(Body::new(StreamBody::new(futures_util::stream::iter(frames)))).unwrap()
+}
