@@ -18,7 +18,7 @@ use crate::{
     gateway::Compiled,
     grpc::Messages,
     metadata,
-    method::{self, Method},
+    method::Method,
     negotiate,
     request::Target,
     route::Miss,
@@ -80,6 +80,10 @@ impl GatewayService {
         if let Some(answer) = web::answer(self, &request) {
             return answer.await;
         }
+        let request = match web::pass(self, request).await {
+            Ok(response) => return Ok(response),
+            Err(request) => request,
+        };
         let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if target_bytes > self.compiled.config.limits.target_bytes_max {
             let message = format!("a target of {target_bytes} bytes");
@@ -163,7 +167,7 @@ impl GatewayService {
                 let target = compiled.target_bytes(method, target, &parts.headers)?;
                 stream::request_body(self.compiled.clone(), method, target, body, refusal.clone())
             } else {
-                let body = self.read_body(method, body).await?;
+                let body = self.read_body(body).await?;
                 Body::from(compiled.request_frame(method, target, &parts.headers, &body)?)
             };
             let answer = self.upstream.call(grpc_request(method, metadata, frames)).await;
@@ -201,7 +205,7 @@ impl GatewayService {
     }
 
     /// Reads a body whole, and stops as soon as it is too large.
-    async fn read_body(&self, method: &Method, mut body: Body) -> Result<Bytes, Failure> {
+    pub(crate) async fn read_body(&self, mut body: Body) -> Result<Bytes, Failure> {
         let max = self.compiled.config.limits.request_bytes_max;
         let too_large =
             || self.compiled.failure(Reason::BodyTooLarge, format!("a body of more than {max} bytes"));
@@ -225,9 +229,6 @@ impl GatewayService {
             } else {
                 rest.extend_from_slice(&data);
             }
-        }
-        if method.body == method::Body::None && !first.is_empty() {
-            tracing::debug!(bytes = first.len(), "a body that the method has no use for is ignored");
         }
         if rest.is_empty() {
             return Ok(first);

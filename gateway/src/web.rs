@@ -2,6 +2,7 @@
 //! and the health of upstream.
 
 mod docs;
+mod grpc_web;
 mod health;
 
 use axum::body::Body;
@@ -9,6 +10,19 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 
 use crate::service::{Answering, GatewayService, ready};
+
+/// A call of a client that has stubs, by gRPC or grpc-web, is passed on; any other request is given back.
+pub(crate) async fn pass(
+    service: &GatewayService,
+    request: Request<Body>,
+) -> Result<Response<Body>, Request<Body>> {
+    match grpc_web::Dialect::of(request.headers()) {
+        Some(dialect) if request.method() == Method::POST => {
+            Ok(grpc_web::pass(service, dialect, request).await)
+        }
+        _ => Err(request),
+    }
+}
 
 /// The answer, if the request is for one of these.
 pub(crate) fn answer<'a>(service: &'a GatewayService, request: &Request<Body>) -> Option<Answering<'a>> {

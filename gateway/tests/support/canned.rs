@@ -14,41 +14,39 @@ use http_body_util::{BodyExt as _, StreamBody};
 
 /// What to answer.
 #[derive(Clone, Debug, Default)]
-pub struct Canned {
+pub(crate) struct Canned {
     /// The HTTP status; 200 by default.
-    pub http_status: Option<u16>,
+    pub(crate) http_status: Option<u16>,
     /// Headers beside the content type.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The messages, unframed.
-    pub messages: Vec<Vec<u8>>,
+    pub(crate) messages: Vec<Vec<u8>>,
     /// The trailers; a status of 0 by default.
-    pub trailers: Option<Vec<(String, String)>>,
+    pub(crate) trailers: Option<Vec<(String, String)>>,
     /// Put the trailers into the headers, and send no body.
-    pub trailers_only: bool,
+    pub(crate) trailers_only: bool,
     /// Break off instead of ending.
-    pub abort: bool,
+    pub(crate) abort: bool,
     /// Wait before answering.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// Answer no gRPC.
-    pub plain: bool,
+    pub(crate) plain: bool,
 }
 
 /// What was asked.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The path.
-    pub path: String,
+    pub(crate) path: String,
     /// The metadata.
-    pub metadata: HeaderMap,
+    pub(crate) metadata: HeaderMap,
     /// The frames' messages.
-    pub messages: Vec<Vec<u8>>,
-    /// The body broke off.
-    pub broken: bool,
+    pub(crate) messages: Vec<Vec<u8>>,
 }
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     canned: Canned,
     asked: Arc<Mutex<Vec<Asked>>>,
     ended: Arc<Mutex<Option<Arc<tokio::sync::Notify>>>>,
@@ -56,17 +54,17 @@ pub struct Recorder {
 
 impl Recorder {
     /// Answers so.
-    pub fn new(canned: Canned) -> Self {
+    pub(crate) fn new(canned: Canned) -> Self {
         Self { canned, ..Self::default() }
     }
 
     /// The calls so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// Is notified when a call's future is dropped, done or not.
-    pub fn notify_end(&self, notify: Arc<tokio::sync::Notify>) {
+    pub(crate) fn notify_end(&self, notify: Arc<tokio::sync::Notify>) {
         *self.ended.lock().unwrap() = Some(notify);
     }
 }
@@ -82,7 +80,7 @@ impl Drop for OnDrop {
 }
 
 /// Splits frames, trusting them.
-pub fn unframe(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn unframe(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     while bytes.len() >= 5 {
         let length = u32::from_be_bytes(bytes[1..5].try_into().unwrap()) as usize;
@@ -93,7 +91,7 @@ pub fn unframe(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// A message behind its prefix.
-pub fn frame(message: &[u8]) -> Bytes {
+pub(crate) fn frame(message: &[u8]) -> Bytes {
     let mut frame = vec![0; 5];
     frame.extend_from_slice(message);
     arsenal_gateway::grpc::seal(&mut frame);
@@ -108,13 +106,11 @@ impl Upstream for Recorder {
             let _guard = guard;
             let (parts, body) = request.into_parts();
             let collected = body.collect().await;
-            let broken = collected.is_err();
             let bytes = collected.map(|body| body.to_bytes()).unwrap_or_default();
             asked.lock().unwrap().push(Asked {
                 path: parts.uri.path().to_owned(),
                 metadata: parts.headers,
                 messages: unframe(&bytes),
-                broken,
             });
             tokio::time::sleep(canned.delay).await;
             Ok(response(canned))

@@ -26,7 +26,7 @@ impl FileResolver for Sources {
 }
 
 /// The encoded descriptor set of one proto file and its imports.
-pub fn descriptor_set(source: &str) -> Result<Vec<u8>, protox::Error> {
+pub(crate) fn descriptor_set(source: &str) -> Result<Vec<u8>, protox::Error> {
     let mut resolver = ChainFileResolver::new();
     resolver.add(Sources(source.to_owned()));
     resolver.add(GoogleFileResolver::new());

@@ -24,7 +24,7 @@ const PLAIN_PROTO: &str = r#"syntax = "proto3"; package t; import "google/api/an
     service S { rpc Call(Shelf) returns (Shelf) { option (google.api.http) = { post: "/call" body: "*" }; } }"#;
 
 /// Runs a vector on the plans and, where it holds, on the reference too.
-pub async fn run(vector: &Vector) -> Outcome {
+pub(crate) async fn run(vector: &Vector) -> Outcome {
     for transcoder in [Transcoder::Plan, Transcoder::Reference] {
         let config = match options::config(&vector.input["options"], transcoder) {
             Ok(config) => config,
@@ -394,7 +394,7 @@ async fn grpc_web(vector: &Vector, config: Config) -> Result<(), String> {
 }
 
 /// The deframer alone.
-pub fn grpc_frame(vector: &Vector) -> Result<(), String> {
+pub(crate) fn grpc_frame(vector: &Vector) -> Result<(), String> {
     let bytes = unhex(vector.input["bytes_hex"].as_str().unwrap());
     let max = vector.input["options"]["max_response_bytes"].as_u64().unwrap_or(4 << 20) as usize;
     let chunk = vector.input["chunk"].as_u64().unwrap_or(u64::MAX).min(bytes.len() as u64).max(1) as usize;

@@ -16,14 +16,14 @@ use serde_json::Value;
 use crate::{Vector, options, protos};
 
 /// The schema and the message that a vector is about.
-pub struct Subject {
-    pub schema: Schema,
-    pub id: MessageId,
-    pub config: Config,
+pub(crate) struct Subject {
+    pub(crate) schema: Schema,
+    pub(crate) id: MessageId,
+    pub(crate) config: Config,
 }
 
 impl Subject {
-    pub fn of(vector: &Vector) -> Result<Self, String> {
+    pub(crate) fn of(vector: &Vector) -> Result<Self, String> {
         let descriptors =
             protos::descriptor_set(vector.input["proto"].as_str().unwrap()).map_err(|e| e.to_string())?;
         let schema = Schema::compile(DescriptorPool::decode(&*descriptors).map_err(|e| e.to_string())?);
@@ -31,14 +31,14 @@ impl Subject {
         Ok(Self { schema, id, config: options::config(&vector.input["options"], Transcoder::Plan)? })
     }
 
-    pub fn decode(&self, json: &str) -> Result<Vec<u8>, String> {
+    pub(crate) fn decode(&self, json: &str) -> Result<Vec<u8>, String> {
         let mut out = Vec::new();
         decode::message(&self.schema, self.id, json, self.config.json, self.config.limits.json(), &mut out)
             .map_err(|error| error.to_string())?;
         Ok(out)
     }
 
-    pub fn encode(&self, bytes: &[u8]) -> Result<Value, String> {
+    pub(crate) fn encode(&self, bytes: &[u8]) -> Result<Value, String> {
         let printing = Printing { options: self.config.json, depth: 100, opaque_any: false };
         let mut out = Vec::new();
         encode::message(&self.schema, self.id, bytes, printing, &mut out)
@@ -46,7 +46,7 @@ impl Subject {
         serde_json::from_slice(&out).map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&out)))
     }
 
-    pub fn message(&self, bytes: &[u8]) -> Result<DynamicMessage, String> {
+    pub(crate) fn message(&self, bytes: &[u8]) -> Result<DynamicMessage, String> {
         DynamicMessage::decode(self.schema.message(self.id).descriptor.clone(), bytes)
             .map_err(|e| e.to_string())
     }
@@ -65,13 +65,13 @@ impl Subject {
 }
 
 /// Equal, with NaN equal to itself.
-pub fn same(left: &DynamicMessage, right: &DynamicMessage) -> bool {
+pub(crate) fn same(left: &DynamicMessage, right: &DynamicMessage) -> bool {
     use prost::Message as _;
     left == right || left.encode_to_vec() == right.encode_to_vec()
 }
 
 /// Equal as JSON values, with numbers compared as doubles: `1` is `1.0`.
-pub fn same_json(left: &Value, right: &Value) -> bool {
+pub(crate) fn same_json(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => {
             left == right
@@ -90,17 +90,17 @@ pub fn same_json(left: &Value, right: &Value) -> bool {
     }
 }
 
-pub fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len() / 2)
         .map(|index| u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).unwrap())
         .collect()
 }
 
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub fn decode(vector: &Vector) -> Result<(), String> {
+pub(crate) fn decode(vector: &Vector) -> Result<(), String> {
     let subject = Subject::of(vector)?;
     let json = vector.input["json"].as_str().unwrap();
     let plan = subject.decode(json);
@@ -121,7 +121,7 @@ pub fn decode(vector: &Vector) -> Result<(), String> {
     Ok(())
 }
 
-pub fn encode(vector: &Vector) -> Result<(), String> {
+pub(crate) fn encode(vector: &Vector) -> Result<(), String> {
     let subject = Subject::of(vector)?;
     let bytes = unhex(vector.input["pb_hex"].as_str().unwrap());
     match (subject.encode(&bytes), vector.expect.get("json")) {
@@ -133,7 +133,7 @@ pub fn encode(vector: &Vector) -> Result<(), String> {
     }
 }
 
-pub fn roundtrip(vector: &Vector) -> Result<(), String> {
+pub(crate) fn roundtrip(vector: &Vector) -> Result<(), String> {
     let subject = Subject::of(vector)?;
     let json = vector.input["json"].as_str().unwrap();
     let plan = subject.decode(json);
@@ -142,7 +142,7 @@ pub fn roundtrip(vector: &Vector) -> Result<(), String> {
     if same_json(&found, &vector.expect["canonical"]) { Ok(()) } else { Err(format!("found {found}")) }
 }
 
-pub fn field_mask(vector: &Vector) -> Result<(), String> {
+pub(crate) fn field_mask(vector: &Vector) -> Result<(), String> {
     let subject = Subject::of(vector)?;
     let body = vector.input["body"].as_str().unwrap();
     let mut found =

@@ -18,7 +18,7 @@ use std::io::Write as _;
 use serde_json::Value;
 
 /// What became of a vector.
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It holds.
     Passed,
     /// It does not, and why.
@@ -37,17 +37,17 @@ impl From<Result<(), String>> for Outcome {
 }
 
 /// One line of the file.
-pub struct Vector {
+pub(crate) struct Vector {
     /// Its id.
-    pub id: String,
+    pub(crate) id: String,
     /// Its kind.
-    pub kind: String,
+    pub(crate) kind: String,
     /// What is given.
-    pub input: Value,
+    pub(crate) input: Value,
     /// What is wanted.
-    pub expect: Value,
+    pub(crate) expect: Value,
     /// How much it counts.
-    pub level: String,
+    pub(crate) level: String,
 }
 
 fn read() -> Vec<Vector> {

@@ -8,7 +8,7 @@ use arsenal_gateway::{
 use serde_json::Value;
 
 /// The configuration, or the name of an option that the gateway does not have.
-pub fn config(options: &Value, transcoder: Transcoder) -> Result<Config, String> {
+pub(crate) fn config(options: &Value, transcoder: Transcoder) -> Result<Config, String> {
     let mut config = Config { transcoder, ..Config::default() };
     for (name, value) in options.as_object().into_iter().flatten() {
         let flag = value.as_bool().unwrap_or_default();
@@ -55,7 +55,7 @@ pub fn config(options: &Value, transcoder: Transcoder) -> Result<Config, String>
 }
 
 /// How captures are decoded.
-pub fn unescape(text: &str) -> Result<Unescape, String> {
+pub(crate) fn unescape(text: &str) -> Result<Unescape, String> {
     match text {
         "slash_kept" => Ok(Unescape::SlashKept),
         "reserved_kept" => Ok(Unescape::ReservedKept),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{Outcome, Vector, options, protos};
 
-pub fn template_parse(vector: &Vector) -> Result<(), String> {
+pub(crate) fn template_parse(vector: &Vector) -> Result<(), String> {
     let text = vector.input["template"].as_str().unwrap();
     let valid = vector.expect["valid"].as_bool().unwrap();
     let template = match Template::parse(text) {
@@ -37,7 +37,7 @@ pub fn template_parse(vector: &Vector) -> Result<(), String> {
     if found == vector.expect { Ok(()) } else { Err(format!("found {found}")) }
 }
 
-pub fn rule_validate(vector: &Vector) -> Result<(), String> {
+pub(crate) fn rule_validate(vector: &Vector) -> Result<(), String> {
     let descriptors =
         protos::descriptor_set(vector.input["proto"].as_str().unwrap()).map_err(|e| e.to_string())?;
     let built = Gateway::builder(descriptors).build();
@@ -50,7 +50,7 @@ pub fn rule_validate(vector: &Vector) -> Result<(), String> {
     }
 }
 
-pub fn path_match(vector: &Vector) -> Outcome {
+pub(crate) fn path_match(vector: &Vector) -> Outcome {
     let wanted = &vector.input["options"];
     for name in wanted.as_object().into_iter().flatten().map(|(name, _)| name) {
         if !matches!(name.as_str(), "unescape" | "match_unregistered_verb") {

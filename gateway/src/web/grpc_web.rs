@@ -1,0 +1,214 @@
+//! gRPC and grpc-web on the gateway's own port, for clients that have stubs: the messages pass through untouched.
+//!
+//! grpc-web (github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) puts the trailers into a last frame of the body, and
+//! its text form wraps the body in base64. It has no client streams: the request is read whole.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Body;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http_body::Frame;
+
+use crate::{
+    code::Code,
+    failure::{Failure, Reason},
+    grpc::{Deframer, FrameError},
+    service::GatewayService,
+    transcode,
+};
+
+/// The flag of the frame that holds trailers.
+const TRAILERS_FLAG: u8 = 0x80;
+
+/// What a request's content type says about its framing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// gRPC itself.
+    Grpc,
+    /// grpc-web.
+    Web,
+    /// grpc-web in base64.
+    WebText,
+}
+
+impl Dialect {
+    /// The dialect, if the content type is one of gRPC's.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let rest = content_type.strip_prefix("application/grpc")?;
+        let is = |name: &str| {
+            rest.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+        };
+        match () {
+            () if is("-web-text") => Some(Dialect::WebText),
+            () if is("-web") => Some(Dialect::Web),
+            () if is("") => Some(Dialect::Grpc),
+            () => None,
+        }
+    }
+
+    fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Dialect::Grpc => "application/grpc",
+            Dialect::Web => "application/grpc-web+proto",
+            Dialect::WebText => "application/grpc-web-text+proto",
+        })
+    }
+}
+
+/// Passes a call on.
+pub(super) async fn pass(
+    service: &GatewayService,
+    dialect: Dialect,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (mut parts, mut body) = request.into_parts();
+    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::HOST, header::CONTENT_LENGTH] {
+        parts.headers.remove(name);
+    }
+    if dialect != Dialect::Grpc {
+        body = match request_frames(service, dialect, body).await {
+            Ok(frames) => Body::from(frames),
+            Err(failure) => return failed(dialect, &failure),
+        };
+    }
+    parts.version = Version::HTTP_2;
+    parts.headers.insert(header::CONTENT_TYPE, Dialect::Grpc.content_type());
+    parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    let response = match service.upstream.call(Request::from_parts(parts, body)).await {
+        Ok(response) => response,
+        Err(error) => {
+            let message = format!("upstream cannot be reached: {error}");
+            return failed(dialect, &service.compiled.failure(Reason::UpstreamUnavailable, message));
+        }
+    };
+    if dialect == Dialect::Grpc {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // A trailers-only answer has its status in the headers: the client is to find it in the last frame, as always.
+    let early: Vec<_> = ["grpc-status", "grpc-message", "grpc-status-details-bin"]
+        .into_iter()
+        .filter_map(|name| Some((http::HeaderName::from_static(name), parts.headers.remove(name)?)))
+        .collect();
+    let trailers = (!early.is_empty()).then(|| early.into_iter().collect());
+    parts.headers.insert(header::CONTENT_TYPE, dialect.content_type());
+    Response::from_parts(parts, Body::new(WebBody { body, dialect, trailers, ended: false }))
+}
+
+/// The request's frames, checked; a call without a message cannot be made.
+async fn request_frames(service: &GatewayService, dialect: Dialect, body: Body) -> Result<Bytes, Failure> {
+    let compiled = &service.compiled;
+    let mut bytes = service.read_body(body).await?;
+    if dialect == Dialect::WebText {
+        let text = std::str::from_utf8(&bytes).ok();
+        let decoded = text.and_then(|text| transcode::base64(text.trim_ascii()));
+        bytes = decoded.ok_or_else(|| compiled.failure(Reason::InvalidBody, "body: no base64"))?.into();
+    }
+    let mut deframer = Deframer::default();
+    deframer.push(bytes.clone());
+    let mut messages = 0;
+    let counted = loop {
+        match deframer.next(compiled.config.limits.request_bytes_max) {
+            Ok(Some(_)) => messages += 1,
+            // Compressed messages pass through as well.
+            Ok(None) | Err(FrameError::Compressed) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    counted.map_err(|error| compiled.failure(Reason::InvalidBody, format!("body: {error}")))?;
+    if messages == 0 && bytes.is_empty() {
+        let failure = compiled.failure(Reason::InvalidBody, "a call without a message");
+        return Err(Failure { code: Code::Unimplemented, ..failure });
+    }
+    Ok(bytes)
+}
+
+fn failed(dialect: Dialect, failure: &Failure) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, dialect.content_type());
+    headers.insert("grpc-status", HeaderValue::from(failure.code.number()));
+    let printable: String =
+        failure.message.chars().filter(|c| (' '..='~').contains(c) && *c != '%').collect();
+    if let Ok(message) = HeaderValue::from_str(&printable) {
+        headers.insert("grpc-message", message);
+    }
+    response
+}
+
+/// An answer's body with the trailers as its last frame.
+struct WebBody {
+    body: Body,
+    dialect: Dialect,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+}
+
+impl WebBody {
+    fn dressed(&self, bytes: Bytes) -> Frame<Bytes> {
+        // Each chunk is padded on its own, as the protocol allows.
+        Frame::data(if self.dialect == Dialect::WebText { STANDARD.encode(&bytes).into() } else { bytes })
+    }
+
+    fn last_frame(&self) -> Bytes {
+        let mut frame = vec![0; crate::grpc::PREFIX];
+        for (name, value) in self.trailers.iter().flatten() {
+            for part in [name.as_str().as_bytes(), b":", value.as_bytes(), b"\r\n"] {
+                frame.extend_from_slice(part);
+            }
+        }
+        crate::grpc::seal(&mut frame);
+        frame[0] = TRAILERS_FLAG;
+        frame.into()
+    }
+}
+
+impl http_body::Body for WebBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        loop {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => return Poll::Ready(Some(Ok(self.dressed(data)))),
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Ok(self.dressed(self.last_frame()))));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_type_that_only_begins_like_grpc_is_another() {
+        let dialect = |text: &'static str| {
+            Dialect::of(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(text))]))
+        };
+        assert_eq!(dialect("application/grpc"), Some(Dialect::Grpc));
+        assert_eq!(dialect("application/grpc+proto"), Some(Dialect::Grpc));
+        assert_eq!(dialect("application/grpc-web-text"), Some(Dialect::WebText));
+        assert_eq!(dialect("application/grpc-web+proto"), Some(Dialect::Web));
+        assert_eq!(dialect("application/grpcish"), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! The plans against prost-reflect: random descriptors, random messages, both directions.
+//!
+//! Where the two are known to differ, the plans follow the specification: integral doubles have no fraction, which is the
+//! same value, and `"1e5"` is an integer.
+
+#[path = "support/protos.rs"]
+mod protos;
+#[path = "support/random.rs"]
+mod random;
+
+use arsenal_gateway::{
+    JsonOptions,
+    schema::{MessageId, Schema},
+    transcode::{
+        decode,
+        encode::{self, Printing},
+        lexer::JsonLimits,
+        reference,
+        wire::Reader,
+    },
+};
+use proptest::prelude::*;
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use random::Random;
+use serde_json::Value;
+
+const LIMITS: JsonLimits = JsonLimits { depth: 100, values: 100_000 };
+
+struct Case {
+    schema: Schema,
+    id: MessageId,
+    message: DynamicMessage,
+}
+
+fn case(seed: u64) -> Case {
+    let mut random = Random(seed);
+    let source = random::proto(&mut random);
+    let set = protos::descriptor_set(&source).unwrap_or_else(|error| panic!("{source}: {error}"));
+    let schema = Schema::compile(DescriptorPool::decode(&*set).unwrap());
+    let id = schema.message_id("t.M0").unwrap();
+    let message = random::message(&mut random, &schema.message(id).descriptor.clone(), 4);
+    Case { schema, id, message }
+}
+
+impl Case {
+    fn print(&self, bytes: &[u8], options: JsonOptions) -> Result<String, String> {
+        let mut out = Vec::new();
+        let printing = Printing { options, depth: 100, opaque_any: false };
+        encode::message(&self.schema, self.id, bytes, printing, &mut out)
+            .map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn read(&self, json: &str) -> Result<DynamicMessage, String> {
+        let mut out = Vec::new();
+        decode::message(&self.schema, self.id, json, JsonOptions::default(), LIMITS, &mut out)
+            .map_err(|error| error.to_string())?;
+        DynamicMessage::decode(self.schema.message(self.id).descriptor.clone(), &*out)
+            .map_err(|e| e.to_string())
+    }
+
+    fn reference(&self, bytes: &[u8], options: JsonOptions) -> Result<String, String> {
+        let descriptor = self.schema.message(self.id).descriptor.clone();
+        reference::wire_to_json(descriptor, bytes, options).map(|json| String::from_utf8(json).unwrap())
+    }
+}
+
+/// Equal as JSON, numbers as doubles.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            left.len() == right.len()
+                && left.iter().all(|(key, left)| right.get(key).is_some_and(|right| same(left, right)))
+        }
+        _ => left == right,
+    }
+}
+
+fn parsed(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+}
+
+/// The top-level fields of a message in another order: neighbours part, so that lists and maps lie scattered.
+fn reversed_fields(bytes: &[u8]) -> Vec<u8> {
+    let mut fields = Vec::new();
+    let mut reader = Reader::new(bytes);
+    while !reader.is_empty() {
+        let before = reader.rest();
+        let (number, wire_type) = reader.tag().unwrap();
+        reader.skip(number, wire_type, 100).unwrap();
+        fields.push((number, before[..before.len() - reader.rest().len()].to_vec()));
+    }
+    let (odd, even): (Vec<_>, Vec<_>) = fields.into_iter().enumerate().partition(|(index, _)| index % 2 == 1);
+    odd.into_iter().chain(even).flat_map(|(_, (_, bytes))| bytes).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn both_print_the_same_json(seed: u64, emit_defaults: bool, proto_names: bool, enum_numbers: bool) {
+        let case = case(seed);
+        let options = JsonOptions { emit_defaults, proto_names, enum_numbers, ..JsonOptions::default() };
+        let bytes = case.message.encode_to_vec();
+        match (case.print(&bytes, options), case.reference(&bytes, options)) {
+            (Ok(plan), Ok(reference)) => {
+                prop_assert!(same(&parsed(&plan), &parsed(&reference)), "{plan}\n{reference}");
+            }
+            (Err(_), Err(_)) => {}
+            (plan, reference) => prop_assert!(false, "{plan:?}\n{reference:?}"),
+        }
+    }
+
+    #[test]
+    fn what_one_prints_the_other_reads_as_the_same_message(seed: u64) {
+        let case = case(seed);
+        let bytes = case.message.encode_to_vec();
+        if let Ok(json) = case.reference(&bytes, JsonOptions::default()) {
+            let read = case.read(&json);
+            prop_assert!(read.is_ok(), "{read:?} {json}");
+            let read = read.unwrap();
+            let back = case.reference(&read.encode_to_vec(), JsonOptions::default()).unwrap();
+            prop_assert!(same(&parsed(&json), &parsed(&back)), "{json}\n{back}");
+        }
+    }
+
+    #[test]
+    fn what_a_plan_prints_it_reads_back(seed: u64) {
+        let case = case(seed);
+        if let Ok(json) = case.print(&case.message.encode_to_vec(), JsonOptions::default()) {
+            let again = case.print(&case.read(&json).unwrap().encode_to_vec(), JsonOptions::default()).unwrap();
+            prop_assert!(same(&parsed(&json), &parsed(&again)), "{json}\n{again}");
+        }
+    }
+
+    #[test]
+    fn scattered_fields_print_as_the_reference_prints_them(seed: u64) {
+        let case = case(seed);
+        let bytes = reversed_fields(&case.message.encode_to_vec());
+        let options = JsonOptions::default();
+        if let (Ok(plan), Ok(reference)) = (case.print(&bytes, options), case.reference(&bytes, options)) {
+            prop_assert!(same(&parsed(&plan), &parsed(&reference)), "{plan}\n{reference}");
+        }
+    }
+
+    #[test]
+    fn broken_bytes_print_as_the_reference_says_or_are_refused(seed: u64, at: usize, byte: u8) {
+        let case = case(seed);
+        let mut bytes = case.message.encode_to_vec();
+        if !bytes.is_empty() {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let options = JsonOptions::default();
+        if let (Ok(plan), Ok(reference)) = (case.print(&bytes, options), case.reference(&bytes, options)) {
+            prop_assert!(same(&parsed(&plan), &parsed(&reference)), "{plan}\n{reference}");
+        }
+    }
+
+    #[test]
+    fn broken_json_never_panics_and_never_means_something_else(seed: u64, at: usize, put in "[\\[\\]{}:,\"0-9a-z\\\\ ]") {
+        let case = case(seed);
+        let Ok(mut json) = case.print(&case.message.encode_to_vec(), JsonOptions::default()) else { return Ok(()) };
+        let places: Vec<usize> = json.char_indices().map(|(place, _)| place).collect();
+        let place = places[at % places.len()];
+        let next = json[place..].chars().next().map_or(0, char::len_utf8);
+        json.replace_range(place..place + next, &put);
+        let descriptor = case.schema.message(case.id).descriptor.clone();
+        let reference = reference::json_to_wire(descriptor.clone(), &json, JsonOptions::default());
+        if let (Ok(plan), Ok(reference)) = (case.read(&json), reference) {
+            let reference = DynamicMessage::decode(descriptor, &*reference).unwrap();
+            prop_assert!(plan == reference, "{json}\n{plan}\n{reference}");
+        }
+    }
+}
