@@ -1,0 +1,400 @@
+//! The decision core of a supervisor: events and the time in, actions out.
+//!
+//! No process, no clock, no IO: the process that owns it, the dry run and the property tests drive the same code. Work
+//! that takes turns (a child's start, a child's end) is a [`Plan`](plan::Plan): the core hands out one action that must
+//! be answered, [`Action::Start`] or [`Action::Stop`], and is *busy* until the answer comes.
+//!
+//! Invariants: while busy it takes answers alone; a child that runs is never started; every request is answered before
+//! the core is idle again.
+
+mod children;
+mod convert;
+mod flags;
+mod manage;
+mod plan;
+mod replace;
+mod restart;
+mod window;
+
+pub use children::{Args, Child, ChildCounts, ChildState, Children, Place};
+pub use window::RestartWindow;
+
+use super::error::SupervisorError;
+use super::history::History;
+use super::model::{ModelChild, SupervisorModel};
+use super::request::{Outcome, SupervisorRequest};
+use super::spec::{ChildSpec, Shutdown, Strategy, SupervisorFlags, SupervisorSpec};
+use arsenal_runtime::pid::Pid;
+use arsenal_runtime::term::{Reason, Term};
+use plan::{Finish, OnFailure, Plan, Task};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What reaches a supervisor.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It begins: start the children.
+    Begin,
+    /// A process that it is linked to ended.
+    Exited {
+        /// Which.
+        pid: Pid,
+        /// Why.
+        reason: Reason,
+    },
+    /// Somebody asks.
+    Request(Box<SupervisorRequest>),
+    /// Its own [`Action::TryAgain`] came round.
+    TryAgain(Place),
+    /// The lease of a pause ended, [`Action::Lease`].
+    LeaseEnded(u64),
+    /// Its parent or its system layer tells it to end.
+    Terminate(Reason),
+    /// The answer to [`Action::Start`]: its pid, nothing after `ignore`, or why it failed.
+    Started(Result<Option<Pid>, Reason>),
+    /// One of the answers to [`Action::Stop`].
+    Stopped {
+        /// Which child.
+        place: Place,
+        /// Why it ended.
+        reason: Reason,
+    },
+}
+
+/// What a supervisor does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Start this child; to be answered by [`Event::Started`].
+    Start {
+        /// What it is started from.
+        spec: Arc<ChildSpec>,
+        /// What its init is given.
+        args: Term,
+    },
+    /// Stop these children, all at the same time; each to be answered by [`Event::Stopped`].
+    Stop(Vec<StopChild>),
+    /// Answer the request in hand.
+    Reply(Outcome),
+    /// Come back with [`Event::TryAgain`] when what has arrived meanwhile is handled.
+    TryAgain(Place),
+    /// Come back with [`Event::LeaseEnded`] and this number after so long.
+    Lease(u64, Duration),
+    /// All children run: tell the starter.
+    Acknowledge,
+    /// End. Before [`Action::Acknowledge`] it is a failed start.
+    Exit(Reason),
+    /// Tell whoever watches.
+    Publish(Occurrence),
+}
+
+/// A child to be stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopChild {
+    /// Where it is.
+    pub place: Place,
+    /// Its pid.
+    pub pid: Pid,
+    /// How it is told.
+    pub shutdown: Shutdown,
+}
+
+/// What happened, for the event log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Occurrence {
+    /// A child runs.
+    Started {
+        /// Its id; an instance's is `undefined`.
+        id: Term,
+        /// Its pid.
+        pid: Pid,
+        /// Which start of it this was.
+        incarnation: u32,
+    },
+    /// A child's init failed.
+    StartFailed {
+        /// Its id.
+        id: Term,
+        /// What its init gave.
+        reason: Reason,
+    },
+    /// A child ended of itself.
+    Exited {
+        /// Its id.
+        id: Term,
+        /// The pid it had.
+        pid: Pid,
+        /// Why.
+        reason: Reason,
+    },
+    /// A child was stopped by its supervisor.
+    Stopped {
+        /// Its id.
+        id: Term,
+        /// The pid it had.
+        pid: Pid,
+        /// What it ended with.
+        reason: Reason,
+    },
+    /// A child's end will be followed by a restart, alone or with others.
+    Restarting {
+        /// Its id.
+        id: Term,
+        /// Restarts within the period, this one included.
+        restarts: usize,
+    },
+    /// One restart too many: the supervisor ends.
+    Escalated {
+        /// The child whose end was too much.
+        id: Term,
+        /// Restarts within the period.
+        restarts: usize,
+    },
+    /// The end of a significant child ends the supervisor.
+    AutoShutdown {
+        /// Its id.
+        id: Term,
+    },
+    /// Restarts wait from now on.
+    Paused,
+    /// Restarts go on; so many were owed.
+    Resumed {
+        /// How many.
+        owed: usize,
+    },
+}
+
+/// A supervisor's state and decisions.
+#[derive(Clone, Debug)]
+pub struct SupervisorCore {
+    flags: SupervisorFlags,
+    /// What instances are started from, under `simple_one_for_one`.
+    template: Option<Arc<ChildSpec>>,
+    children: Children,
+    window: RestartWindow,
+    history: History,
+    paused: bool,
+    /// The number of the latest lease of a pause.
+    lease: u64,
+    plan: Plan,
+}
+
+impl SupervisorCore {
+    /// A supervisor that has started nothing yet. The spec is taken to be checked.
+    pub fn new(spec: SupervisorSpec) -> Self {
+        let simple = spec.flags.strategy == Strategy::SimpleOneForOne;
+        let mut children = Children::new(spec.flags.strategy);
+        let mut specs = spec.children.into_iter().map(Arc::new);
+        let template = if simple { specs.next() } else { None };
+        for spec in specs {
+            children.push(Child::new(spec, Args::OfSpec));
+        }
+        Self {
+            flags: spec.flags,
+            template,
+            children,
+            window: RestartWindow::default(),
+            history: History::default(),
+            paused: false,
+            lease: 0,
+            plan: Plan::default(),
+        }
+    }
+
+    /// The supervisor that a model describes, idle.
+    pub fn from_model(model: SupervisorModel) -> Self {
+        let children = if model.template.is_some() {
+            Vec::new()
+        } else {
+            model.children.iter().map(|child| child.spec.clone()).collect()
+        };
+        let mut core = Self::new(SupervisorSpec { flags: model.flags, children });
+        core.template = model.template.map(Arc::new);
+        if let Some(template) = &core.template {
+            for child in &model.children {
+                core.children.push(Child::new(Arc::clone(template), Args::Own(child.spec.args.clone())));
+            }
+        }
+        let places: Vec<_> = core.children.places().collect();
+        for (place, child) in places.into_iter().zip(&model.children) {
+            core.children.set_state(place, child.state);
+        }
+        core.window.restore(model.restarts);
+        core.history = model.history;
+        core.paused = model.paused;
+        core
+    }
+
+    /// All that decides what happens next.
+    pub fn model(&self, now: Duration) -> SupervisorModel {
+        let children = self.children.iter().map(|(_, child)| {
+            let mut spec = (*child.spec).clone();
+            if self.is_simple() {
+                spec.id = self.known_as(child);
+                spec.args = child.start_args();
+            }
+            ModelChild { spec, state: child.state, incarnation: child.incarnation }
+        });
+        SupervisorModel {
+            flags: self.flags,
+            template: self.template.as_deref().cloned(),
+            children: children.collect(),
+            paused: self.paused,
+            restarts: self.window.times().collect(),
+            history: self.history.clone(),
+            now,
+        }
+    }
+
+    /// The flags.
+    pub fn flags(&self) -> &SupervisorFlags {
+        &self.flags
+    }
+
+    /// The children.
+    pub fn children(&self) -> &Children {
+        &self.children
+    }
+
+    /// What failed.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Whether restarts wait for a resume.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether an answer is awaited: until then it takes no other event.
+    pub fn is_busy(&self) -> bool {
+        self.plan.is_waiting()
+    }
+
+    /// Restarts that count at `now`.
+    pub fn restarts_used(&self, now: Duration) -> usize {
+        self.window.used(now, self.flags.period)
+    }
+
+    /// Whether the supervisor has, or lately had, a child with this pid.
+    pub fn knows(&self, pid: Pid) -> bool {
+        self.children.by_pid(pid).is_some()
+    }
+
+    /// Takes one event and says what is to be done, in order.
+    pub fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        debug_assert_eq!(
+            self.is_busy(),
+            matches!(event, Event::Started(_) | Event::Stopped { .. }),
+            "{event:?}"
+        );
+        let mut actions = Vec::new();
+        match event {
+            Event::Begin => self.begin(),
+            Event::Exited { pid, reason } => self.exited(pid, reason, now, &mut actions),
+            Event::Request(request) => self.request(*request, now, &mut actions),
+            Event::TryAgain(place) => self.try_again(place, now, &mut actions),
+            Event::LeaseEnded(lease) => {
+                if self.paused && self.lease == lease {
+                    self.resume(&mut actions);
+                }
+            }
+            Event::Terminate(reason) => self.terminate(reason),
+            Event::Started(result) => self.started(result, &mut actions),
+            Event::Stopped { place, reason } => self.stopped(place, reason, &mut actions),
+        }
+        self.advance(&mut actions);
+        actions
+    }
+
+    fn begin(&mut self) {
+        let starts = self.children.places().map(Task::Start).collect();
+        self.plan = Plan::new(starts, OnFailure::GiveUp);
+        self.plan.then(Finish::Acknowledge);
+    }
+
+    /// Stops all children, last started first, and ends.
+    fn terminate(&mut self, reason: Reason) {
+        self.plan = Plan::new(self.stop_all(), OnFailure::GiveUp);
+        self.plan.then(Finish::Exit(reason));
+    }
+
+    fn stop_all(&self) -> std::collections::VecDeque<Task> {
+        if self.is_simple() {
+            [Task::StopTogether(self.children.places().collect())].into()
+        } else {
+            self.children.places().rev().map(Task::Stop).collect()
+        }
+    }
+
+    fn request(&mut self, request: SupervisorRequest, now: Duration, actions: &mut Vec<Action>) {
+        use SupervisorRequest as Request;
+        let outcome = match request {
+            Request::WhichChildren { before, limit } => Ok(Some(self.which_children(before, limit))),
+            Request::CountChildren => Ok(Some(self.count_children())),
+            Request::GetChildSpec(child) => self.child_spec(&child).map(Some),
+            Request::StartChild(spec) => self.start_child(*spec).map(|()| None),
+            Request::AddDynamicChild(extra) => self.add_dynamic_child(extra).map(|()| None),
+            Request::StartChildTerm(term) => self.start_child_term(term).map(|()| None),
+            Request::TerminateChild(child) => self.terminate_child(&child).map(|()| None),
+            Request::RestartChild(child) => self.restart_child(&child).map(|()| None),
+            Request::DeleteChild(child) => self.delete_child(&child).map(Some),
+            Request::ReplaceChildSpec { child, spec, etag, restart } => {
+                self.replace_child_spec(&child, *spec, etag, restart).map(|()| None)
+            }
+            Request::GetFlags => Ok(Some(self.get_flags(now))),
+            Request::SetFlags { changes, etag } => self.set_flags(changes, etag, now).map(Some),
+            Request::Convert(strategy) => self.convert(strategy, now).map(Some),
+            Request::Pause { lease } => Ok(Some(self.pause(lease, actions))),
+            Request::Resume => {
+                // Answered at once: whether an owed child starts is seen in its state, not in this answer.
+                actions.push(Action::Reply(Ok(super::request::SupervisorReply::Done)));
+                self.resume(actions);
+                Ok(None)
+            }
+            Request::Restart { keep_history, instances, dry_run } => {
+                Ok(self.restart_all(keep_history, instances, dry_run))
+            }
+            Request::Stop(reason) => {
+                self.stop(reason);
+                Ok(None)
+            }
+            Request::GetModel => Ok(Some(super::request::SupervisorReply::Model(Box::new(self.model(now))))),
+        };
+        match outcome {
+            Ok(Some(reply)) => actions.push(Action::Reply(Ok(reply))),
+            // The plan answers.
+            Ok(None) => {}
+            Err(error) => actions.push(Action::Reply(Err(error))),
+        }
+    }
+
+    fn is_simple(&self) -> bool {
+        self.flags.strategy == Strategy::SimpleOneForOne
+    }
+
+    /// A child's id; an instance has none.
+    fn shown_id(&self, child: &Child) -> Term {
+        if self.is_simple() { Term::UNDEFINED } else { child.spec.id.clone() }
+    }
+
+    /// What requests name a child by: its id, or an instance's pid.
+    fn known_as(&self, child: &Child) -> Term {
+        if self.is_simple() {
+            child.state.last_pid().map_or(Term::UNDEFINED, Term::Pid)
+        } else {
+            child.spec.id.clone()
+        }
+    }
+
+    fn find(&self, child: &Term) -> Result<Place, SupervisorError> {
+        let place = if self.is_simple() {
+            child.as_pid().and_then(|pid| self.children.by_pid(pid))
+        } else {
+            self.children.by_id(child)
+        };
+        place.ok_or_else(|| SupervisorError::NotFound(child.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

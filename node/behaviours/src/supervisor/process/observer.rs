@@ -1,0 +1,57 @@
+//! Who is told what a supervisor does.
+
+use super::super::core::Occurrence;
+use arsenal_runtime::context::Context;
+use arsenal_runtime::pid::Pid;
+use arsenal_runtime::term::Term;
+
+/// Told of everything that a supervisor does, in order, inside its turn: it must not take long.
+pub trait Observer: Send + Sync + 'static {
+    /// Something has happened to the supervisor whose context this is, in the course of `operation`.
+    fn observe(&self, occurrence: &Occurrence, operation: u64, context: &mut Context<'_>);
+}
+
+/// Writes it into the node's event log, as `supervisor.child_started` and the like: the supervisor's pid, the child's
+/// as `other`, the rest as detail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventLog;
+
+impl Observer for EventLog {
+    fn observe(&self, occurrence: &Occurrence, operation: u64, context: &mut Context<'_>) {
+        let (kind, child, detail) = event(occurrence);
+        context.node().record(kind, context.me(), child, detail, operation);
+    }
+}
+
+/// Kind, child and detail of the record.
+fn event(occurrence: &Occurrence) -> (&'static str, Pid, Term) {
+    let ended = |id: &Term, reason: &Term| Term::map([("id", id.clone()), ("reason", reason.clone())]);
+    let counted = |id: &Term, restarts: usize| {
+        Term::map([("id", id.clone()), ("restarts", Term::Int(i64::try_from(restarts).unwrap_or(i64::MAX)))])
+    };
+    match occurrence {
+        Occurrence::Started { id, pid, incarnation } => {
+            let detail = Term::map([("id", id.clone()), ("incarnation", Term::Int(i64::from(*incarnation)))]);
+            let kind =
+                if *incarnation > 1 { "supervisor.child_restarted" } else { "supervisor.child_started" };
+            (kind, *pid, detail)
+        }
+        Occurrence::StartFailed { id, reason } => {
+            ("supervisor.child_start_failed", Pid::NONE, ended(id, reason))
+        }
+        Occurrence::Exited { id, pid, reason } => ("supervisor.child_exited", *pid, ended(id, reason)),
+        Occurrence::Stopped { id, pid, reason } => ("supervisor.child_stopped", *pid, ended(id, reason)),
+        Occurrence::Restarting { id, restarts } => {
+            ("supervisor.child_restarting", Pid::NONE, counted(id, *restarts))
+        }
+        Occurrence::Escalated { id, restarts } => ("supervisor.escalated", Pid::NONE, counted(id, *restarts)),
+        Occurrence::AutoShutdown { id } => {
+            ("supervisor.auto_shutdown", Pid::NONE, Term::map([("id", id.clone())]))
+        }
+        Occurrence::Paused => ("supervisor.paused", Pid::NONE, Term::Null),
+        Occurrence::Resumed { owed } => {
+            let owed = Term::Int(i64::try_from(*owed).unwrap_or(i64::MAX));
+            ("supervisor.resumed", Pid::NONE, Term::map([("owed", owed)]))
+        }
+    }
+}
