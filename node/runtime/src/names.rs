@@ -5,6 +5,7 @@ use crate::term::Term;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const SHARDS: usize = 16;
 
@@ -15,13 +16,17 @@ pub struct NameEntry {
     pub pid: Pid,
     /// Free data: a map.
     pub metadata: Term,
-    /// Grows with every change of the metadata.
+    /// Other than any that the name had before, whoever held it.
     pub version: u64,
+    /// When it was registered, in nanoseconds of the node's clock.
+    pub registered_ns: u64,
 }
 
 #[derive(Default)]
 pub(crate) struct Names {
     shards: [RwLock<HashMap<Arc<str>, NameEntry>>; SHARDS],
+    /// The last version given to any name.
+    version: AtomicU64,
 }
 
 /// Why a name cannot be had.
@@ -99,17 +104,24 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
 impl Names {
     fn shard(&self, name: &str) -> &RwLock<HashMap<Arc<str>, NameEntry>> {
         // FNV-1a: short keys, and the same on every run
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
 
+    fn next_version(&self) -> u64 {
+        self.version.fetch_add(1, Relaxed) + 1
+    }
+
     /// Takes the name for `pid`, or tells who holds it.
-    pub(crate) fn insert(&self, name: &Arc<str>, pid: Pid, metadata: Term) -> Result<(), Pid> {
+    pub(crate) fn insert(&self, name: &Arc<str>, pid: Pid, metadata: Term, now_ns: u64) -> Result<(), Pid> {
         let mut shard = self.shard(name).write();
         if let Some(entry) = shard.get(name) {
             return Err(entry.pid);
         }
-        shard.insert(Arc::clone(name), NameEntry { pid, metadata, version: 1 });
+        let version = self.next_version();
+        shard.insert(Arc::clone(name), NameEntry { pid, metadata, version, registered_ns: now_ns });
         Ok(())
     }
 
@@ -119,6 +131,18 @@ impl Names {
 
     pub(crate) fn whereis(&self, name: &str) -> Option<Pid> {
         self.shard(name).read().get(name).map(|entry| entry.pid)
+    }
+
+    /// Frees the name if it is at `version` still; gives who held it.
+    pub(crate) fn remove_at(&self, name: &str, version: Option<u64>) -> Result<Pid, NameError> {
+        let mut shard = self.shard(name).write();
+        let entry = shard.get(name).ok_or_else(|| NameError::NotRegistered(name.to_owned()))?;
+        if version.is_some_and(|version| version != entry.version) {
+            return Err(NameError::Stale { name: name.to_owned(), version: entry.version });
+        }
+        let pid = entry.pid;
+        shard.remove(name);
+        Ok(pid)
     }
 
     /// Frees the name if `pid` holds it.
@@ -144,7 +168,7 @@ impl Names {
             return Err(NameError::Stale { name: name.to_owned(), version: entry.version });
         }
         entry.metadata = change(&entry.metadata);
-        entry.version += 1;
+        entry.version = self.next_version();
         Ok(entry.clone())
     }
 
@@ -165,7 +189,9 @@ mod tests {
 
     #[test]
     fn a_name_that_would_be_read_as_something_else_is_refused() {
-        for name in ["", "a/b", "a:b", "a@b", "a?b", "a#b", "a%b", "n1.1.1", "undefined", "global", "key", "a\nb"] {
+        for name in
+            ["", "a/b", "a:b", "a@b", "a?b", "a#b", "a%b", "n1.1.1", "undefined", "global", "key", "a\nb"]
+        {
             assert!(check_name(name).is_err(), "{name:?}");
         }
         assert!(check_name(&"x".repeat(256)).is_err());
@@ -178,9 +204,13 @@ mod tests {
     fn a_stale_version_changes_nothing() {
         let names = Names::default();
         let name = Arc::from("w");
-        names.insert(&name, Pid::new(1, 1, 1), Term::Null).unwrap();
+        names.insert(&name, Pid::new(1, 1, 1), Term::Null, 0).unwrap();
         assert!(names.update("w", Some(7), |_| Term::Int(1)).is_err());
         assert_eq!(names.get("w").unwrap().metadata, Term::Null);
         assert_eq!(names.update("w", Some(1), |_| Term::Int(1)).unwrap().version, 2);
+        assert!(names.remove_at("w", Some(1)).is_err());
+        assert_eq!(names.remove_at("w", Some(2)), Ok(Pid::new(1, 1, 1)));
+        names.insert(&name, Pid::new(1, 1, 1), Term::Null, 0).unwrap();
+        assert_eq!(names.get("w").unwrap().version, 3, "no version comes again with the name");
     }
 }

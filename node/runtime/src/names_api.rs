@@ -5,7 +5,7 @@ use crate::names::{NameEntry, NameError, check_name};
 use crate::node::Node;
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::process::flag;
-use crate::registry::{Applied, Change, Command, RegistryError, RegistryState};
+use crate::registry::{Applied, Change, Command, RegistryError, RegistryState, split_group_key};
 use crate::term::{Reason, Term};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Node {
     ///
     /// # Errors
     /// A taken name, a process that has one already or is dead, no name at all.
-    pub fn register(&self, name: &str, pid: Pid, metadata: Term) -> Result<(), NameError> {
+    pub fn register(&self, name: &str, pid: Pid, metadata: Term, operation: u64) -> Result<(), NameError> {
         check_name(name)?;
         let process = self.process(pid).ok_or(NameError::NoProcess(pid))?;
         let name: Arc<str> = name.into();
@@ -37,32 +37,33 @@ impl Node {
             return Err(NameError::HasName { pid, name: held.to_string() });
         }
         let taken = |holder| NameError::Taken { name: name.to_string(), holder };
-        self.names().insert(&name, pid, metadata).map_err(taken)?;
+        self.names().insert(&name, pid, metadata, self.now_ns()).map_err(taken)?;
         core.extras_mut().name = Some(Arc::clone(&name));
         process.0.set(flag::NAMED, true);
         drop(core);
-        self.record("name.registered", pid, Pid::NONE, Term::Str(name), 0);
+        self.record("name.registered", pid, Pid::NONE, Term::Str(name), operation);
         Ok(())
     }
 
-    /// `unregister/1`; gives who held the name.
+    /// `unregister/1`, if the name is at `version` still; gives who held it.
     ///
     /// # Errors
-    /// If nobody does.
-    pub fn unregister(&self, name: &str) -> Result<Pid, NameError> {
+    /// If nobody does, a stale version.
+    pub fn unregister(&self, name: &str, version: Option<u64>, operation: u64) -> Result<Pid, NameError> {
         let not_registered = || NameError::NotRegistered(name.to_owned());
         let pid = self.names().whereis(name).ok_or_else(not_registered)?;
         if let Some(process) = self.process(pid) {
             let mut core = process.0.core.lock();
-            if !self.names().remove(name, pid) {
+            if self.names().whereis(name) != Some(pid) {
                 return Err(not_registered());
             }
+            self.names().remove_at(name, version)?;
             core.extras_mut().name = None;
             process.0.set(flag::NAMED, false);
         } else if !self.names().remove(name, pid) {
             return Err(not_registered());
         }
-        self.record("name.unregistered", pid, Pid::NONE, Term::str(name), 0);
+        self.record("name.unregistered", pid, Pid::NONE, Term::str(name), operation);
         Ok(pid)
     }
 
@@ -85,8 +86,16 @@ impl Node {
     ///
     /// # Errors
     /// An unknown name, a stale version.
-    pub fn update_metadata(&self, name: &str, version: Option<u64>, patch: &Term) -> Result<NameEntry, NameError> {
-        self.names().update(name, version, |metadata| metadata.merge_patch(patch))
+    pub fn update_metadata(
+        &self,
+        name: &str,
+        version: Option<u64>,
+        patch: &Term,
+        operation: u64,
+    ) -> Result<NameEntry, NameError> {
+        let entry = self.names().update(name, version, |metadata| metadata.merge_patch(patch))?;
+        self.record("name.changed", entry.pid, Pid::NONE, Term::str(name), operation);
+        Ok(entry)
     }
 
     /// Who holds a global name, by the local view.
@@ -122,67 +131,102 @@ impl Node {
     ///
     /// # Errors
     /// As [`RegistryError`] says.
-    pub async fn propose(&self, command: Command) -> Result<Applied, RegistryError> {
+    pub async fn propose(&self, command: Command, operation: u64) -> Result<Applied, RegistryError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.propose_with(command, move |outcome| {
+        self.propose_with(command, operation, move |outcome| {
             let _ = sender.send(outcome);
         });
         receiver.await.unwrap_or_else(|_| Err(RegistryError::Unavailable("the node is stopping".into())))
     }
 
     pub(crate) fn propose_and_forget(&self, command: Command) {
-        self.propose_with(command, |_| {});
+        self.propose_with(command, 0, |_| {});
     }
 
     fn propose_with(
         &self,
         command: Command,
+        operation: u64,
         then: impl FnOnce(Result<Applied, RegistryError>) + Send + 'static,
     ) {
         let node = self.downgrade();
         let proposed = command.clone();
         let done = move |outcome: Result<Applied, RegistryError>| {
             if let (Ok(applied), Some(node)) = (&outcome, node.upgrade()) {
-                node.after_commit(&proposed, applied);
+                node.after_commit(&proposed, applied, operation);
             }
             then(outcome);
         };
         self.registry().propose(command, Box::new(done));
     }
 
-    /// Keeps the processes' own notes in step and tells who watches groups.
-    fn after_commit(&self, command: &Command, applied: &Applied) {
+    /// Keeps the processes' own notes in step, tells who watches groups, and logs what was done.
+    fn after_commit(&self, command: &Command, applied: &Applied, operation: u64) {
+        let log = |kind, pid: Pid, detail| self.record(kind, pid, Pid::NONE, detail, operation);
+        let global = |name: &Arc<str>| Term::tagged("global", Term::Str(Arc::clone(name)));
         match command {
             Command::Register { name, pid, .. } => {
-                let registered = self.process(*pid).is_some_and(|process| {
-                    let mut core = process.0.core.lock();
-                    process.0.set(flag::GLOBAL, true);
-                    if !core.extras_mut().global_names.contains(name) {
-                        core.extras_mut().global_names.push(Arc::clone(name));
-                    }
-                    !process.0.is_dead()
-                });
-                if !registered && self.is_local(*pid) {
-                    // it died before its name was committed
-                    self.propose_and_forget(Command::ProcessDown { pid: *pid });
+                if let Some(holder) = applied.holder.filter(|holder| holder != pid) {
+                    self.forget_global_name(holder, name);
                 }
-                self.record("name.registered", *pid, Pid::NONE, Term::tagged("global", Term::Str(Arc::clone(name))), 0);
+                self.note_global_name(*pid, name);
+                log("name.registered", *pid, global(name));
             }
-            Command::Join { pids, .. } => {
-                for pid in pids {
-                    match self.process(*pid) {
-                        Some(process) => {
-                            process.0.set(flag::GROUPED, true);
-                        }
-                        None if self.is_local(*pid) => self.propose_and_forget(Command::ProcessDown { pid: *pid }),
-                        None => {}
-                    }
-                }
+            Command::Unregister { name, .. } => {
+                let holder = applied.holder.unwrap_or_default();
+                self.forget_global_name(holder, name);
+                log("name.unregistered", holder, global(name));
             }
+            Command::SetMetadata { name, .. } => {
+                log("name.changed", applied.holder.unwrap_or_default(), global(name));
+            }
+            Command::CreateGroup { group, .. } => {
+                log("group.created", Pid::NONE, Term::Str(Arc::clone(group)));
+            }
+            Command::DeleteGroup { group, .. } => {
+                log("group.deleted", Pid::NONE, Term::Str(Arc::clone(group)));
+            }
+            Command::Join { pids, .. } => pids.iter().for_each(|pid| self.note_membership(*pid)),
             _ => {}
         }
         for change in &applied.changes {
+            let kind = if change.joined { "group.joined" } else { "group.left" };
+            for pid in &change.pids {
+                log(kind, *pid, Term::Str(Arc::clone(&change.group)));
+            }
             self.tell_group_watchers(change);
+        }
+    }
+
+    fn note_global_name(&self, pid: Pid, name: &Arc<str>) {
+        let alive = self.process(pid).is_some_and(|process| {
+            let mut core = process.0.core.lock();
+            process.0.set(flag::GLOBAL, true);
+            if !core.extras_mut().global_names.contains(name) {
+                core.extras_mut().global_names.push(Arc::clone(name));
+            }
+            !process.0.is_dead()
+        });
+        if !alive && self.is_local(pid) {
+            // it died before its name was committed
+            self.propose_and_forget(Command::ProcessDown { pid });
+        }
+    }
+
+    fn forget_global_name(&self, pid: Pid, name: &Arc<str>) {
+        if let Some(process) = self.process(pid) {
+            process.0.core.lock().extras_mut().global_names.retain(|held| held != name);
+        }
+    }
+
+    fn note_membership(&self, pid: Pid) {
+        match self.process(pid) {
+            Some(process) => {
+                process.0.set(flag::GROUPED, true);
+            }
+            // it died before it was committed
+            None if self.is_local(pid) => self.propose_and_forget(Command::ProcessDown { pid }),
+            None => {}
         }
     }
 
@@ -194,7 +238,7 @@ impl Node {
         let pids = Term::map([("list", Term::list(change.pids.iter().map(|pid| Term::Pid(*pid))))]);
         for (reference, watcher) in self.watchers().of(&change.group) {
             let id = Term::Id(self.owned(b'm', reference.number()));
-            let group = Term::Str(Arc::clone(&change.group));
+            let group = Term::str(split_group_key(&change.group).1);
             let message = Term::list([id, Term::Atom(verb), group, pids.clone()]);
             self.send_signal(watcher, Signal::Message(Message::info(Pid::NONE, message)));
         }

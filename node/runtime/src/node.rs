@@ -221,13 +221,27 @@ impl Node {
         (self.now_ns() / 1_000_000) as u32
     }
 
+    /// The calendar time, in milliseconds of Unix time.
+    pub fn calendar_ms(&self) -> u64 {
+        let since =
+            self.0.clock.calendar(self.now_ns()).duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Its event log.
     pub fn events(&self) -> &EventLog {
         &self.0.events
     }
 
     /// Appends an event about `pid`, now.
-    pub fn record(&self, kind: &'static str, pid: Pid, other: Pid, detail: crate::term::Term, operation: u64) -> u64 {
+    pub fn record(
+        &self,
+        kind: &'static str,
+        pid: Pid,
+        other: Pid,
+        detail: crate::term::Term,
+        operation: u64,
+    ) -> u64 {
         self.0.events.record(self.now_ns(), kind, pid, other, detail, operation)
     }
 

@@ -9,6 +9,21 @@ mod state;
 pub use state::{Change, Command, GlobalName, Group, GroupMembers, RegistryError, RegistryState, Applied};
 
 use parking_lot::RwLock;
+use std::sync::Arc;
+
+/// The scope of a group that names none, as `pg`'s.
+pub const SCOPE_DEFAULT: &str = "pg";
+
+/// What a group of a scope is known by here: its name alone in the default scope, `SCOPE/NAME` in another. No name has
+/// a `/`, so two groups never share one.
+pub fn group_key(scope: &str, group: &str) -> Arc<str> {
+    if scope.is_empty() || scope == SCOPE_DEFAULT { group.into() } else { format!("{scope}/{group}").into() }
+}
+
+/// Scope and name of a group, from what it is known by.
+pub fn split_group_key(key: &str) -> (&str, &str) {
+    key.split_once('/').unwrap_or((SCOPE_DEFAULT, key))
+}
 
 /// What follows a command: its outcome, once it is committed.
 pub type Done = Box<dyn FnOnce(Result<Applied, RegistryError>) + Send>;

@@ -99,7 +99,9 @@ impl Node {
         outbox: Option<&mut Outbox>,
     ) -> Result<Pid, StartError> {
         let code = self.code(module).ok_or_else(|| StartError::UnknownModule(module.to_owned()))?;
-        let Some(module) = code.module.clone() else { return Err(StartError::UnknownModule(module.to_owned())) };
+        let Some(module) = code.module.clone() else {
+            return Err(StartError::UnknownModule(module.to_owned()));
+        };
         let body = module.start(args);
         self.spawn_code(code, body, options, outbox).map(|process| process.pid())
     }
@@ -131,7 +133,7 @@ impl Node {
         let global = options.name.take_if(|name| name.global);
         let local = options.name.take();
         if let Some(name) = &local
-            && let Err(holder) = self.names().insert(&name.name, pid, Term::Null)
+            && let Err(holder) = self.names().insert(&name.name, pid, Term::Null, self.now_ns())
         {
             self.table().release(pid);
             return Err(StartError::NameTaken { name: name.name.to_string(), holder });
@@ -251,6 +253,7 @@ impl Node {
             replace: false,
             allow_multiple: false,
             metadata: Term::Null,
+            at_ms: self.calendar_ms(),
         };
         let (node, process, name) = (self.downgrade(), Arc::clone(process), Arc::clone(&name.name));
         let done = move |outcome: Result<_, crate::registry::RegistryError>| {

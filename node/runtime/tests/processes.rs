@@ -240,13 +240,13 @@ fn a_name_is_free_once_its_holder_is_dead() {
     let node = node();
     let (a, _) = keeper(&node, StartOptions::default());
     let (b, _) = keeper(&node, StartOptions::default());
-    node.register("w", a.pid(), Term::Null).unwrap();
-    assert!(node.register("w", b.pid(), Term::Null).is_err());
-    assert!(node.register("v", a.pid(), Term::Null).is_err(), "one name a process");
+    node.register("w", a.pid(), Term::Null, 0).unwrap();
+    assert!(node.register("w", b.pid(), Term::Null, 0).is_err());
+    assert!(node.register("v", a.pid(), Term::Null, 0).is_err(), "one name a process");
     node.kill(a.pid(), Term::KILLED);
     node.run_until_idle();
     assert_eq!(node.whereis("w"), None);
-    node.register("w", b.pid(), Term::Null).unwrap();
+    node.register("w", b.pid(), Term::Null, 0).unwrap();
     assert_eq!(node.whereis("w"), Some(b.pid()));
 }
 

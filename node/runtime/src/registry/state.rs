@@ -20,6 +20,8 @@ pub enum Command {
         allow_multiple: bool,
         /// Free data: a map or null.
         metadata: Term,
+        /// When it was asked for, in milliseconds of Unix time: a replayed log has no clock.
+        at_ms: u64,
     },
     /// Frees a global name.
     Unregister {
@@ -28,7 +30,7 @@ pub enum Command {
         /// Only if this is its fencing token.
         token: Option<u64>,
     },
-    /// Replaces the metadata of a global name.
+    /// Changes the metadata of a global name.
     SetMetadata {
         /// The name.
         name: Arc<str>,
@@ -45,11 +47,15 @@ pub enum Command {
         metadata: Term,
         /// Most memberships.
         members_max: Option<u32>,
+        /// When it was asked for, in milliseconds of Unix time.
+        at_ms: u64,
     },
     /// Removes a group and all memberships.
     DeleteGroup {
         /// Its name.
         group: Arc<str>,
+        /// Only at this version.
+        version: Option<u64>,
         /// Only if it has this many memberships.
         expected_count: Option<u32>,
     },
@@ -86,6 +92,8 @@ pub enum Command {
 pub struct Applied {
     /// Its place in the log. For a registration this is the name's fencing token.
     pub index: u64,
+    /// Who held the name before, of a command about a name.
+    pub holder: Option<Pid>,
     /// Memberships that changed, for who watches the groups.
     pub changes: Vec<Change>,
 }
@@ -158,6 +166,24 @@ pub enum RegistryError {
         /// Its memberships.
         members: u32,
     },
+    /// The group has more memberships than it would be allowed.
+    #[error("group `{group}` has {members} members; a bound of {members_max} is below that")]
+    BoundTooLow {
+        /// The group.
+        group: Arc<str>,
+        /// The bound asked for.
+        members_max: u32,
+        /// Its memberships.
+        members: u32,
+    },
+    /// The group's options changed meanwhile.
+    #[error("the options of group `{group}` are at version {version}")]
+    StaleGroup {
+        /// The group.
+        group: Arc<str>,
+        /// Their version.
+        version: u64,
+    },
     /// The group has another number of memberships than expected.
     #[error("group `{group}` has {members} members")]
     UnexpectedCount {
@@ -180,8 +206,10 @@ pub struct GlobalName {
     pub token: u64,
     /// Free data.
     pub metadata: Term,
-    /// Grows with every change of the metadata.
+    /// Log index of the registration or of its last change: no two states of a name have the same.
     pub version: u64,
+    /// When it was registered, in milliseconds of Unix time.
+    pub registered_ms: u64,
 }
 
 /// A process group.
@@ -195,6 +223,8 @@ pub struct Group {
     pub members_max: Option<u32>,
     /// Log index of its last change of options.
     pub version: u64,
+    /// When it was created, in milliseconds of Unix time; 0 for a plain one.
+    pub created_ms: u64,
     /// How often each process is a member.
     pub members: GroupMembers,
 }
@@ -252,39 +282,54 @@ impl RegistryState {
     pub fn apply(&mut self, command: &Command) -> Result<Applied, RegistryError> {
         self.index += 1;
         let mut changes = Vec::new();
+        let holder = match command {
+            Command::Register { name, .. }
+            | Command::Unregister { name, .. }
+            | Command::SetMetadata { name, .. } => self.names.get(name).map(|entry| entry.pid),
+            _ => None,
+        };
         match command {
-            Command::Register { name, pid, replace, allow_multiple, metadata } => {
-                self.register(name, *pid, *replace, *allow_multiple, metadata)?;
+            Command::Register { name, pid, replace, allow_multiple, metadata, at_ms } => {
+                let entry = GlobalName {
+                    pid: *pid,
+                    token: self.index,
+                    metadata: metadata.clone(),
+                    version: self.index,
+                    registered_ms: *at_ms,
+                };
+                self.register(name, entry, *replace, *allow_multiple)?;
             }
             Command::Unregister { name, token } => self.unregister(name, *token)?,
             Command::SetMetadata { name, version, patch } => self.set_metadata(name, *version, patch)?,
-            Command::CreateGroup { group, metadata, members_max } => {
-                self.create_group(group, metadata, *members_max)?;
+            Command::CreateGroup { group, metadata, members_max, at_ms } => {
+                self.create_group(group, metadata, *members_max, *at_ms)?;
             }
-            Command::DeleteGroup { group, expected_count } => {
-                changes.extend(self.delete_group(group, *expected_count)?);
+            Command::DeleteGroup { group, version, expected_count } => {
+                changes.extend(self.delete_group(group, *version, *expected_count)?);
             }
             Command::Join { group, pids } => changes.extend(self.join(group, pids)?),
             Command::Leave { group, pids } => changes.extend(self.leave(group, pids)?),
             Command::ProcessDown { pid } => self.process_down(*pid, &mut changes),
             Command::NodeDown { node, incarnation } => {
-                let gone: BTreeSet<Pid> = self.names_of.keys().chain(self.groups_of.keys()).copied().collect();
-                for pid in gone.into_iter().filter(|pid| pid.node == *node && pid.incarnation <= *incarnation) {
+                let gone: BTreeSet<Pid> =
+                    self.names_of.keys().chain(self.groups_of.keys()).copied().collect();
+                for pid in gone.into_iter().filter(|pid| pid.node == *node && pid.incarnation <= *incarnation)
+                {
                     self.process_down(pid, &mut changes);
                 }
             }
         }
-        Ok(Applied { index: self.index, changes })
+        Ok(Applied { index: self.index, holder, changes })
     }
 
     fn register(
         &mut self,
         name: &Arc<str>,
-        pid: Pid,
+        entry: GlobalName,
         replace: bool,
         allow_multiple: bool,
-        metadata: &Term,
     ) -> Result<(), RegistryError> {
+        let pid = entry.pid;
         let holder = self.names.get(name).map(|entry| entry.pid);
         if let Some(holder) = holder.filter(|_| !replace) {
             return Err(RegistryError::NameTaken { name: Arc::clone(name), holder });
@@ -296,7 +341,6 @@ impl RegistryState {
         if let Some(holder) = holder {
             self.forget_name(name, holder);
         }
-        let entry = GlobalName { pid, token: self.index, metadata: metadata.clone(), version: 1 };
         self.names.insert(Arc::clone(name), entry);
         self.names_of.entry(pid).or_default().insert(Arc::clone(name));
         Ok(())
@@ -317,14 +361,19 @@ impl RegistryState {
         remove_from(&mut self.names_of, holder, name);
     }
 
-    fn set_metadata(&mut self, name: &Arc<str>, version: Option<u64>, patch: &Term) -> Result<(), RegistryError> {
-        let entry =
-            self.names.get_mut(name).ok_or_else(|| RegistryError::NotRegistered(Arc::clone(name)))?;
+    fn set_metadata(
+        &mut self,
+        name: &Arc<str>,
+        version: Option<u64>,
+        patch: &Term,
+    ) -> Result<(), RegistryError> {
+        let index = self.index;
+        let entry = self.names.get_mut(name).ok_or_else(|| RegistryError::NotRegistered(Arc::clone(name)))?;
         if version.is_some_and(|version| version != entry.version) {
             return Err(RegistryError::StaleVersion { name: Arc::clone(name), version: entry.version });
         }
         entry.metadata = entry.metadata.merge_patch(patch);
-        entry.version += 1;
+        entry.version = index;
         Ok(())
     }
 
@@ -333,17 +382,25 @@ impl RegistryState {
         group: &Arc<str>,
         metadata: &Term,
         members_max: Option<u32>,
+        created_ms: u64,
     ) -> Result<(), RegistryError> {
         let version = self.index;
-        let entry = self.groups.entry(Arc::clone(group)).or_default();
-        if entry.created {
-            return Err(RegistryError::GroupExists(Arc::clone(group)));
+        if let Some(entry) = self.groups.get(group) {
+            if entry.created {
+                return Err(RegistryError::GroupExists(Arc::clone(group)));
+            }
+            let members = entry.member_count();
+            if let Some(members_max) = members_max.filter(|max| *max < members) {
+                return Err(RegistryError::BoundTooLow { group: Arc::clone(group), members_max, members });
+            }
         }
+        let entry = self.groups.entry(Arc::clone(group)).or_default();
         *entry = Group {
             created: true,
             metadata: metadata.clone(),
             members_max,
             version,
+            created_ms,
             members: std::mem::take(&mut entry.members),
         };
         Ok(())
@@ -352,9 +409,13 @@ impl RegistryState {
     fn delete_group(
         &mut self,
         group: &Arc<str>,
+        version: Option<u64>,
         expected_count: Option<u32>,
     ) -> Result<Option<Change>, RegistryError> {
         let entry = self.groups.get(group).ok_or_else(|| RegistryError::NoGroup(Arc::clone(group)))?;
+        if version.is_some_and(|version| version != entry.version) {
+            return Err(RegistryError::StaleGroup { group: Arc::clone(group), version: entry.version });
+        }
         let members = entry.member_count();
         if expected_count.is_some_and(|expected| expected != members) {
             return Err(RegistryError::UnexpectedCount { group: Arc::clone(group), members });
@@ -450,17 +511,20 @@ mod tests {
         let who = || (0u64..4).prop_map(pid);
         prop_oneof![
             (name(), who(), any::<bool>(), any::<bool>()).prop_map(|(name, pid, replace, allow_multiple)| {
-                Command::Register { name, pid, replace, allow_multiple, metadata: Term::Null }
+                Command::Register { name, pid, replace, allow_multiple, metadata: Term::Null, at_ms: 0 }
             }),
             name().prop_map(|name| Command::Unregister { name, token: None }),
             (name(), prop::option::of(0u32..4)).prop_map(|(group, members_max)| Command::CreateGroup {
                 group,
                 metadata: Term::Null,
-                members_max
+                members_max,
+                at_ms: 0
             }),
-            name().prop_map(|group| Command::DeleteGroup { group, expected_count: None }),
-            (name(), prop::collection::vec(who(), 0..3)).prop_map(|(group, pids)| Command::Join { group, pids }),
-            (name(), prop::collection::vec(who(), 0..3)).prop_map(|(group, pids)| Command::Leave { group, pids }),
+            name().prop_map(|group| Command::DeleteGroup { group, version: None, expected_count: None }),
+            (name(), prop::collection::vec(who(), 0..3))
+                .prop_map(|(group, pids)| Command::Join { group, pids }),
+            (name(), prop::collection::vec(who(), 0..3))
+                .prop_map(|(group, pids)| Command::Leave { group, pids }),
             who().prop_map(|pid| Command::ProcessDown { pid }),
             Just(Command::NodeDown { node: 2, incarnation: 1 }),
         ]
@@ -496,10 +560,57 @@ mod tests {
     fn the_second_registration_fails_and_the_first_holder_keeps_the_name() {
         let mut state = RegistryState::default();
         let register = |pid| Command::Register {
-            name: "n".into(), pid, replace: false, allow_multiple: false, metadata: Term::Null,
+            name: "n".into(),
+            pid,
+            replace: false,
+            allow_multiple: false,
+            metadata: Term::Null,
+            at_ms: 0,
         };
         assert_eq!(state.apply(&register(pid(0))).unwrap().index, 1);
-        assert!(matches!(state.apply(&register(pid(1))), Err(RegistryError::NameTaken { holder, .. }) if holder == pid(0)));
+        assert!(
+            matches!(state.apply(&register(pid(1))), Err(RegistryError::NameTaken { holder, .. }) if holder == pid(0))
+        );
         assert_eq!(state.names()["n"].token, 1);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_again_has_another_version_than_it_ever_had() {
+        let mut state = RegistryState::default();
+        let register = Command::Register {
+            name: "n".into(),
+            pid: pid(0),
+            replace: false,
+            allow_multiple: false,
+            metadata: Term::Null,
+            at_ms: 0,
+        };
+        state.apply(&register).unwrap();
+        let first = state.names()["n"].version;
+        assert_eq!(
+            state.apply(&Command::Unregister { name: "n".into(), token: None }).unwrap().holder,
+            Some(pid(0))
+        );
+        state.apply(&register).unwrap();
+        assert_ne!(state.names()["n"].version, first);
+    }
+
+    #[test]
+    fn a_group_is_created_with_no_bound_below_what_it_holds_and_deleted_at_its_version_alone() {
+        let mut state = RegistryState::default();
+        state.apply(&Command::Join { group: "g".into(), pids: vec![pid(0), pid(0)] }).unwrap();
+        let create = |members_max| Command::CreateGroup {
+            group: "g".into(),
+            metadata: Term::Null,
+            members_max,
+            at_ms: 7,
+        };
+        assert!(matches!(state.apply(&create(Some(1))), Err(RegistryError::BoundTooLow { members: 2, .. })));
+        state.apply(&create(Some(2))).unwrap();
+        assert_eq!(state.groups()["g"].created_ms, 7);
+        let delete = |version| Command::DeleteGroup { group: "g".into(), version, expected_count: None };
+        assert!(matches!(state.apply(&delete(Some(1))), Err(RegistryError::StaleGroup { .. })));
+        let version = state.groups()["g"].version;
+        assert_eq!(state.apply(&delete(Some(version))).unwrap().changes.len(), 1);
     }
 }
