@@ -2,7 +2,9 @@
 //!
 //! A request is one future: when the client goes away the server drops it, and with it the call to upstream.
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, task, time::Duration};
+use std::{
+    collections::BTreeSet, convert::Infallible, future::Future, pin::Pin, sync::Arc, task, time::Duration,
+};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -89,10 +91,12 @@ impl GatewayService {
             let message = format!("a target of {target_bytes} bytes");
             return Err(self.compiled.failure(Reason::TargetTooLong, message));
         }
-        let (method, verb_length) = self.route(request.method(), request.uri().path())?;
-        if request.method() == HttpMethod::OPTIONS && method.http_method != "OPTIONS" {
-            return Ok(no_content());
+        if request.method() == HttpMethod::OPTIONS {
+            if let Some(response) = self.options(request.uri().path()) {
+                return Ok(response);
+            }
         }
+        let (method, verb_length) = self.route(request.method(), request.uri().path())?;
         let span = tracing::info_span!(
             "rest",
             otel.kind = "server",
@@ -123,24 +127,29 @@ impl GatewayService {
             Err(Miss::NotFound) => Err(self
                 .compiled
                 .failure(Reason::RouteNotFound, format!("no route for {http_method} {path}"))),
-            Err(Miss::MethodNotAllowed(mut allowed)) => {
-                if allowed.contains("GET") {
-                    allowed.insert("HEAD".to_owned());
-                }
-                allowed.insert("OPTIONS".to_owned());
-                let list = allowed.into_iter().collect::<Vec<_>>().join(", ");
+            Err(Miss::MethodNotAllowed(allowed)) => {
+                let list = allow(allowed);
                 let message = format!("{http_method} is not allowed here, only {list}");
                 let mut failure = self.compiled.failure(Reason::MethodNotAllowed, message);
-                if http_method == HttpMethod::OPTIONS {
-                    // A question, not a mistake; the answer is in the header.
-                    failure.http = Some(StatusCode::NO_CONTENT);
-                }
                 if let Ok(value) = HeaderValue::from_str(&list) {
                     failure.headers.insert(header::ALLOW, value);
                 }
                 Err(failure)
             }
         }
+    }
+
+    /// What is allowed on a path, unless a rule of the service's own takes OPTIONS there.
+    fn options(&self, path: &str) -> Option<Response<Body>> {
+        let Err(Miss::MethodNotAllowed(allowed)) =
+            self.compiled.routes.find("OPTIONS", path, self.compiled.config.strict_verbs)
+        else {
+            return None;
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&allow(allowed)).ok()?);
+        Some(response)
     }
 
     async fn call_method(
@@ -288,10 +297,13 @@ fn grpc_request(method: &Method, metadata: HeaderMap, frames: Body) -> Request<B
     request
 }
 
-fn no_content() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
+/// The methods of an `Allow` header; what GET can, HEAD can.
+fn allow(mut methods: BTreeSet<String>) -> String {
+    if methods.contains("GET") {
+        methods.insert("HEAD".to_owned());
+    }
+    methods.insert("OPTIONS".to_owned());
+    methods.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// A health probe or a document asked for while a call would be made.
