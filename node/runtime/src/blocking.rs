@@ -45,6 +45,10 @@ impl BlockingPool {
             self.queue.1.notify_one();
         }
     }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.queue.0.lock().threads
+    }
 }
 
 fn work_loop(shared: &(Mutex<Queue>, Condvar), node: &WeakNode) {

@@ -14,6 +14,7 @@ use crate::process::{Process, flag};
 use crate::queue::Queue;
 use crate::small_map::SmallMap;
 use crate::term::{Reason, Term};
+use crate::traffic::Run;
 
 #[derive(Default)]
 pub(crate) struct Core {
@@ -40,6 +41,10 @@ pub(crate) struct Core {
     /// Who sent the last message, and how many in a row.
     pub(crate) last_sender: Pid,
     pub(crate) sent_in_row: u32,
+    /// How many of those are calls.
+    pub(crate) calls_in_row: u32,
+    /// When the last message arrived, in milliseconds of the node's clock.
+    pub(crate) last_message_ms: u32,
 }
 
 /// What the body goes on with before it looks at the mailbox.
@@ -189,18 +194,26 @@ impl Core {
                 _ => return,
             }
         }
+        let calls = u32::from(message.kind == Kind::Call);
         if message.from == self.last_sender {
             self.sent_in_row += 1;
+            self.calls_in_row += calls;
         } else {
-            let former = std::mem::replace(&mut self.last_sender, message.from);
-            let count = std::mem::replace(&mut self.sent_in_row, 1);
-            outbox.count_traffic(former, count);
+            let former = Run { from: self.last_sender, messages: self.sent_in_row, calls: self.calls_in_row };
+            (self.last_sender, self.sent_in_row, self.calls_in_row) = (message.from, 1, calls);
+            outbox.count_traffic(former);
         }
         self.push(message, node);
     }
 
+    /// The run of messages that is not in the traffic table yet.
+    pub(crate) fn current_run(&self) -> Run {
+        Run { from: self.last_sender, messages: self.sent_in_row, calls: self.calls_in_row }
+    }
+
     fn push(&mut self, mut message: Message, node: &Node) {
         message.arrived_ms = node.now_ms();
+        self.last_message_ms = message.arrived_ms;
         self.inner.push(message);
     }
 

@@ -19,7 +19,7 @@ use crate::registry::{LocalRegistry, Registry};
 use crate::scheduler::{self, Scheduler, Schedulers};
 use crate::table::Table;
 use crate::timer::{self, Timers};
-use crate::traffic::TrafficTable;
+use crate::traffic::{Run, TrafficTable};
 use crate::watch::Watchers;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
@@ -394,9 +394,9 @@ impl Node {
         }
     }
 
-    pub(crate) fn count_traffic(&self, scheduler: usize, to: Pid, counts: impl Iterator<Item = (Pid, u32)>) {
+    pub(crate) fn count_traffic(&self, scheduler: usize, to: Pid, runs: impl Iterator<Item = Run>) {
         let max = self.0.limits.traffic_pairs_max;
-        self.0.traffic[scheduler].count(to, counts, self.now_ms(), max);
+        self.0.traffic[scheduler].count(to, runs, self.now_ms(), max);
     }
 
     pub(crate) fn mailbox_overflow(&self, to: &Process, messages: Vec<Message>) {

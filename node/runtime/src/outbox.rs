@@ -8,6 +8,7 @@ use crate::node::Node;
 use crate::pid::Pid;
 use crate::process::{Process, schedule};
 use crate::term::Term;
+use crate::traffic::Run;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
@@ -18,7 +19,7 @@ pub(crate) struct Outbox {
     /// Processes that became runnable.
     pub(crate) ready: Vec<Arc<Process>>,
     /// Messages counted by (sender) for the receiver that is being fetched.
-    traffic: Vec<(Pid, u32)>,
+    traffic: Vec<Run>,
 }
 
 /// Signals after which a batch leaves though the turn goes on.
@@ -96,13 +97,13 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn count_traffic(&mut self, from: Pid, count: u32) {
-        if count > 0 && !from.is_none() && !from.is_alias() {
-            self.traffic.push((from, count));
+    pub(crate) fn count_traffic(&mut self, run: Run) {
+        if run.counts() {
+            self.traffic.push(run);
         }
     }
 
-    pub(crate) fn take_traffic(&mut self) -> Option<std::vec::Drain<'_, (Pid, u32)>> {
+    pub(crate) fn take_traffic(&mut self) -> Option<std::vec::Drain<'_, Run>> {
         (!self.traffic.is_empty()).then(|| self.traffic.drain(..))
     }
 }

@@ -126,11 +126,22 @@ impl Node {
     /// How many messages each process has sent to each other one, as far as the bounded table goes.
     pub fn traffic(&self, wanted: impl Fn(Pid, Pid) -> bool) -> Vec<crate::traffic::Traffic> {
         let mut all: Vec<_> = self.traffic_tables().iter().flat_map(|table| table.list(&wanted)).collect();
+        // what came in a row from the last sender is still with the receiver
+        self.table().visit(0, |process| {
+            let core = process.core.lock();
+            let (run, to, last_ms) = (core.current_run(), process.pid, core.last_message_ms);
+            if run.counts() && wanted(run.from, to) {
+                let (count, calls) = (u64::from(run.messages), u64::from(run.calls));
+                all.push(crate::traffic::Traffic { from: run.from, to, count, calls, last_ms });
+            }
+            true
+        });
         all.sort_by_key(|traffic| (traffic.from, traffic.to));
         all.dedup_by(|b, a| {
             let same = (a.from, a.to) == (b.from, b.to);
             if same {
                 a.count += b.count;
+                a.calls += b.calls;
                 a.last_ms = a.last_ms.max(b.last_ms);
             }
             same

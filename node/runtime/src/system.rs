@@ -1,7 +1,7 @@
 //! System messages (`sys`): handled by the runtime between two turns, for every body alike.
 //!
 //! A system message takes its place in the mailbox, so that it sees the effect of what its sender sent before. A body
-//! sees only `terminate`, and only if it has a behaviour to end in order.
+//! sees only `terminate` and `raise`, and only if it has a behaviour to end in order.
 
 use crate::body::Body;
 use crate::core::Core;
@@ -17,6 +17,8 @@ pub(crate) mod request {
     pub(crate) const GET_STATE: &str = "get_state";
     pub(crate) const REPLACE_STATE: &str = "replace_state";
     pub(crate) const TERMINATE: &str = "terminate";
+    /// `["raise", class, reason]`: fail as if the callback in hand had.
+    pub(crate) const RAISE: &str = "raise";
     pub(crate) const SNAPSHOT: &str = "snapshot";
     pub(crate) const HIBERNATE: &str = "hibernate";
     pub(crate) const WAKE: &str = "wake";
@@ -31,11 +33,12 @@ pub(crate) fn no_hook(hook: &'static str) -> Term {
 }
 
 pub(crate) fn is_for_body(process: &Process, message: &Message) -> bool {
-    process.code.description.behaviour != Behaviour::Plain && message.payload.tag() == Some(request::TERMINATE)
+    process.code.description.behaviour != Behaviour::Plain
+        && matches!(message.payload.tag(), Some(request::TERMINATE | request::RAISE))
 }
 
 /// Bytes that the state holds: the body itself, or its snapshot.
-fn state_bytes(body: Option<&dyn Body>, core: &Core) -> Option<usize> {
+pub(crate) fn state_bytes(body: Option<&dyn Body>, core: &Core) -> Option<usize> {
     match body {
         Some(body) => body.heap_bytes().map(|heap| heap + size_of_val(body)),
         None => core.extras().and_then(|extras| extras.snapshot.as_ref()).map(Term::size_bytes),
@@ -102,7 +105,24 @@ fn answer(process: &Process, body: &mut Option<Box<dyn Body>>, core: &mut Core, 
             core.exiting = Some(argument);
             Term::OK
         }
+        Some(request::RAISE) => {
+            core.exiting = Some(raised(&message.payload));
+            Term::OK
+        }
         _ => Term::tagged("error", "unknown_system_request".into()),
+    }
+}
+
+/// The exit reason of a process without a behaviour in which an exception of this class is raised.
+fn raised(payload: &Term) -> Reason {
+    let (class, reason) = match payload.as_list() {
+        Some([_, class, reason]) => (class.as_str().unwrap_or_default(), reason.clone()),
+        _ => ("error", Term::UNDEFINED),
+    };
+    match class {
+        "exit" => reason,
+        "throw" => Term::crash(Term::tagged("nocatch", reason)),
+        _ => Term::crash(reason),
     }
 }
 

@@ -15,37 +15,69 @@ pub struct Traffic {
     pub to: Pid,
     /// How many.
     pub count: u64,
+    /// How many of those are calls.
+    pub calls: u64,
     /// When the last was counted, in milliseconds of the node's clock.
     pub last_ms: u32,
 }
 
+/// Messages of one sender in a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) from: Pid,
+    pub(crate) messages: u32,
+    pub(crate) calls: u32,
+}
+
+impl Run {
+    /// Whether there is anything to count: requests from outside have no process behind them.
+    pub(crate) fn counts(self) -> bool {
+        self.messages > 0 && !self.from.is_none() && !self.from.is_alias()
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Pair {
+    messages: u64,
+    calls: u64,
+    last_ms: u32,
+}
+
 #[derive(Default)]
 pub(crate) struct TrafficTable {
-    pairs: Mutex<HashMap<(Pid, Pid), (u64, u32)>>,
+    pairs: Mutex<HashMap<(Pid, Pid), Pair>>,
 }
 
 impl TrafficTable {
-    pub(crate) fn count(&self, to: Pid, counts: impl Iterator<Item = (Pid, u32)>, now_ms: u32, max: usize) {
+    pub(crate) fn count(&self, to: Pid, runs: impl Iterator<Item = Run>, now_ms: u32, max: usize) {
         const LOOKED_AT: usize = 8;
         let mut pairs = self.pairs.lock();
-        for (from, count) in counts {
-            if let Some(entry) = pairs.get_mut(&(from, to)) {
-                *entry = (entry.0 + u64::from(count), now_ms);
-                continue;
-            }
-            if pairs.len() >= max {
-                let quietest = pairs.iter().take(LOOKED_AT).min_by_key(|(_, (_, last))| *last).map(|(pair, _)| *pair);
-                if let Some(pair) = quietest {
-                    pairs.remove(&pair);
+        for run in runs {
+            let full = pairs.len() >= max && !pairs.contains_key(&(run.from, to));
+            if full {
+                let quietest = pairs.iter().take(LOOKED_AT).min_by_key(|(_, pair)| pair.last_ms).map(|(key, _)| *key);
+                if let Some(key) = quietest {
+                    pairs.remove(&key);
                 }
             }
-            pairs.insert((from, to), (u64::from(count), now_ms));
+            let pair = pairs.entry((run.from, to)).or_default();
+            pair.messages += u64::from(run.messages);
+            pair.calls += u64::from(run.calls);
+            pair.last_ms = now_ms;
         }
     }
 
     pub(crate) fn list(&self, wanted: impl Fn(Pid, Pid) -> bool) -> Vec<Traffic> {
         let pairs = self.pairs.lock();
         let found = pairs.iter().filter(|((from, to), _)| wanted(*from, *to));
-        found.map(|((from, to), (count, last_ms))| Traffic { from: *from, to: *to, count: *count, last_ms: *last_ms }).collect()
+        found
+            .map(|((from, to), pair)| Traffic {
+                from: *from,
+                to: *to,
+                count: pair.messages,
+                calls: pair.calls,
+                last_ms: pair.last_ms,
+            })
+            .collect()
     }
 }

@@ -1,0 +1,124 @@
+//! What is seen of a process from outside between two of its turns: what its body tells of itself, where it waits,
+//! what it weighs.
+//!
+//! Nothing here sends a message or wakes anybody. A body is only looked at while no turn is under way; whoever asks
+//! for one in mid turn gets nothing and may ask again.
+
+use crate::body::Filter;
+use crate::core::Core;
+use crate::node::Node;
+use crate::pid::{OwnedId, Pid};
+use crate::process::{Process, ProcessRef, flag};
+use crate::term::Term;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a body tells of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Glimpse {
+    /// The current state of a `gen_statem`.
+    pub state_name: Option<Term>,
+    /// The handlers of a `gen_event`.
+    pub handlers: Option<Vec<Term>>,
+    /// Function names, innermost first.
+    pub frames: Vec<String>,
+}
+
+/// What a process waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitPoint {
+    /// Any message.
+    AnyMessage,
+    /// The messages that its code chose.
+    ChosenMessages,
+    /// The answer, the DOWN or the timeout with this reference; and who is asked, if anybody is.
+    Reference(OwnedId, Option<Pid>),
+    /// No message: it leaves its mailbox unread.
+    NoMessage,
+}
+
+/// What a process weighs, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ProcessBytes {
+    /// Messages that wait, and the room for them.
+    pub mailbox: usize,
+    /// The body and what it says of its heap; nothing if it does not say, or is in mid turn.
+    pub state: Option<usize>,
+    /// The process dictionary.
+    pub dictionary: usize,
+    /// The process itself.
+    pub control: usize,
+}
+
+/// Bytes of a process dictionary.
+pub(crate) fn dictionary_bytes(dictionary: &BTreeMap<Arc<str>, Term>) -> usize {
+    dictionary.iter().map(|(key, value)| 32 + key.len() + value.size_bytes()).sum()
+}
+
+fn bytes(core: &Core, state: Option<usize>) -> ProcessBytes {
+    let extras = core.extras();
+    ProcessBytes {
+        mailbox: core.inner.bytes(),
+        state,
+        dictionary: extras.map_or(0, |extras| dictionary_bytes(&extras.dictionary)),
+        control: size_of::<Process>() + extras.map_or(0, size_of_val),
+    }
+}
+
+impl Node {
+    /// What the body tells of itself; nothing if a turn is under way for all of `patience`. That of a hibernated
+    /// process tells nothing.
+    pub fn glimpse(&self, process: &ProcessRef, patience: Duration) -> Option<Glimpse> {
+        let body = process.0.body.try_lock_for(patience)?;
+        let Some(body) = body.as_ref() else { return Some(Glimpse::default()) };
+        Some(Glimpse { state_name: body.state_name(), handlers: body.handlers(), frames: body.backtrace() })
+    }
+
+    /// What a process waits for, whether or not it is in a turn just now.
+    pub fn wait_point(&self, process: &ProcessRef) -> WaitPoint {
+        let core = process.0.core.lock();
+        match &core.receive.filter {
+            Filter::Any => WaitPoint::AnyMessage,
+            Filter::Nothing => WaitPoint::NoMessage,
+            Filter::Matching(_) => WaitPoint::ChosenMessages,
+            Filter::Reference(reference) => {
+                let asked = core.pending().find(|(pending, _)| pending == reference).map(|(_, server)| server);
+                WaitPoint::Reference(self.owned(b'r', reference.number()), asked)
+            }
+        }
+    }
+
+    /// What a process weighs.
+    pub fn bytes_of(&self, process: &ProcessRef, patience: Duration) -> ProcessBytes {
+        let body = process.0.body.try_lock_for(patience);
+        let core = process.0.core.lock();
+        let state = body.and_then(|body| crate::system::state_bytes(body.as_deref(), &core));
+        bytes(&core, state)
+    }
+
+    /// `$ancestors`: who started a process and who started those, nearest first, dead ones too.
+    pub fn ancestors_of(&self, process: &ProcessRef) -> Vec<Pid> {
+        let core = process.0.core.lock();
+        let above = core.extras().map(|extras| &*extras.ancestors).unwrap_or_default();
+        process.0.parent.some().into_iter().chain(above.iter().copied()).collect()
+    }
+
+    /// The id of a process under its supervisor.
+    pub fn child_id_of(&self, process: &ProcessRef) -> Option<Term> {
+        process.0.core.lock().extras().and_then(|extras| extras.child_id.clone())
+    }
+
+    /// Whether a process has a local or a global name.
+    pub fn is_registered(&self, process: &ProcessRef) -> bool {
+        let registered = |core: &Core| {
+            core.extras().is_some_and(|extras| extras.name.is_some() || !extras.global_names.is_empty())
+        };
+        (process.0.has(flag::NAMED) || process.0.has(flag::GLOBAL)) && registered(&process.0.core.lock())
+    }
+
+    /// Threads of the blocking pool.
+    pub fn blocking_threads(&self) -> usize {
+        self.blocking().threads()
+    }
+}
