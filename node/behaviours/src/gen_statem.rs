@@ -130,12 +130,7 @@ impl<S> Transition<S> {
 
     /// Sets a named timeout: it ends only when it is cancelled.
     #[must_use]
-    pub fn named_timeout(
-        self,
-        name: impl Into<Term>,
-        after: Duration,
-        content: impl Into<Term>,
-    ) -> Self {
+    pub fn named_timeout(self, name: impl Into<Term>, after: Duration, content: impl Into<Term>) -> Self {
         self.with(Action::set_timeout(TimeoutKind::Named(name.into()), after, content))
     }
 

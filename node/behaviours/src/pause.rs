@@ -121,10 +121,7 @@ impl<S: 'static, O: 'static> Pause<S, O> {
         Self::until(Until::NextTurn, move |state, _, cx| then(state, cx))
     }
 
-    fn until(
-        until: Until,
-        then: impl FnOnce(&mut S, Woken, &mut Context<'_>) -> O + Send + 'static,
-    ) -> Self {
+    fn until(until: Until, then: impl FnOnce(&mut S, Woken, &mut Context<'_>) -> O + Send + 'static) -> Self {
         Self { until, then: Box::new(then) }
     }
 

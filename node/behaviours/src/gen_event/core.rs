@@ -4,9 +4,9 @@
 //! asked for; all acts are done before the next request. The order is that of OTP's `gen_event`: the newest handler is first, a swap from within keeps the place,
 //! owners are told after terminate, and an event goes only to the handlers that were there when its turn came.
 
+use super::Swap;
 pub use super::handler::Callback;
 use super::request::EventRequest;
-use super::Swap;
 use arsenal_runtime::message::ReplyTo;
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
@@ -160,7 +160,8 @@ impl Core {
     /// The manager stops: all handlers go, their owners are unlinked, but never `parent`.
     pub fn stop(&mut self, reason: Reason, parent: Option<Pid>) {
         let gone = std::mem::take(&mut self.slots);
-        let owners: Vec<Pid> = gone.iter().filter_map(|slot| slot.owner).filter(|o| Some(*o) != parent).collect();
+        let owners: Vec<Pid> =
+            gone.iter().filter_map(|slot| slot.owner).filter(|o| Some(*o) != parent).collect();
         self.retire_all(gone, &Term::Atom("stop"));
         self.tasks.extend(owners.into_iter().map(|owner| Task::Act(Act::Unlink(owner))));
         self.tasks.push_back(Task::Act(Act::Exit(reason)));
@@ -199,15 +200,7 @@ impl Core {
         }
     }
 
-    fn swap(
-        &mut self,
-        old: &Term,
-        argument: Term,
-        new: Term,
-        args: Term,
-        owner: Option<Pid>,
-        from: ReplyTo,
-    ) {
+    fn swap(&mut self, old: &Term, argument: Term, new: Term, args: Term, owner: Option<Pid>, from: ReplyTo) {
         let retired = self.take(old);
         let owner = owner.or_else(|| retired.as_ref()?.owner);
         let told = swapped(&new, owner);
@@ -256,7 +249,8 @@ impl Core {
                     return Some(Act::Terminate { key, argument });
                 }
                 Task::Install { slot, args, handed_over, place, next } => {
-                    let act = Act::Install { key: slot.key, handler: slot.handler.clone(), args, handed_over };
+                    let act =
+                        Act::Install { key: slot.key, handler: slot.handler.clone(), args, handed_over };
                     self.in_hand = Some(InHand::Install { slot, place, next });
                     return Some(act);
                 }
@@ -401,9 +395,7 @@ impl Verdict {
             Self::Remove => Term::Atom("remove_handler"),
             Self::RemoveReply(reply) => Term::tagged("remove_handler", reply),
             Self::Swap(parts) => Term::tagged("swap_handler", swap(parts).into()),
-            Self::SwapReply(parts, reply) => {
-                [Term::Atom("swap_handler"), reply, swap(parts).into()].into()
-            }
+            Self::SwapReply(parts, reply) => [Term::Atom("swap_handler"), reply, swap(parts).into()].into(),
             Self::Failed(value) => value,
         }
     }

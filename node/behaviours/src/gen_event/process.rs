@@ -2,10 +2,10 @@
 //!
 //! Invariant: handlers run one after another, each to its end, and no message is read before the last is done.
 
+use super::Init;
 use super::core::{Act, Core, Key, Verdict};
 use super::handler::{Answer, Handler, HandlerModules, exit_value};
 use super::request::EventRequest;
-use super::Init;
 use crate::pause::Then;
 use crate::raise::guard;
 use crate::system::{self, Request};

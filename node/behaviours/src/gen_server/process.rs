@@ -243,7 +243,9 @@ impl<S: GenServer> Body for Server<S> {
             Some(Phase::Paused { call: Some(_), .. }) => {
                 frames.push(format!("{}::handle_call", type_name::<S>()));
             }
-            Some(Phase::Paused { call: None, .. }) => frames.push(format!("{} in a callback", type_name::<S>())),
+            Some(Phase::Paused { call: None, .. }) => {
+                frames.push(format!("{} in a callback", type_name::<S>()))
+            }
             Some(Phase::Continuing(_)) => frames.push(format!("{}::handle_continue", type_name::<S>())),
             Some(Phase::Terminating { .. }) => frames.push(format!("{}::terminate", type_name::<S>())),
         }

@@ -209,7 +209,10 @@ impl Core {
 
     /// Whether nothing is left to do but to wait for a message, and no event or timeout is remembered.
     pub fn is_at_rest(&self) -> bool {
-        self.queue.is_empty() && self.postponed.is_empty() && self.timeouts.is_empty() && self.pending.is_none()
+        self.queue.is_empty()
+            && self.postponed.is_empty()
+            && self.timeouts.is_empty()
+            && self.pending.is_none()
     }
 
     /// Whether [`Core::next_event`] has one.

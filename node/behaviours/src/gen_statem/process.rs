@@ -89,7 +89,9 @@ impl<S: GenStatem> Running<S> {
 
     /// Takes a timer's message if it is of a timer of ours.
     fn timer_fired(&mut self, message: &Message) -> bool {
-        let Some(reference) = message.reference.filter(|_| message.kind == Kind::Timeout) else { return false };
+        let Some(reference) = message.reference.filter(|_| message.kind == Kind::Timeout) else {
+            return false;
+        };
         if let Some(index) = self.stale.iter().position(|stale| *stale == reference) {
             self.stale.swap_remove(index);
             return true;

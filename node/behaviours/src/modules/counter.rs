@@ -121,14 +121,15 @@ impl GenServer for Counter {
             ("stop_reply", [reason, reply]) => Outcome::StopReply(reason.clone(), reply.clone()),
             ("call", [to, request, timeout]) => {
                 let Some(to) = to.as_pid() else { return Outcome::Crash(Term::Atom("badarg")) };
-                let call = Pause::call(cx, to, request.clone(), milliseconds(timeout), |_: &mut Self, answer, _| {
-                    Outcome::reply(answer.unwrap_or_else(|reason| Term::tagged("EXIT", reason)))
-                });
+                let call =
+                    Pause::call(cx, to, request.clone(), milliseconds(timeout), |_: &mut Self, answer, _| {
+                        Outcome::reply(answer.unwrap_or_else(|reason| Term::tagged("EXIT", reason)))
+                    });
                 call.into()
             }
-            _ => self.obey(message).unwrap_or_else(|| {
-                Outcome::reply(Term::tagged("error", Term::Atom("unknown_request")))
-            }),
+            _ => self
+                .obey(message)
+                .unwrap_or_else(|| Outcome::reply(Term::tagged("error", Term::Atom("unknown_request")))),
         }
     }
 

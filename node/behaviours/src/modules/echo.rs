@@ -31,15 +31,15 @@ impl GenServer for Echo {
 }
 
 pub(super) fn module() -> impl Module {
-    GenServerModule::new("echo", |_, _| Init::ok(Echo))
-        .inspectable()
-        .restorable(|_| Some(Echo))
-        .function("echo", |args| {
+    GenServerModule::new("echo", |_, _| Init::ok(Echo)).inspectable().restorable(|_| Some(Echo)).function(
+        "echo",
+        |args| {
             let args = args.clone();
             run(move |cx| {
                 if let Some(to) = args::receiver(&args) {
                     cx.send(to, args.get("message").cloned().unwrap_or_default());
                 }
             })
-        })
+        },
+    )
 }

@@ -64,10 +64,7 @@ impl Recorder {
     }
 
     fn state(&self) -> Term {
-        Term::map([
-            ("messages", Term::list(self.messages.iter().cloned())),
-            ("dropped", self.dropped.into()),
-        ])
+        Term::map([("messages", Term::list(self.messages.iter().cloned())), ("dropped", self.dropped.into())])
     }
 }
 

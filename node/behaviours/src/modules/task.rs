@@ -32,9 +32,9 @@ pub(super) fn module() -> PlainModule {
             None => unknown(),
         }
     });
-    FUNCTIONS.into_iter().fold(module, |module, (name, function)| {
-        module.function(name, move |args| task(args, function))
-    })
+    FUNCTIONS
+        .into_iter()
+        .fold(module, |module, (name, function)| module.function(name, move |args| task(args, function)))
 }
 
 /// Waits as long as the args' `ms` says, reading nothing, then runs the function and ends.
