@@ -47,17 +47,21 @@ pub(crate) struct Farewell {
     pub(crate) reply: Option<(ReplyTo, Term)>,
 }
 
+/// What a terminate callback came to.
+pub(crate) enum Parting<S> {
+    /// The process ends.
+    Over(Step),
+    /// Terminate goes on after this step.
+    Later(Step, Then<S, Termination<S>>, Farewell),
+}
+
 impl Farewell {
-    /// Ends the process, or gives what it waits for and goes on with.
-    pub(crate) fn settle<S: 'static>(
-        self,
-        termination: Termination<S>,
-        cx: &mut Context<'_>,
-    ) -> (Step, Option<(Self, Then<S, Termination<S>>)>) {
+    /// Ends the process, unless terminate itself waits for something.
+    pub(crate) fn settle<S: 'static>(self, termination: Termination<S>, cx: &mut Context<'_>) -> Parting<S> {
         let reason = match termination {
             Termination::Await(pause) => {
                 let (step, then) = pause.into_parts();
-                return (step, Some((self, then)));
+                return Parting::Later(step, then, self);
             }
             Termination::Done => self.reason,
             Termination::Exit(reason) => reason,
@@ -66,6 +70,6 @@ impl Farewell {
         if let Some((to, reply)) = self.reply {
             cx.reply(to, reply);
         }
-        (Step::Exit(reason), None)
+        Parting::Over(Step::Exit(reason))
     }
 }

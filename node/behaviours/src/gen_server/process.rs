@@ -8,7 +8,7 @@ use crate::pause::Then;
 use crate::raise::{Class, Exception, guard};
 use crate::start::{InitFunction, Progress, Starting, bad_return_value};
 use crate::system::{self, Request};
-use crate::termination::{Farewell, Termination};
+use crate::termination::{Farewell, Parting, Termination};
 use arsenal_runtime::body::{Body, Event, Receive, Step};
 use arsenal_runtime::context::Context;
 use arsenal_runtime::message::{Kind, Message, ReplyTo};
@@ -172,9 +172,13 @@ impl<S: GenServer> Server<S> {
         farewell: Farewell,
         cx: &mut Context<'_>,
     ) -> Step {
-        let (step, rest) = farewell.settle(termination.unwrap_or_else(Termination::from), cx);
-        self.phase = rest.map(|(farewell, then)| Box::new(Phase::Terminating { then, farewell }));
-        step
+        match farewell.settle(termination.unwrap_or_else(Termination::from), cx) {
+            Parting::Over(step) => step,
+            Parting::Later(step, then, farewell) => {
+                self.phase = Some(Box::new(Phase::Terminating { then, farewell }));
+                step
+            }
+        }
     }
 }
 

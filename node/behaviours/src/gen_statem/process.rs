@@ -8,7 +8,7 @@ use crate::pause::Then;
 use crate::raise::{Exception, guard};
 use crate::start::{InitFunction, Progress as StartProgress, Starting};
 use crate::system::{self, Request};
-use crate::termination::{Farewell, Termination};
+use crate::termination::{Farewell, Parting, Termination};
 use arsenal_runtime::body::{Body, Event as Turn, Receive, Step};
 use arsenal_runtime::context::Context;
 use arsenal_runtime::message::{Kind, Message};
@@ -257,9 +257,13 @@ impl<S: GenStatem> Machine<S> {
         farewell: Farewell,
         cx: &mut Context<'_>,
     ) -> Step {
-        let (step, rest) = farewell.settle(termination.unwrap_or_else(Termination::from), cx);
-        self.phase = rest.map(|(farewell, then)| Box::new(Phase::Terminating { then, farewell }));
-        step
+        match farewell.settle(termination.unwrap_or_else(Termination::from), cx) {
+            Parting::Over(step) => step,
+            Parting::Later(step, then, farewell) => {
+                self.phase = Some(Box::new(Phase::Terminating { then, farewell }));
+                step
+            }
+        }
     }
 
     fn deliver(&mut self, message: Message, cx: &mut Context<'_>) -> Step {

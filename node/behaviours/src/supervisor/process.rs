@@ -3,106 +3,29 @@
 //! Invariants: it traps exits and is linked to each of its children, so that they die with it however it dies. While a
 //! child starts or stops it reads nothing else: its mailbox stays as it is, as that of an Erlang supervisor does.
 
+mod module;
 mod observer;
 mod stopping;
 
+pub use module::{Init, SupervisorCallback, SupervisorModule};
 pub use observer::{EventLog, Observer};
 
 use super::core::{Action, Event as CoreEvent, SupervisorCore};
 use super::request::{Form, Outcome, SupervisorReply, SupervisorRequest, write_reply};
-use super::spec::{ChildSpec, SUPERVISOR_MODULE, Strategy, SupervisorSpec};
+use super::spec::{ChildSpec, Strategy};
 use crate::raise::Class;
 use crate::start::bad_return_value;
 use crate::system;
 use arsenal_runtime::body::{Body, Event, Receive, Step};
 use arsenal_runtime::context::Context;
 use arsenal_runtime::message::{Kind, Message, ReplyTo};
-use arsenal_runtime::module::{Behaviour, Description, Module};
 use arsenal_runtime::pid::{Pid, Ref};
 use arsenal_runtime::start::StartOptions;
 use arsenal_runtime::term::{Reason, Term};
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use stopping::Stopping;
-
-/// What a supervisor's init decides, as `supervisor:init/1` does.
-#[derive(Debug)]
-pub enum Init {
-    /// It supervises these children: `{ok, {Flags, ChildSpecs}}`.
-    Supervise(SupervisorSpec),
-    /// It is not wanted after all: `ignore`.
-    Ignore,
-    /// It cannot start.
-    Stop(Reason),
-}
-
-/// A supervisor's callback module. The one that every node knows reads the specification from its args.
-pub trait SupervisorCallback: Send + Sync + 'static {
-    /// Decides what to supervise, before any child starts.
-    fn init(&self, args: &Term, context: &mut Context<'_>) -> Init;
-}
-
-impl<F: Fn(&Term, &mut Context<'_>) -> Init + Send + Sync + 'static> SupervisorCallback for F {
-    fn init(&self, args: &Term, context: &mut Context<'_>) -> Init {
-        self(args, context)
-    }
-}
-
-/// A module whose processes are supervisors.
-pub struct SupervisorModule {
-    name: Arc<str>,
-    callback: Arc<dyn SupervisorCallback>,
-    observer: Arc<dyn Observer>,
-}
-
-impl SupervisorModule {
-    /// The module `name`, whose supervisors decide with `callback` what to supervise.
-    pub fn new(name: &str, callback: impl SupervisorCallback) -> Self {
-        Self { name: name.into(), callback: Arc::new(callback), observer: Arc::new(EventLog) }
-    }
-
-    /// The same, with somebody else to tell what happens; default is the node's event log.
-    #[must_use]
-    pub fn observed_by(mut self, observer: impl Observer) -> Self {
-        self.observer = Arc::new(observer);
-        self
-    }
-}
-
-impl Default for SupervisorModule {
-    /// The module [`SUPERVISOR_MODULE`], whose args are a [`SupervisorSpec`].
-    fn default() -> Self {
-        Self::new(SUPERVISOR_MODULE, |args: &Term, _: &mut Context<'_>| {
-            match SupervisorSpec::from_term(args) {
-                Ok(spec) => Init::Supervise(spec),
-                Err(error) => Init::Stop(error.to_start_reason()),
-            }
-        })
-    }
-}
-
-impl fmt::Debug for SupervisorModule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SupervisorModule").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Module for SupervisorModule {
-    fn describe(&self) -> Description {
-        let mut description = Description::native(&self.name, Behaviour::Supervisor);
-        description.hooks.inspect = true;
-        description
-    }
-
-    fn start(&self, args: &Term) -> Box<dyn Body> {
-        Box::new(Supervisor {
-            phase: Phase::Init { callback: Arc::clone(&self.callback), args: args.clone() },
-            observer: Arc::clone(&self.observer),
-        })
-    }
-}
 
 /// The body of a supervisor.
 struct Supervisor {
@@ -208,6 +131,10 @@ impl Body for Supervisor {
 }
 
 impl Supervisor {
+    fn new(callback: Arc<dyn SupervisorCallback>, args: Term, observer: Arc<dyn Observer>) -> Self {
+        Self { phase: Phase::Init { callback, args }, observer }
+    }
+
     fn begin(&mut self, init: Init, cx: &mut Context<'_>) -> Turn {
         let checked = match init {
             Init::Supervise(spec) => match spec.check() {

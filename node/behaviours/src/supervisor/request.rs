@@ -8,7 +8,7 @@ mod term;
 use super::core::{ChildCounts, ChildState, Place};
 use super::error::SupervisorError;
 use super::model::SupervisorModel;
-use super::spec::{AutoShutdown, ChildKind, ChildSpec, Strategy, SupervisorFlags};
+use super::spec::{AutoShutdown, ChildKind, ChildSpec, Restart, Shutdown, Strategy, SupervisorFlags};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub enum SupervisorRequest {
     StartChildTerm(Term),
     /// `supervisor:terminate_child/2`.
     TerminateChild(Term),
+    /// Stop the child that runs, or last ran, under this pid, whatever the strategy.
+    TerminateProcess(Pid),
     /// `supervisor:restart_child/2`.
     RestartChild(Term),
     /// `supervisor:delete_child/2`.
@@ -179,6 +181,12 @@ pub struct ChildInfo {
     pub kind: ChildKind,
     /// Its module.
     pub module: Arc<str>,
+    /// When it is started again.
+    pub restart: Restart,
+    /// How it is told to end.
+    pub shutdown: Shutdown,
+    /// Whether its end counts for `auto_shutdown`.
+    pub significant: bool,
     /// How often it has started.
     pub incarnation: u32,
 }
@@ -196,6 +204,8 @@ pub struct FlagsReport {
     pub restarts_used: usize,
     /// Children that a resume restarts: ids, or the pids that instances had.
     pub owed: Vec<Term>,
+    /// What instances are started from, under `simple_one_for_one`.
+    pub template: Option<Box<ChildSpec>>,
 }
 
 /// What a request comes to.

@@ -1,15 +1,13 @@
 //! Event managers as processes: what owners, callers and handlers see.
 
-use super::{Ground, list};
+use super::{Ground, Log, list};
 use arsenal_behaviours::gen_event::{
     EventHandler, EventManagerModule, EventRequest, Handled, HandlerModules, Init, Removed, Swap,
 };
 use arsenal_behaviours::pause::Pause;
 use arsenal_runtime::{Context, Kind, Pid, Term};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-
-type Log = Arc<Mutex<Vec<Term>>>;
 
 /// A handler that logs what it sees and obeys `[name, word]`.
 struct Scripted {
@@ -19,7 +17,7 @@ struct Scripted {
 
 impl Scripted {
     fn log(&self, entry: Term) {
-        self.log.lock().unwrap().push(list([self.name.clone(), entry]));
+        self.log.push(list([self.name.clone(), entry]));
     }
 }
 
@@ -76,10 +74,10 @@ impl Scene {
     fn new() -> Self {
         let ground = Ground::new();
         let log = Log::default();
-        let shared = Arc::clone(&log);
+        let shared = log.clone();
         let handlers =
             HandlerModules::new().with("scripted", move |args: &Term, left: Option<&Term>, _: &mut _| {
-                let handler = Scripted { name: args.clone(), log: Arc::clone(&shared) };
+                let handler = Scripted { name: args.clone(), log: shared.clone() };
                 if let Some(left) = left {
                     handler.log(Term::tagged("swapped_in", left.clone()));
                 }
@@ -122,7 +120,7 @@ impl Scene {
     }
 
     fn read(&self) -> Vec<Term> {
-        std::mem::take(&mut *self.log.lock().unwrap())
+        self.log.take()
     }
 }
 

@@ -1,10 +1,11 @@
 //! `gen_server` as OTP has it, seen on the shipped counter.
 
-use super::{Ground, list};
-use arsenal_behaviours::gen_server::{GenServer, GenServerModule, Init, Outcome};
+use super::{Ground, Log, list};
+use arsenal_behaviours::gen_server::{GenServer, GenServerModule, Init, Next, Outcome, Termination};
 use arsenal_behaviours::pause::Pause;
 use arsenal_runtime::{Context, Kind, Message, Pid, ReplyTo, StartError, StartOptions, Started, Term};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
 fn counting(ground: &Ground, members: &[(&'static str, Term)]) -> Pid {
     ground.start("counter", Term::map(members.to_vec()))
@@ -181,7 +182,7 @@ fn a_server_that_sleeps_leaves_its_mailbox_alone_and_others_run() {
     ground.cast(sleeper, "incr");
     assert_eq!(ground.call(other, "incr"), Term::Int(1));
     assert_eq!(ground.state(other), Term::Int(1));
-    assert_eq!(ground.node.process(sleeper).unwrap().is_alive(), true);
+    assert!(ground.node.is_alive(sleeper));
     assert_eq!(ground.call(sleeper, "get"), Term::Int(1));
 }
 
@@ -205,7 +206,7 @@ fn a_call_inside_a_callback_gets_the_reply_or_the_reason_why_there_is_none() {
 
 #[test]
 fn the_idle_timeout_is_a_message_and_any_other_message_cancels_it() {
-    let log = Arc::new(Mutex::new(Vec::new()));
+    let log = Log::default();
     let ground = Ground::new();
     ground.node.add_module(Arc::new(logger(&log)));
     let server = ground.start("logger", Term::Null);
@@ -213,28 +214,28 @@ fn the_idle_timeout_is_a_message_and_any_other_message_cancels_it() {
     ground.pass(50);
     ground.send(server, Kind::Info, "hello");
     ground.pass(200);
-    assert_eq!(*log.lock().unwrap(), [Term::from("hello")]);
+    assert_eq!(log.take(), [Term::from("hello")]);
     ground.call(server, list(["timeout".into(), 60.into()]));
     ground.pass(59);
-    assert_eq!(log.lock().unwrap().len(), 1);
+    assert_eq!(log.take(), []);
     ground.pass(1);
-    assert_eq!(*log.lock().unwrap(), [Term::from("hello"), Term::TIMEOUT]);
+    assert_eq!(log.take(), [Term::TIMEOUT]);
 }
 
 #[test]
 fn a_panic_is_a_crash_with_its_words_and_terminate_runs() {
     let ground = Ground::new();
-    let log = Arc::new(Mutex::new(Vec::new()));
+    let log = Log::default();
     ground.node.add_module(Arc::new(logger(&log)));
     let server = ground.start("logger", Term::Null);
     assert_eq!(ground.call_exit(server, "panic"), Term::crash("as told".into()));
-    assert_eq!(*log.lock().unwrap(), [Term::tagged("terminate", Term::crash("as told".into()))]);
+    assert_eq!(log.take(), [Term::tagged("terminate", Term::crash("as told".into()))]);
 }
 
 #[test]
 fn work_that_blocks_runs_elsewhere_and_its_result_comes_back() {
     let ground = Ground::new();
-    let log = Arc::new(Mutex::new(Vec::new()));
+    let log = Log::default();
     ground.node.add_module(Arc::new(logger(&log)));
     let server = ground.start("logger", Term::Null);
     assert_eq!(ground.call(server, "block"), Term::from("done"));
@@ -243,11 +244,11 @@ fn work_that_blocks_runs_elsewhere_and_its_result_comes_back() {
 #[test]
 fn a_server_that_always_continues_gives_way() {
     let ground = Ground::new();
-    let log = Arc::new(Mutex::new(Vec::new()));
+    let log = Log::default();
     ground.node.add_module(Arc::new(logger(&log)));
     let server = ground.start("logger", Term::Null);
     assert_eq!(ground.call(server, "spin"), Term::OK);
-    assert_eq!(log.lock().unwrap().len(), 100_000, "each continue ran");
+    assert_eq!(log.take().len(), 100_000, "each continue ran");
 }
 
 #[test]
@@ -263,24 +264,17 @@ fn a_state_is_read_replaced_stored_and_restored() {
 
 /// A server that logs what it does.
 struct Logger {
-    log: Arc<Mutex<Vec<Term>>>,
+    log: Log,
 }
 
-fn logger(log: &Arc<Mutex<Vec<Term>>>) -> GenServerModule<Logger> {
-    let log = Arc::clone(log);
-    GenServerModule::new("logger", move |_, _| Init::ok(Logger { log: Arc::clone(&log) }))
-}
-
-impl Logger {
-    fn log(&self, entry: Term) {
-        self.log.lock().unwrap().push(entry);
-    }
+fn logger(log: &Log) -> GenServerModule<Logger> {
+    let log = log.clone();
+    GenServerModule::new("logger", move |_, _| Init::ok(Logger { log: log.clone() }))
 }
 
 impl GenServer for Logger {
     fn handle_call(&mut self, request: &Term, _from: ReplyTo, _cx: &mut Context<'_>) -> Outcome<Self> {
-        use arsenal_behaviours::gen_server::Next;
-        let number = request.as_list().and_then(|terms| terms[1].as_int());
+        let ms = request.as_list().and_then(|terms| u64::try_from(terms[1].as_int()?).ok());
         match request.tag() {
             Some("panic") => panic!("as told"),
             Some("block") => {
@@ -288,32 +282,27 @@ impl GenServer for Logger {
             }
             Some("spin") => Outcome::reply(Term::OK).then(Next::Continue(Term::Int(1))),
             _ => {
-                let timeout = std::time::Duration::from_millis(number.unwrap().try_into().unwrap());
+                let timeout = Duration::from_millis(ms.unwrap_or_default());
                 Outcome::reply(Term::OK).then(Next::Timeout(timeout))
             }
         }
     }
 
     fn handle_info(&mut self, message: &Message, cx: &mut Context<'_>) -> Outcome<Self> {
-        self.log(message.to_term(cx.me()));
+        self.log.push(message.to_term(cx.me()));
         Outcome::no_reply()
     }
 
     fn handle_continue(&mut self, round: &Term, _cx: &mut Context<'_>) -> Outcome<Self> {
-        use arsenal_behaviours::gen_server::Next;
-        self.log(round.clone());
+        self.log.push(round.clone());
         match round.as_int() {
             Some(100_000) | None => Outcome::no_reply(),
             Some(round) => Outcome::no_reply().then(Next::Continue(Term::Int(round + 1))),
         }
     }
 
-    fn terminate(
-        &mut self,
-        reason: &Term,
-        _cx: &mut Context<'_>,
-    ) -> arsenal_behaviours::gen_server::Termination<Self> {
-        self.log(Term::tagged("terminate", reason.clone()));
-        arsenal_behaviours::gen_server::Termination::Done
+    fn terminate(&mut self, reason: &Term, _cx: &mut Context<'_>) -> Termination<Self> {
+        self.log.push(Term::tagged("terminate", reason.clone()));
+        Termination::Done
     }
 }

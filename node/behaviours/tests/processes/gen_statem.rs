@@ -1,15 +1,13 @@
 //! `gen_statem` on real timers: what the core decides is what happens.
 
-use super::{Ground, list};
+use super::{Ground, Log, list};
 use arsenal_behaviours::gen_statem::{
     Event, EventKind, GenStatem, GenStatemModule, Init, TimeoutKind, Transition,
 };
 use arsenal_behaviours::pause::Pause;
 use arsenal_runtime::{Context, Kind, Pid, StartOptions, Term};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-
-type Log = Arc<Mutex<Vec<Term>>>;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -27,7 +25,7 @@ impl GenStatem for Door {
         if let (EventKind::Call(from), true) = (&event.kind, event.content.is("get")) {
             return Transition::keep().reply(*from, state.clone());
         }
-        self.log.lock().unwrap().push(list([state.clone(), event.content.clone()]));
+        self.log.push(list([state.clone(), event.content.clone()]));
         match (state.as_str(), event.content.tag(), &event.kind) {
             (_, Some("bang"), _) => Transition::Crash("boom".into()),
             (_, Some("nap"), EventKind::Call(from)) => {
@@ -52,7 +50,7 @@ impl GenStatem for Door {
     }
 
     fn enter(&mut self, previous: &Term, state: &Term, _cx: &mut Context<'_>) -> Transition<Self> {
-        self.log.lock().unwrap().push(list([state.clone(), "enter".into(), previous.clone()]));
+        self.log.push(list([state.clone(), "enter".into(), previous.clone()]));
         if state.is("closed") {
             Transition::keep().state_timeout(ms(100), "relock")
         } else {
@@ -66,7 +64,7 @@ impl GenStatem for Door {
         state: &Term,
         _cx: &mut Context<'_>,
     ) -> arsenal_behaviours::gen_statem::Termination<Self> {
-        self.log.lock().unwrap().push(list(["terminate".into(), state.clone(), reason.clone()]));
+        self.log.push(list(["terminate".into(), state.clone(), reason.clone()]));
         arsenal_behaviours::gen_statem::Termination::Done
     }
 
@@ -77,17 +75,12 @@ impl GenStatem for Door {
 
 fn door(ground: &Ground, options: StartOptions) -> (Pid, Log) {
     let log = Log::default();
-    let shared = Arc::clone(&log);
-    let module =
-        GenStatemModule::new("door", move |_, _| Init::ok("locked", Door { log: Arc::clone(&shared) }));
+    let shared = log.clone();
+    let module = GenStatemModule::new("door", move |_, _| Init::ok("locked", Door { log: shared.clone() }));
     ground.node.add_module(Arc::new(module.inspectable()));
     let pid = ground.start_with("door", Term::Null, options);
-    log.lock().unwrap().clear();
+    log.take();
     (pid, log)
-}
-
-fn read(log: &Log) -> Vec<Term> {
-    std::mem::take(&mut *log.lock().unwrap())
 }
 
 fn entry<const N: usize>(words: [&'static str; N]) -> Term {
@@ -109,7 +102,7 @@ fn a_timeout_of_the_state_entered_fires_and_enters_the_next() {
         entry(["closed", "relock"]),
         entry(["locked", "enter", "closed"]),
     ];
-    assert_eq!(read(&log), expected);
+    assert_eq!(log.take(), expected);
 }
 
 #[test]
@@ -122,7 +115,7 @@ fn a_postponed_event_is_handled_in_the_next_state() {
     ground.pass(200);
     assert_eq!(ground.call(door, "get"), Term::from("opened"), "the state timeout went with its state");
     ground.cast(door, "close");
-    assert_eq!(read(&log).last(), Some(&entry(["closed", "click"])));
+    assert_eq!(log.take().last(), Some(&entry(["closed", "click"])));
 }
 
 #[test]
@@ -132,7 +125,7 @@ fn the_three_kinds_of_timeout_run_side_by_side() {
     ground.cast(door, "arm");
     ground.pass(250);
     let seen: Vec<Term> = ["arm", "event", "named", "state"].map(|word| entry(["locked", word])).into();
-    assert_eq!(read(&log), seen);
+    assert_eq!(log.take(), seen);
 }
 
 #[test]
@@ -141,11 +134,11 @@ fn a_timeout_that_fired_while_the_machine_was_busy_is_not_seen_once_it_is_cancel
     let (door, log) = door(&ground, StartOptions::default());
     ground.cast(door, "unlock");
     ground.pass(80);
-    read(&log);
+    log.take();
     // The timer fires in the middle of the nap, which ends in another state.
     assert_eq!(ground.call(door, "nap"), Term::from("rested"));
     ground.pass(200);
-    assert_eq!(read(&log), [entry(["closed", "nap"]), entry(["opened", "enter", "closed"])]);
+    assert_eq!(log.take(), [entry(["closed", "nap"]), entry(["opened", "enter", "closed"])]);
 }
 
 #[test]
@@ -153,7 +146,7 @@ fn a_crash_shows_terminate_the_bare_error_and_the_caller_the_crash() {
     let ground = Ground::new();
     let (door, log) = door(&ground, StartOptions::default());
     assert_eq!(ground.call_exit(door, "bang"), Term::crash("boom".into()));
-    assert_eq!(read(&log).last(), Some(&entry(["terminate", "locked", "boom"])));
+    assert_eq!(log.take().last(), Some(&entry(["terminate", "locked", "boom"])));
 }
 
 #[test]
@@ -161,7 +154,7 @@ fn a_stop_and_the_parents_exit_run_terminate_in_the_state() {
     let ground = Ground::new();
     let (first, log) = door(&ground, StartOptions::default());
     ground.stop(first, Term::NORMAL);
-    assert_eq!(read(&log), [entry(["terminate", "locked", "normal"])]);
+    assert_eq!(log.take(), [entry(["terminate", "locked", "normal"])]);
     assert_eq!(ground.exit_of(first), Term::NORMAL);
     let parent = ground.start("plain", Term::Null);
     let options =
@@ -169,7 +162,7 @@ fn a_stop_and_the_parents_exit_run_terminate_in_the_state() {
     let (second, log) = door(&ground, options);
     ground.node.exit(Pid::NONE, parent, "bad".into());
     assert_eq!(ground.exit_of(second), Term::from("bad"));
-    assert_eq!(read(&log), [entry(["terminate", "locked", "bad"])]);
+    assert_eq!(log.take(), [entry(["terminate", "locked", "bad"])]);
 }
 
 #[test]
@@ -177,6 +170,6 @@ fn the_state_is_shown_beside_the_data_and_another_message_is_an_info_event() {
     let ground = Ground::new();
     let (door, log) = door(&ground, StartOptions::default());
     ground.send(door, Kind::Info, "knock");
-    assert_eq!(read(&log), [entry(["locked", "knock"])]);
+    assert_eq!(log.take(), [entry(["locked", "knock"])]);
     assert_eq!(ground.state(door), list(["locked".into(), Term::Null]));
 }

@@ -10,6 +10,7 @@ use arsenal_runtime::request::CallError;
 use arsenal_runtime::{Kind, Message, Node, NodeConfig, Pid, StartError, StartOptions, Started, Term};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -118,6 +119,21 @@ impl Ground {
 
     pub(crate) fn received(&self, recorder: Pid) -> Vec<Term> {
         self.state(recorder).get("messages").and_then(Term::as_list).expect("a list").to_vec()
+    }
+}
+
+/// What callbacks saw, in order; its clones are the same log.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<Term>>>);
+
+impl Log {
+    pub(crate) fn push(&self, entry: Term) {
+        self.0.lock().expect("no callback panics with the log in hand").push(entry);
+    }
+
+    /// What it holds; it is empty afterwards.
+    pub(crate) fn take(&self) -> Vec<Term> {
+        std::mem::take(&mut *self.0.lock().expect("no callback panics with the log in hand"))
     }
 }
 

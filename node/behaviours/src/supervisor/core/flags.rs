@@ -19,6 +19,7 @@ impl SupervisorCore {
             paused: self.paused,
             restarts_used: self.window.used(now, self.flags.period),
             owed: owed.map(|child| self.known_as(child)).collect(),
+            template: self.template.as_deref().cloned().map(Box::new),
         }
     }
 

@@ -4,6 +4,7 @@ use super::{Args, Child, ChildState, Finish, OnFailure, Place, Plan, SupervisorC
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::request::{ChildInfo, ChildrenPage, SupervisorReply};
 use crate::supervisor::spec::ChildSpec;
+use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::Term;
 use std::sync::Arc;
 
@@ -35,6 +36,9 @@ impl SupervisorCore {
             state: child.state,
             kind: child.spec.kind,
             module: Arc::clone(&child.spec.module),
+            restart: child.spec.restart,
+            shutdown: child.spec.shutdown,
+            significant: child.spec.significant,
             incarnation: child.incarnation,
         }
     }
@@ -104,9 +108,19 @@ impl SupervisorCore {
             return Err(SupervisorError::SimpleOneForOne);
         }
         let place = self.find(child)?;
+        self.terminate_place(place);
+        Ok(())
+    }
+
+    pub(super) fn terminate_process(&mut self, pid: Pid) -> Result<(), SupervisorError> {
+        let place = self.children.by_pid(pid).ok_or_else(|| SupervisorError::NotFound(pid.into()))?;
+        self.terminate_place(place);
+        Ok(())
+    }
+
+    fn terminate_place(&mut self, place: Place) {
         self.plan = Plan::new([Task::Stop(place)].into(), OnFailure::GiveUp);
         self.plan.then(Finish::Reply(Ok(SupervisorReply::Done)));
-        Ok(())
     }
 
     pub(super) fn restart_child(&mut self, child: &Term) -> Result<(), SupervisorError> {

@@ -7,7 +7,7 @@ mod requests;
 mod restarts;
 
 use super::*;
-use crate::supervisor::request::{SupervisorReply, SupervisorRequest as Request};
+use crate::supervisor::request::{Outcome, SupervisorReply, SupervisorRequest as Request};
 use crate::supervisor::spec::{AutoShutdown, Restart};
 use std::collections::{BTreeMap, HashMap};
 

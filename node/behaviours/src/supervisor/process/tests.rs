@@ -3,7 +3,8 @@
 use super::*;
 use crate::supervisor::core::{ChildCounts, ChildState};
 use crate::supervisor::error::SupervisorError;
-use crate::supervisor::spec::{Restart, Shutdown};
+use crate::supervisor::spec::{Restart, SUPERVISOR_MODULE, Shutdown, SupervisorSpec};
+use arsenal_runtime::module::{Behaviour, Description, Module};
 use arsenal_runtime::node::{Node, NodeConfig};
 use arsenal_runtime::start::{ProcessName, StartError, Started};
 use std::future::Future;
@@ -358,4 +359,53 @@ fn a_plain_call_is_answered_in_otps_shape_and_nonsense_changes_nothing() {
     }
     node.run_until_idle();
     assert!(node.is_alive(supervisor));
+}
+
+#[test]
+fn a_dry_run_tells_what_the_live_tree_then_does() {
+    use crate::supervisor::simulate::{TimedFailure, simulate};
+    for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
+        let node = node();
+        let mut specs =
+            spec(strategy, vec![worker("a"), worker("b"), worker("c").with_restart(Restart::Temporary)]);
+        specs.flags.intensity = 2;
+        let supervisor = start(&node, &specs);
+        let failures: Vec<TimedFailure> = [(1, "b"), (3, "a"), (12, "a"), (13, "b"), (14, "b"), (15, "a")]
+            .map(|(second, child)| TimedFailure {
+                after: Duration::from_secs(second),
+                child: child.into(),
+                reason: Term::KILLED,
+            })
+            .into();
+        let Ok(SupervisorReply::Model(model)) = ask(&node, supervisor, SupervisorRequest::GetModel) else {
+            panic!()
+        };
+        let dry = simulate(*model, Default::default(), &failures).unwrap();
+        let (mark, begin) = (node.events().last_sequence(), node.now_ns());
+        for failure in &failures {
+            let due = begin + u64::try_from(failure.after.as_nanos()).unwrap();
+            node.advance(Duration::from_nanos(due - node.now_ns()));
+            if node.is_alive(supervisor) {
+                kill(&node, pid(&node, supervisor, failure.child.as_str().unwrap()));
+            }
+        }
+        let live = node.events().after(mark, usize::MAX).events;
+        let live: Vec<_> = live
+            .iter()
+            .filter_map(|event| {
+                let kind = event.kind.strip_prefix("supervisor.")?;
+                let kind = match kind.strip_prefix("child_").unwrap_or(kind) {
+                    "exited" => "failed",
+                    "restarted" => "started",
+                    other => other,
+                };
+                Some(format!("{kind} {}", event.detail.get("id")?))
+            })
+            .collect();
+        let dry_lines: Vec<_> =
+            dry.entries.iter().map(|entry| format!("{} {}", entry.event.as_str(), entry.child)).collect();
+        assert_eq!(dry_lines, live, "{strategy:?}");
+        assert_eq!(dry.ended.is_some(), !node.is_alive(supervisor));
+        assert!(dry.ended.is_some());
+    }
 }

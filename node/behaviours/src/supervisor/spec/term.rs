@@ -57,7 +57,7 @@ impl Shutdown {
         }
     }
 
-    fn from_term(term: &Term) -> Option<Self> {
+    pub(in crate::supervisor) fn from_term(term: &Term) -> Option<Self> {
         match term.as_int() {
             Some(ms) => Some(Self::Timeout(Duration::from_millis(u64::try_from(ms).ok()?))),
             None if term.is("brutal_kill") => Some(Self::BrutalKill),

@@ -80,6 +80,19 @@ fn under_simple_one_for_one_only_a_pid_names_a_child() {
 }
 
 #[test]
+fn a_pid_names_the_child_to_terminate_under_any_strategy() {
+    for strategy in [Strategy::OneForAll, Strategy::SimpleOneForOne] {
+        let mut world =
+            if strategy == Strategy::OneForAll { three(strategy) } else { simple(Restart::Permanent) };
+        let pid =
+            if strategy == Strategy::OneForAll { world.pid("b").unwrap() } else { world.started(add()) };
+        assert_eq!(world.ask(Request::TerminateProcess(pid)), Ok(SupervisorReply::Done));
+        assert!(!world.alive.contains_key(&pid));
+        assert_eq!(world.ask(Request::TerminateProcess(pid)), Err(SupervisorError::NotFound(pid.into())));
+    }
+}
+
+#[test]
 fn a_dynamic_child_needs_a_template_and_room() {
     let mut world = three(Strategy::OneForOne);
     assert_eq!(world.ask(add()), Err(SupervisorError::NotSimpleOneForOne(Strategy::OneForOne)));

@@ -6,7 +6,7 @@ use crate::supervisor::error::SupervisorError;
 use crate::supervisor::history::{Failure, History};
 use crate::supervisor::model::{ModelChild, SupervisorModel};
 use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, Outcome, SupervisorReply};
-use crate::supervisor::spec::{ChildKind, ChildSpec, SupervisorFlags};
+use crate::supervisor::spec::{ChildKind, ChildSpec, Restart, Shutdown, SupervisorFlags};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::Term;
 use std::sync::Arc;
@@ -160,6 +160,9 @@ fn infos(children: &[ChildInfo]) -> Term {
             ("id", child.id.clone()),
             ("type", Term::Atom(child.kind.as_str())),
             ("module", Term::str(Arc::clone(&child.module))),
+            ("restart", Term::Atom(child.restart.as_str())),
+            ("shutdown", child.shutdown.to_term()),
+            ("significant", Term::Bool(child.significant)),
             ("incarnation", Term::Int(i64::from(child.incarnation))),
         ];
         members.extend(state_members(child.state));
@@ -174,6 +177,9 @@ fn read_infos(term: &Term) -> Option<Vec<ChildInfo>> {
             state: read_state(term)?,
             kind: ChildKind::from_name(term.get("type")?.as_str()?)?,
             module: term.get("module")?.as_str()?.into(),
+            restart: Restart::from_term(term.get("restart")?)?,
+            shutdown: Shutdown::from_term(term.get("shutdown")?)?,
+            significant: term.get("significant")?.as_bool()?,
             incarnation: read_incarnation(term)?,
         })
     };
@@ -191,6 +197,7 @@ fn flags_members(report: &FlagsReport) -> Vec<(&'static str, Term)> {
         ("paused", Term::Bool(report.paused)),
         ("restarts_used", count(report.restarts_used)),
         ("owed", Term::list(report.owed.iter().cloned())),
+        ("template", report.template.as_ref().map_or(Term::Null, |template| template.to_term())),
     ]
 }
 
@@ -201,7 +208,17 @@ fn read_flags(term: &Term) -> Option<FlagsReport> {
         paused: term.get("paused")?.as_bool()?,
         restarts_used: read_count(term.get("restarts_used")?)?,
         owed: term.get("owed")?.as_list()?.to_vec(),
+        template: read_template(term)?.map(Box::new),
     })
+}
+
+/// A template that may be absent; nothing at all if it is there and none.
+#[expect(clippy::option_option, reason = "absent and unreadable are two things")]
+fn read_template(term: &Term) -> Option<Option<ChildSpec>> {
+    match term.get("template").filter(|template| !template.is_null()) {
+        None => Some(None),
+        Some(template) => ChildSpec::from_term(template).ok().map(Some),
+    }
 }
 
 /// A reading of the node's clock, in microseconds.
@@ -253,13 +270,9 @@ fn read_model(term: &Term) -> Option<SupervisorModel> {
             reason: term.get("reason")?.clone(),
         })
     };
-    let template = match term.get("template").filter(|template| !template.is_null()) {
-        None => None,
-        Some(template) => Some(ChildSpec::from_term(template).ok()?),
-    };
     Some(SupervisorModel {
         flags: SupervisorFlags::from_term(term.get("flags")?).ok()?,
-        template,
+        template: read_template(term)?,
         children: term.get("children")?.as_list()?.iter().map(child).collect::<Option<_>>()?,
         paused: term.get("paused")?.as_bool()?,
         restarts: term.get("restarts_us")?.as_list()?.iter().map(read_instant).collect::<Option<_>>()?,

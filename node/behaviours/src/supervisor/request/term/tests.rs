@@ -3,7 +3,7 @@ use crate::supervisor::core::{ChildCounts, ChildState};
 use crate::supervisor::history::Failure;
 use crate::supervisor::model::{ModelChild, SupervisorModel};
 use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, SupervisorReply};
-use crate::supervisor::spec::{ChildKind, SupervisorFlags};
+use crate::supervisor::spec::{ChildKind, Restart, Shutdown, SupervisorFlags};
 use arsenal_runtime::pid::Pid;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ fn a_request_reads_back_as_it_was_written() {
         SupervisorRequest::AddDynamicChild(Term::list([Term::Int(1)])),
         SupervisorRequest::StartChildTerm(spec().to_term()),
         SupervisorRequest::TerminateChild("a".into()),
+        SupervisorRequest::TerminateProcess(Pid::new(1, 1, 2)),
         SupervisorRequest::RestartChild("a".into()),
         SupervisorRequest::DeleteChild("a".into()),
         SupervisorRequest::GetChildSpec("a".into()),
@@ -59,6 +60,9 @@ fn replies() -> Vec<Outcome> {
         state,
         kind: ChildKind::Worker,
         module: "counter".into(),
+        restart: Restart::Transient,
+        shutdown: Shutdown::BrutalKill,
+        significant: true,
         incarnation: 2,
     };
     let report = FlagsReport {
@@ -67,6 +71,7 @@ fn replies() -> Vec<Outcome> {
         paused: true,
         restarts_used: 1,
         owed: vec!["a".into()],
+        template: Some(Box::new(spec())),
     };
     let model = SupervisorModel {
         flags: SupervisorFlags::default(),
