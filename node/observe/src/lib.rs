@@ -1,1 +1,4 @@
-//! To come.
+//! Looking into a node: predicates, trees, graphs, analyses. Knows the runtime, no wire format.
+
+pub mod predicate;
+pub mod process_variables;

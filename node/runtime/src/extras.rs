@@ -16,9 +16,15 @@ pub(crate) struct Extras {
     pub(crate) group_leader: Option<Pid>,
     pub(crate) ancestors: Arc<[Pid]>,
     pub(crate) child_id: Option<Term>,
+    /// Its life number under its supervisor; 0 until it is told.
+    pub(crate) incarnation: u32,
     pub(crate) holds: Vec<Hold>,
     /// The state of a hibernated process.
     pub(crate) snapshot: Option<Term>,
+    /// The operation that ends the process, 0 for none.
+    pub(crate) ending_operation: u64,
+    /// Which life of its supervised child it is, from 1; 0 for none.
+    pub(crate) incarnation: u64,
     pub(crate) memory_bytes_max: Option<u64>,
     /// Messages refused by the mailbox's bound.
     pub(crate) dropped: u64,

@@ -109,6 +109,21 @@ impl Node {
         process.0.core.lock().extras().and_then(|extras| extras.child_id.clone())
     }
 
+    /// The life number of a supervised process: 1 for the first start, one more with each restart. Nothing for one that
+    /// is no supervisor's child.
+    pub fn incarnation_of(&self, process: &ProcessRef) -> Option<u32> {
+        let core = process.0.core.lock();
+        let extras = core.extras().filter(|extras| extras.child_id.is_some())?;
+        Some(extras.incarnation.max(1))
+    }
+
+    /// Tells a child its life number; its supervisor does.
+    pub fn set_incarnation(&self, child: Pid, incarnation: u32) {
+        if let Some(process) = self.process(child) {
+            process.0.core.lock().extras_mut().incarnation = incarnation;
+        }
+    }
+
     /// Whether a process has a local or a global name.
     pub fn is_registered(&self, process: &ProcessRef) -> bool {
         let registered = |core: &Core| {
