@@ -21,7 +21,7 @@ impl Observer for EventLog {
         if let Occurrence::Started { pid, incarnation, .. } = occurrence
             && *incarnation > 1
         {
-            context.node().set_incarnation(*pid, *incarnation);
+            context.node().set_incarnation(*pid, u64::from(*incarnation));
         }
         let (kind, child, detail) = event(occurrence);
         context.node().record(kind, context.me(), child, detail, operation);

@@ -10,13 +10,17 @@ use arsenal_runtime::context::Context;
 use arsenal_runtime::message::Kind;
 use arsenal_runtime::pid::{Pid, Ref};
 use arsenal_runtime::term::{Reason, Term};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Children that are being stopped, all at the same time.
 pub(super) struct Stopping {
     /// Only looked up: the order in which they end is theirs.
     left: HashMap<Ref, Told>,
+    /// All of them. Their exit messages are read away with the rest: left in front of the queue, each of many would be
+    /// looked at again for every child that ends.
+    all: Arc<HashSet<Pid>>,
     /// When those with a timeout are killed, in nanoseconds of the node's clock.
     deadline_ns: Option<u64>,
 }
@@ -30,6 +34,7 @@ struct Told {
 impl Stopping {
     pub(super) fn begin(children: Vec<StopChild>, cx: &mut Context<'_>) -> Self {
         let mut left = HashMap::with_capacity(children.len());
+        let all = Arc::new(children.iter().map(|child| child.pid).collect());
         let mut longest = None;
         for StopChild { place, pid, shutdown } in children {
             let monitor = cx.monitor(pid);
@@ -48,7 +53,7 @@ impl Stopping {
         let now_ns = cx.node().now_ns();
         let after =
             |timeout: Duration| now_ns.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
-        Self { left, deadline_ns: longest.map(after) }
+        Self { left, all, deadline_ns: longest.map(after) }
     }
 
     /// How many still run.
@@ -58,11 +63,18 @@ impl Stopping {
 
     /// What to wait for.
     pub(super) fn receive(&self, cx: &Context<'_>) -> Receive {
-        let only = self.left.keys().next().copied().filter(|_| self.left.len() == 1);
+        let only = if self.left.len() == 1 { self.left.keys().next() } else { None };
         let receive = match only {
-            Some(monitor) => Receive::reply(monitor),
+            Some(monitor) => Receive::reply(*monitor),
             // A supervisor monitors nobody else.
-            None => Receive::matching(|message| message.kind == Kind::Down),
+            None => {
+                let all = Arc::clone(&self.all);
+                Receive::matching(move |message| match message.kind {
+                    Kind::Down => true,
+                    Kind::Exit => all.contains(&message.from),
+                    _ => false,
+                })
+            }
         };
         let left = |deadline: u64| Duration::from_nanos(deadline.saturating_sub(cx.node().now_ns()));
         receive.within(self.deadline_ns.map(left))
