@@ -1,0 +1,196 @@
+//! One binding as an OpenAPI operation: parameters, body, answers.
+
+use serde_json::{Map, Value, json};
+
+use super::{Context, errors, path::OpenApiPath, schemas::Schemas};
+use crate::{
+    method::{Body, Method},
+    schema::{Cardinality, Field, Form, MessageId},
+    transcode::query,
+};
+
+/// How deep query parameters reach into messages.
+const QUERY_DEPTH_MAX: usize = 3;
+
+/// The operation of a binding; `binding` counts those of one method.
+pub(super) fn describe(
+    context: &Context<'_>,
+    schemas: &mut Schemas<'_>,
+    method: &Method,
+    path: &OpenApiPath,
+    binding: usize,
+) -> Value {
+    let comment = context.comments.of_method(&method.descriptor);
+    let service = method.descriptor.parent_service();
+    let suffix = if binding == 0 { String::new() } else { format!("_{}", binding + 1) };
+    let mut parameters = path_parameters(context, schemas, method, path);
+    if !method.scope.nothing {
+        let bound = bound_by_path(context, method);
+        query_parameters(context, schemas, method, method.input, &mut Vec::new(), &bound, &mut parameters);
+    }
+    if method.server_streaming && method.resumes {
+        parameters.push(json!({
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "The id of the last event seen; the stream goes on behind it.",
+            "schema": {"type": "string"},
+        }));
+    }
+    let mut operation = json!({
+        "operationId": format!("{}_{}{suffix}", service.name(), method.descriptor.name()),
+        "tags": [service.name()],
+        "summary": comment.summary,
+        "description": comment.description,
+        "parameters": parameters,
+        "responses": responses(context, schemas, method, &comment.errors),
+        "x-grpc-method": method.grpc_path.path(),
+        "x-path-template": method.template_text,
+    });
+    if let (Some(body), Some(operation)) = (request_body(context, schemas, method), operation.as_object_mut())
+    {
+        operation.insert("requestBody".to_owned(), body);
+    }
+    operation
+}
+
+fn path_parameters(
+    context: &Context<'_>,
+    schemas: &mut Schemas<'_>,
+    method: &Method,
+    path: &OpenApiPath,
+) -> Vec<Value> {
+    let mut parameters = Vec::new();
+    for variable in &path.variables {
+        let field =
+            variable.field.as_ref().and_then(|field| query::resolve(context.schema, method.input, field));
+        let leaf = field.as_ref().and_then(|path| path.last()).copied();
+        let described =
+            leaf.map(|(message, _, field)| (schemas.comment(message, field), schemas.value(field)));
+        let (description, schema) = match described {
+            Some((comment, schema)) if variable.whole => (comment, schema),
+            Some((comment, _)) => {
+                let field = variable.field.as_deref().unwrap_or_default();
+                (format!("Part of `{field}`. {comment}"), json!({"type": "string"}))
+            }
+            None => (String::new(), json!({"type": "string"})),
+        };
+        parameters.push(variable.parameter(schema, &description));
+    }
+    parameters
+}
+
+/// The fields that the path sets, by JSON names: they are no parameters.
+fn bound_by_path(context: &Context<'_>, method: &Method) -> Vec<Vec<String>> {
+    let paths = method.template.variables.iter().map(|variable| variable.field_path.join("."));
+    let resolved = paths.filter_map(|path| query::resolve(context.schema, method.input, &path));
+    resolved.map(|path| path.iter().map(|(_, _, field)| field.json_name.to_string()).collect()).collect()
+}
+
+fn query_parameters(
+    context: &Context<'_>,
+    schemas: &mut Schemas<'_>,
+    method: &Method,
+    message: MessageId,
+    above: &mut Vec<String>,
+    bound: &[Vec<String>],
+    out: &mut Vec<Value>,
+) {
+    for (index, field) in context.schema.message(message).fields.iter().enumerate() {
+        if above.is_empty() && method.scope.body == Some(index) {
+            continue;
+        }
+        above.push(field.json_name.to_string());
+        if bound.contains(above) {
+            above.pop();
+            continue;
+        }
+        let inner = field.kind.message().filter(|&id| context.schema.message(id).form == Form::Object);
+        match (inner, field.cardinality) {
+            (_, Cardinality::Map) => out.push(query_parameter(schemas, message, field, above)),
+            (None, _) => out.push(query_parameter(schemas, message, field, above)),
+            (Some(inner), Cardinality::Singular)
+                if above.len() < QUERY_DEPTH_MAX && inner != method.input =>
+            {
+                query_parameters(context, schemas, method, inner, above, bound, out);
+            }
+            // A list of messages, or one too deep, has no parameter.
+            _ => {}
+        }
+        above.pop();
+    }
+}
+
+fn query_parameter(schemas: &mut Schemas<'_>, message: MessageId, field: &Field, path: &[String]) -> Value {
+    let mut parameter = json!({
+        "name": path.join("."),
+        "in": "query",
+        "description": schemas.comment(message, field),
+        "schema": schemas.field(field),
+    });
+    let members = [
+        (field.cardinality == Cardinality::Map, "style", json!("deepObject")),
+        (field.cardinality != Cardinality::Singular, "explode", json!(true)),
+        (path.len() == 1 && schemas.is_required(message, field), "required", json!(true)),
+    ];
+    if let Some(parameter) = parameter.as_object_mut() {
+        for (applies, name, value) in members {
+            if applies {
+                parameter.insert(name.to_owned(), value);
+            }
+        }
+    }
+    parameter
+}
+
+fn request_body(context: &Context<'_>, schemas: &mut Schemas<'_>, method: &Method) -> Option<Value> {
+    let field = |index: usize| &context.schema.message(method.input).fields[index];
+    let schema = match method.body {
+        Body::None => return None,
+        Body::RawMessage | Body::RawField(_) => {
+            return Some(json!({"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}));
+        }
+        Body::Field(index) => schemas.field(field(index)),
+        Body::Message => schemas.without_path(method),
+    };
+    let required = matches!(method.body, Body::Field(_));
+    if method.client_streaming {
+        return Some(json!({"required": true, "content": {
+            "application/x-ndjson": {"schema": schema},
+            "application/json": {"schema": {"type": "array", "items": schema}},
+        }}));
+    }
+    Some(json!({"required": required, "content": {"application/json": {"schema": schema}}}))
+}
+
+fn responses(
+    context: &Context<'_>,
+    schemas: &mut Schemas<'_>,
+    method: &Method,
+    errors: &[(String, String)],
+) -> Map<String, Value> {
+    let schema = match method.response_body {
+        Some(index) => schemas.field(&context.schema.message(method.output).fields[index]),
+        None => schemas.message(method.output),
+    };
+    let content = if method.raw_response {
+        json!({"*/*": {"schema": {"type": "string", "format": "binary"}}})
+    } else if method.server_streaming {
+        json!({
+            "application/x-ndjson": {"schema": schema},
+            "text/event-stream": {"schema": schema},
+            "application/json": {"schema": {"type": "array", "items": schema}},
+        })
+    } else {
+        json!({"application/json": {"schema": schema}})
+    };
+    let description = if method.server_streaming {
+        "A stream: one item a line, one a server-sent event, or one array, as `Accept` asks. An error after the first \
+         item is its last item."
+    } else {
+        "Success."
+    };
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), json!({"description": description, "content": content}));
+    errors::of_method(errors, &mut responses);
+    responses
+}

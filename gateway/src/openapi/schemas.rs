@@ -1,0 +1,220 @@
+//! Messages and enums as JSON Schema, collected while operations mention them.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use serde_json::{Map, Value, json};
+
+use super::Context;
+use crate::{
+    method::Method,
+    schema::{Cardinality, Field, Form, Kind, MessageId},
+    transcode::wire::{Reader, WireType},
+};
+
+/// The extension `google.api.field_behavior` of `google.protobuf.FieldOptions`, and the values used here.
+const FIELD_BEHAVIOR: u32 = 1052;
+const REQUIRED: u64 = 2;
+const OUTPUT_ONLY: u64 = 3;
+
+/// The schemas so far.
+pub(super) struct Schemas<'a> {
+    context: &'a Context<'a>,
+    done: BTreeMap<String, Value>,
+}
+
+impl<'a> Schemas<'a> {
+    pub(super) fn new(context: &'a Context<'a>) -> Self {
+        let done = BTreeMap::from([("Error".to_owned(), super::errors::schema(context.config))]);
+        Self { context, done }
+    }
+
+    /// All of them, by name.
+    pub(super) fn finish(self) -> Map<String, Value> {
+        self.done.into_iter().collect()
+    }
+
+    /// The comment of a field.
+    pub(super) fn comment(&self, message: MessageId, field: &Field) -> String {
+        let descriptor = self.context.schema.message(message).descriptor.get_field(field.number);
+        descriptor.map(|field| self.context.comments.of_field(&field)).unwrap_or_default()
+    }
+
+    /// The field must be set, by `google.api.field_behavior`.
+    pub(super) fn is_required(&self, message: MessageId, field: &Field) -> bool {
+        self.behaviors(message, field).contains(&REQUIRED)
+    }
+
+    fn behaviors(&self, message: MessageId, field: &Field) -> Vec<u64> {
+        let descriptor = self.context.schema.message(message).descriptor.get_field(field.number);
+        let Some(options) = descriptor.map(|field| field.options().encode_to_vec()) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let mut reader = Reader::new(&options);
+        while let Ok((number, wire_type)) = reader.tag() {
+            let read = match (number, wire_type) {
+                (FIELD_BEHAVIOR, WireType::Varint) => reader.varint().map(|value| found.push(value)),
+                (FIELD_BEHAVIOR, WireType::Length) => reader.bytes().map(|packed| {
+                    let mut packed = Reader::new(packed);
+                    while let Ok(value) = packed.varint() {
+                        found.push(value);
+                    }
+                }),
+                _ => reader.skip(number, wire_type, 10),
+            };
+            if read.is_err() {
+                break;
+            }
+        }
+        found
+    }
+
+    /// The schema of a field with all its values.
+    pub(super) fn field(&mut self, field: &Field) -> Value {
+        match field.cardinality {
+            Cardinality::Singular => self.value(field),
+            Cardinality::Repeated { .. } => json!({"type": "array", "items": self.value(field)}),
+            Cardinality::Map => {
+                let entry = field.kind.message().map(|id| self.context.schema.message(id));
+                match entry.and_then(|entry| entry.fields.last()) {
+                    Some(value) => json!({"type": "object", "additionalProperties": self.value(value)}),
+                    None => json!({"type": "object"}),
+                }
+            }
+        }
+    }
+
+    /// The schema of one value of a field.
+    pub(super) fn value(&mut self, field: &Field) -> Value {
+        match field.kind {
+            Kind::Double => number("double"),
+            Kind::Float => number("float"),
+            Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json!({"type": "integer", "format": "int32"}),
+            Kind::Uint32 | Kind::Fixed32 => json!({"type": "integer", "format": "uint32", "minimum": 0}),
+            // 64 bits travel as text: JSON's numbers lose some.
+            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => json!({"type": "string", "format": "int64"}),
+            Kind::Uint64 | Kind::Fixed64 => json!({"type": "string", "format": "uint64"}),
+            Kind::Bool => json!({"type": "boolean"}),
+            Kind::String => json!({"type": "string"}),
+            Kind::Bytes => json!({"type": "string", "contentEncoding": "base64"}),
+            Kind::Enum(id) => {
+                let plan = self.context.schema.enumeration(id);
+                if plan.is_null {
+                    return json!({"type": "null"});
+                }
+                let name = plan.descriptor.full_name().to_owned();
+                if !self.done.contains_key(&name) {
+                    let schema = self.enumeration(&plan.descriptor);
+                    self.done.insert(name.clone(), schema);
+                }
+                reference(&name)
+            }
+            Kind::Message(id) | Kind::Group(id) => self.message(id),
+        }
+    }
+
+    fn enumeration(&self, descriptor: &prost_reflect::EnumDescriptor) -> Value {
+        let description = self.context.comments.of_enum(descriptor);
+        if self.context.config.json.enum_numbers {
+            return json!({"type": "integer", "description": description});
+        }
+        let names: Vec<String> = descriptor.values().map(|value| value.name().to_owned()).collect();
+        json!({"type": "string", "enum": names, "description": description})
+    }
+
+    /// The schema of a message: a reference, or the form itself for well-known types.
+    pub(super) fn message(&mut self, id: MessageId) -> Value {
+        let plan = self.context.schema.message(id);
+        match plan.form {
+            Form::Object => {
+                let name = plan.name().to_owned();
+                if !self.done.contains_key(&name) {
+                    // Set before it is made, so that a message that holds itself ends.
+                    self.done.insert(name.clone(), Value::Null);
+                    let schema = self.object(id, &[]);
+                    self.done.insert(name.clone(), schema);
+                }
+                reference(&name)
+            }
+            Form::Any => json!({
+                "type": "object",
+                "properties": {"@type": {"type": "string"}},
+                "additionalProperties": true,
+            }),
+            Form::Timestamp => json!({"type": "string", "format": "date-time"}),
+            Form::Duration => json!({
+                "type": "string",
+                "pattern": r"^-?\d+(\.\d{1,9})?s$",
+                "description": "Seconds, such as `1.5s`.",
+            }),
+            Form::FieldMask => json!({"type": "string", "description": "Field paths with commas between."}),
+            Form::Struct => json!({"type": "object", "additionalProperties": true}),
+            Form::Value => json!({"description": "Any JSON value."}),
+            Form::ListValue => json!({"type": "array", "items": {}}),
+            Form::Wrapper => {
+                let value = plan.fields.first().map(|field| self.value(field));
+                json!({"anyOf": [value, {"type": "null"}]})
+            }
+        }
+    }
+
+    /// The body of a request whose message is the body: without what the path says.
+    pub(super) fn without_path(&mut self, method: &Method) -> Value {
+        let whole = method.template.variables.iter().filter(|variable| variable.field_path.len() == 1);
+        let bound: Vec<&str> =
+            whole.filter_map(|variable| variable.field_path.first().map(String::as_str)).collect();
+        let plan = self.context.schema.message(method.input);
+        if plan.form != Form::Object || plan.fields.iter().all(|field| !bound.contains(&&*field.name)) {
+            return self.message(method.input);
+        }
+        self.object(method.input, &bound)
+    }
+
+    fn object(&mut self, id: MessageId, without: &[&str]) -> Value {
+        let plan = self.context.schema.message(id);
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        for field in plan.fields.iter().filter(|field| !without.contains(&&*field.name)) {
+            let name = if self.context.config.json.proto_names { &field.name } else { &field.json_name };
+            let mut schema = self.field(field);
+            let comment = self.comment(id, field);
+            let behaviors = self.behaviors(id, field);
+            if let Some(schema) = schema.as_object_mut() {
+                if !comment.is_empty() {
+                    schema.insert("description".to_owned(), comment.into());
+                }
+                if behaviors.contains(&OUTPUT_ONLY) {
+                    schema.insert("readOnly".to_owned(), true.into());
+                }
+            }
+            if behaviors.contains(&REQUIRED) {
+                required.push(name.to_string());
+            }
+            properties.insert(name.to_string(), schema);
+        }
+        let mut description = self.context.comments.of_message(&plan.descriptor);
+        for oneof in plan.descriptor.oneofs().filter(|oneof| !oneof.is_synthetic()) {
+            let names: Vec<String> = oneof.fields().map(|field| format!("`{}`", field.json_name())).collect();
+            description.push_str(&format!("\n\nAt most one of {}.", names.join(", ")));
+        }
+        let mut schema =
+            json!({"type": "object", "properties": properties, "description": description.trim()});
+        if let (false, Some(schema)) = (required.is_empty(), schema.as_object_mut()) {
+            schema.insert("required".to_owned(), required.into());
+        }
+        schema
+    }
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// A number, or the names of what JSON's numbers lack.
+fn number(format: &str) -> Value {
+    json!({"anyOf": [
+        {"type": "number", "format": format},
+        {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]},
+    ]})
+}

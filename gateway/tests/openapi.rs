@@ -1,0 +1,133 @@
+//! The OpenAPI document of a small service: what a reader and a generator need is in it.
+
+#[path = "support/protos.rs"]
+mod protos;
+
+use arsenal_gateway::{Config, Gateway, Info};
+use serde_json::{Value, json};
+
+const PROTO: &str = r#"
+syntax = "proto3";
+package t;
+import "google/api/annotations.proto";
+import "google/protobuf/timestamp.proto";
+import "google/protobuf/struct.proto";
+
+// Books and shelves.
+service Library {
+  // Gives a book, by `name`. Also its age.
+  //
+  // Errors:
+  // NOT_FOUND NO_BOOK: there is none.
+  // PERMISSION_DENIED: not for you.
+  rpc GetBook(GetBookRequest) returns (Book) {
+    option (google.api.http) = { get: "/v1/{name=shelves/*/books/*}" additional_bindings { get: "/v1/book/{name}" } };
+  }
+  // Moves a book.
+  rpc MoveBook(MoveRequest) returns (Book) { option (google.api.http) = { post: "/v1/books/{id}:move" body: "*" }; }
+  // Follows a shelf.
+  rpc Watch(WatchRequest) returns (stream Event) { option (google.api.http) = { get: "/v1/books/{other_id}:watch" }; }
+}
+message GetBookRequest { string name = 1; View view = 2; Filter filter = 3; repeated int64 years = 4; map<string, string> labels = 5; }
+message Filter { string author = 1; GetBookRequest again = 2; }
+// How much to show.
+enum View { SHORT = 0; /* all of it */ FULL = 1; }
+// A book.
+message Book {
+  // Where it stands.
+  string name = 1;
+  int64 pages = 2;
+  google.protobuf.Timestamp printed = 3;
+  google.protobuf.Value extra = 4;
+  repeated Book sequels = 5;
+  oneof owner { string person = 6; string club = 7; }
+}
+message MoveRequest { string id = 1; string to = 2; }
+message WatchRequest { string other_id = 1; uint64 after = 2; }
+message Event { uint64 sequence = 1; Book book = 2; }
+"#;
+
+fn document() -> Value {
+    let info = Info { title: "Library".into(), version: "2".into(), description: "Books.".into() };
+    let descriptors = protos::descriptor_set(PROTO).unwrap();
+    let gateway = Gateway::builder(descriptors).config(Config { info, ..Config::default() }).build().unwrap();
+    serde_json::from_slice(gateway.openapi()).unwrap()
+}
+
+fn names(parameters: &Value) -> Vec<&str> {
+    parameters.as_array().unwrap().iter().map(|parameter| parameter["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_capture_over_segments_becomes_a_variable_for_each_wildcard() {
+    let document = document();
+    let operation = &document["paths"]["/v1/shelves/{shelve}/books/{book}"]["get"];
+    assert_eq!(names(&operation["parameters"])[..2], ["shelve", "book"]);
+    assert_eq!(operation["operationId"], "Library_GetBook");
+    assert_eq!(document["paths"]["/v1/book/{name}"]["get"]["operationId"], "Library_GetBook_2");
+}
+
+#[test]
+fn comments_become_summary_description_and_error_responses() {
+    let document = document();
+    let operation = &document["paths"]["/v1/book/{name}"]["get"];
+    assert_eq!(operation["summary"], "Gives a book, by `name`");
+    assert_eq!(operation["description"], "Gives a book, by `name`. Also its age.");
+    assert_eq!(operation["responses"]["404"]["description"], "- NOT_FOUND NO_BOOK: there is none.");
+    assert_eq!(operation["responses"]["403"]["description"], "- PERMISSION_DENIED not for you.");
+    assert_eq!(document["tags"][0], json!({"name": "Library", "description": "Books and shelves."}));
+    assert_eq!(
+        document["components"]["schemas"]["t.Book"]["properties"]["name"]["description"],
+        "Where it stands."
+    );
+}
+
+#[test]
+fn query_parameters_are_the_fields_that_neither_path_nor_body_sets() {
+    let document = document();
+    let parameters = &document["paths"]["/v1/book/{name}"]["get"]["parameters"];
+    assert_eq!(names(parameters), ["name", "view", "filter.author", "years", "labels"]);
+    assert_eq!(names(&document["paths"]["/v1/books/{id}:move"]["post"]["parameters"]), ["id"]);
+    let body = &document["paths"]["/v1/books/{id}:move"]["post"]["requestBody"]["content"]["application/json"]
+        ["schema"];
+    assert_eq!(body["properties"], json!({"to": {"type": "string"}}));
+}
+
+#[test]
+fn schemas_are_those_of_canonical_json() {
+    let document = document();
+    let book = &document["components"]["schemas"]["t.Book"];
+    assert_eq!(book["properties"]["pages"], json!({"type": "string", "format": "int64"}));
+    assert_eq!(book["properties"]["printed"], json!({"type": "string", "format": "date-time"}));
+    assert_eq!(book["properties"]["sequels"]["items"], json!({"$ref": "#/components/schemas/t.Book"}));
+    assert!(book["description"].as_str().unwrap().contains("At most one of `person`, `club`"));
+    assert_eq!(document["components"]["schemas"]["t.View"]["enum"], json!(["SHORT", "FULL"]));
+}
+
+#[test]
+fn a_stream_is_offered_in_its_three_forms_and_can_be_resumed() {
+    let document = document();
+    let watch = &document["paths"]["/v1/books/{other_id}:watch"]["get"];
+    let forms: Vec<&String> = watch["responses"]["200"]["content"].as_object().unwrap().keys().collect();
+    assert_eq!(forms, ["application/json", "application/x-ndjson", "text/event-stream"]);
+    assert_eq!(names(&watch["parameters"]), ["other_id", "after", "Last-Event-ID"]);
+}
+
+#[test]
+fn every_reference_leads_to_a_schema() {
+    fn walk(value: &Value, document: &Value) {
+        match value {
+            Value::Object(map) => {
+                if let Some(target) = map.get("$ref").and_then(Value::as_str) {
+                    let pointer = target.strip_prefix('#').unwrap();
+                    assert!(document.pointer(pointer).is_some_and(|found| !found.is_null()), "{target}");
+                }
+                map.values().for_each(|value| walk(value, document));
+            }
+            Value::Array(list) => list.iter().for_each(|value| walk(value, document)),
+            _ => {}
+        }
+    }
+    let document = document();
+    walk(&document, &document);
+}
