@@ -15,6 +15,7 @@ pub use event_handlers::handler_modules;
 
 use crate::functions::PlainModule;
 use crate::gen_event::EventManagerModule;
+use crate::supervisor::SupervisorModule;
 use arsenal_runtime::body::{Event, Receive, Step};
 use arsenal_runtime::module::Module;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub fn native_modules() -> Vec<Arc<dyn Module>> {
         Arc::new(plain()),
         Arc::new(recorder::module()),
         Arc::new(relay::module()),
+        Arc::new(SupervisorModule::default()),
         Arc::new(switch::module()),
         Arc::new(task::module()),
     ]

@@ -1,82 +1,22 @@
 //! The rules of an event manager, without a process: the list of handlers and what is done with it.
 //!
 //! Pure: requests go in; [`Act`]s come out one by one, and the result of each callback goes back in before the next is
-//! asked for; all acts are done before the next request. The order is that of OTP's `gen_event`: the newest handler is first, a swap from within keeps the place,
-//! owners are told after terminate, and an event goes only to the handlers that were there when its turn came.
+//! asked for; all acts are done before the next request. The order is that of OTP's `gen_event`: the newest handler is
+//! first, a swap from within keeps the place, owners are told after terminate, and an event goes only to the handlers
+//! that were there when its turn came.
+
+mod act;
+
+pub use super::handler::Callback;
+pub use act::{Act, Key, Verdict};
 
 use super::Swap;
-pub use super::handler::Callback;
 use super::request::EventRequest;
+use act::{swapped, tell};
 use arsenal_runtime::message::ReplyTo;
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
 use std::collections::VecDeque;
-
-/// Names one installation of a handler.
-pub type Key = u64;
-
-/// What is to be done next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Act {
-    /// Run a callback; its result goes to [`Core::handled`].
-    Handle {
-        /// Of which handler.
-        key: Key,
-        /// Which one.
-        callback: Callback,
-        /// With what.
-        content: Term,
-    },
-    /// Run terminate and forget the handler; the result goes to [`Core::terminated`].
-    Terminate {
-        /// Of which handler.
-        key: Key,
-        /// With what.
-        argument: Term,
-    },
-    /// Run init; the result goes to [`Core::installed`].
-    Install {
-        /// The new handler.
-        key: Key,
-        /// Its module, or `[module, id]`.
-        handler: Term,
-        /// With what.
-        args: Term,
-        /// What the one whose place it takes left.
-        handed_over: Option<Term>,
-    },
-    /// Answer a call.
-    Reply(ReplyTo, Term),
-    /// Send an ordinary message.
-    Tell(Pid, Term),
-    /// Link to an owner.
-    Link(Pid),
-    /// Unlink from an owner.
-    Unlink(Pid),
-    /// End the manager.
-    Exit(Reason),
-}
-
-/// What a handler's callback came to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// It goes on.
-    Ok,
-    /// It goes on and the manager hibernates.
-    Hibernate,
-    /// It answers.
-    Reply(Term),
-    /// It is to be removed.
-    Remove,
-    /// The same with an answer.
-    RemoveReply(Term),
-    /// Another takes its place.
-    Swap(Swap),
-    /// The same with an answer.
-    SwapReply(Swap, Term),
-    /// It failed: a value that it may not return, or `["EXIT", reason]`.
-    Failed(Term),
-}
 
 #[derive(Clone, Debug, PartialEq)]
 struct Slot {
@@ -382,33 +322,6 @@ impl Core {
         self.last_key += 1;
         Slot { key: self.last_key, handler, owner }
     }
-}
-
-impl Verdict {
-    /// As the value that the callback returned in vain.
-    fn into_value(self) -> Term {
-        let swap = |swap: Swap| [swap.argument, swap.handler, swap.args];
-        match self {
-            Self::Ok => Term::OK,
-            Self::Hibernate => Term::Atom("hibernate"),
-            Self::Reply(reply) => Term::tagged("ok", reply),
-            Self::Remove => Term::Atom("remove_handler"),
-            Self::RemoveReply(reply) => Term::tagged("remove_handler", reply),
-            Self::Swap(parts) => Term::tagged("swap_handler", swap(parts).into()),
-            Self::SwapReply(parts, reply) => [Term::Atom("swap_handler"), reply, swap(parts).into()].into(),
-            Self::Failed(value) => value,
-        }
-    }
-}
-
-/// `{gen_event_EXIT, Handler, Reason}` to the handler's owner.
-fn tell(owner: Pid, handler: &Term, reason: Reason) -> Act {
-    Act::Tell(owner, [Term::Atom("gen_event_EXIT"), handler.clone(), reason].into())
-}
-
-/// `{swapped, NewHandler, NewOwner}`.
-fn swapped(handler: &Term, owner: Option<Pid>) -> Reason {
-    [Term::Atom("swapped"), handler.clone(), owner.map_or(Term::Bool(false), Term::Pid)].into()
 }
 
 #[cfg(test)]

@@ -201,6 +201,10 @@ impl Body for Manager {
         Some(self.core.handlers().map(|(_, handler)| handler.clone()).collect())
     }
 
+    fn shrink(&mut self) {
+        self.handlers.shrink_to_fit();
+    }
+
     fn backtrace(&self) -> Vec<String> {
         let callback = match self.paused {
             Some(Paused::Handler(_)) => Some("a handler"),

@@ -257,3 +257,6 @@ impl<S: GenServer> Body for Server<S> {
         frames
     }
 }
+
+// An idle server of a small state fits the smallest allocation that holds it.
+const _: () = assert!(size_of::<(Option<u64>, Option<Box<Phase<u64>>>)>() <= 24);

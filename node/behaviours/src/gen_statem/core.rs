@@ -225,17 +225,22 @@ impl Core {
         self.queue.pop_front().or_else(|| self.timeouts.pop_due())
     }
 
-    /// A message arrived: it is the newest event.
+    /// An event comes after all that are queued. An owner that reads messages only while [`Core::next_event`] has none
+    /// may as well handle it at once.
     pub fn arrived(&mut self, event: Event) {
         self.queue.push_back(event);
     }
 
-    /// A timer is over: its timeout is the newest event. `false` if it is not running.
-    pub fn fired(&mut self, token: TimerToken) -> bool {
-        let event = self.timeouts.fired(token);
-        let known = event.is_some();
-        self.queue.extend(event);
-        known
+    /// A timer is over: the event of its timeout, unless it was cancelled.
+    pub fn fired(&mut self, token: TimerToken) -> Option<Event> {
+        self.timeouts.fired(token)
+    }
+
+    /// Gives back spare capacity.
+    pub fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+        self.postponed.shrink_to_fit();
+        self.effects.shrink_to_fit();
     }
 
     /// What the owner is to do, in order.

@@ -87,19 +87,17 @@ impl<S: GenStatem> Running<S> {
         }
     }
 
-    /// Takes a timer's message if it is of a timer of ours.
-    fn timer_fired(&mut self, message: &Message) -> bool {
-        let Some(reference) = message.reference.filter(|_| message.kind == Kind::Timeout) else {
-            return false;
-        };
+    /// What a timer's message comes to, if it is of a timer of ours: its event, or nothing if it was cancelled.
+    fn timer_fired(&mut self, message: &Message) -> Option<Option<Event>> {
+        let reference = message.reference.filter(|_| message.kind == Kind::Timeout)?;
         if let Some(index) = self.stale.iter().position(|stale| *stale == reference) {
             self.stale.swap_remove(index);
-            return true;
+            return Some(None);
         }
         let ours = |(_, timer): &(TimerToken, OwnedId)| timer.number() == reference.number();
-        let Some(index) = self.timers.iter().position(ours) else { return false };
+        let index = self.timers.iter().position(ours)?;
         let (token, _) = self.timers.swap_remove(index);
-        self.core.fired(token)
+        Some(self.core.fired(token))
     }
 }
 
@@ -154,18 +152,19 @@ impl<S: GenStatem> Machine<S> {
     fn or_run(&mut self, step: Option<Step>, cx: &mut Context<'_>) -> Step {
         match step {
             Some(step) => step,
-            None => self.run(cx),
+            None => self.run(None, cx),
         }
     }
 
-    /// Handles events until none is left or it is time to give way.
-    fn run(&mut self, cx: &mut Context<'_>) -> Step {
+    /// Handles `first`, then what is due, until nothing is or it is time to give way. A message is read only when
+    /// nothing is due, so it need not queue.
+    fn run(&mut self, mut first: Option<Event>, cx: &mut Context<'_>) -> Step {
         loop {
             let Some(running) = &mut self.running else { return no_state() };
-            if cx.should_yield() && running.core.has_event() {
+            if first.is_none() && cx.should_yield() && running.core.has_event() {
                 return Step::Yield;
             }
-            let Some(event) = running.core.next_event() else {
+            let Some(event) = first.take().or_else(|| running.core.next_event()) else {
                 let hibernates = running.core.hibernates();
                 return if hibernates { Step::Hibernate(Receive::any()) } else { Step::Wait(Receive::any()) };
             };
@@ -268,6 +267,9 @@ impl<S: GenStatem> Machine<S> {
 
     fn deliver(&mut self, message: Message, cx: &mut Context<'_>) -> Step {
         let Some(running) = &mut self.running else { return no_state() };
+        if let Some(event) = running.timer_fired(&message) {
+            return self.run(event, cx);
+        }
         let kind = match message.kind {
             Kind::Exit if cx.parent() == Some(message.from) => {
                 return self.terminate(&message.payload, message.payload.clone(), cx);
@@ -277,14 +279,12 @@ impl<S: GenStatem> Machine<S> {
                 Some(Request::Raise(exception)) => return self.fail(exception, cx),
                 None => EventKind::Info,
             },
-            Kind::Timeout if running.timer_fired(&message) => return self.run(cx),
             Kind::Call => message.reply_to().map_or(EventKind::Info, EventKind::Call),
             Kind::Cast => EventKind::Cast,
             _ => EventKind::Info,
         };
         let content = if kind == EventKind::Info { message.to_term(cx.me()) } else { message.payload };
-        running.core.arrived(Event { kind, content });
-        self.run(cx)
+        self.run(Some(Event { kind, content }), cx)
     }
 
     /// Fails as a callback that raised would have.
@@ -310,9 +310,9 @@ impl<S: GenStatem> Body for Machine<S> {
             // A restored machine has no init to run; whoever waits for one is answered.
             Turn::Start => {
                 cx.started();
-                self.run(cx)
+                self.run(None, cx)
             }
-            Turn::Resume | Turn::Timeout | Turn::Unblocked(_) => self.run(cx),
+            Turn::Resume | Turn::Timeout | Turn::Unblocked(_) => self.run(None, cx),
         }
     }
 
@@ -341,6 +341,14 @@ impl<S: GenStatem> Body for Machine<S> {
 
     fn heap_bytes(&self) -> Option<usize> {
         self.running.as_ref()?.data.heap_bytes()
+    }
+
+    fn shrink(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.core.shrink();
+            running.timers.shrink_to_fit();
+            running.stale.shrink_to_fit();
+        }
     }
 
     fn backtrace(&self) -> Vec<String> {

@@ -8,7 +8,7 @@
 //! | `["sleep", ms]` | blocks the server, replies `ok` | blocks the server |
 //! | `noreply` | never replies | - |
 //! | `["reply_then_sleep", ms, term]` | replies at once, then blocks the server | - |
-//! | `["call", pid, request, ms]` | calls that process inside the callback; replies the answer or `["EXIT", reason]` | - |
+//! | `["call", pid, request, ms]` | calls it inside the callback; replies the answer or `["EXIT", reason]` | - |
 //! | `["stop", reason]`, `["stop_reply", reason, term]` | stops, without and with a reply | stops |
 //! | `crash`, `["crash", reason]`, `["exit", reason]`, `["throw", term]` | fails in the callback | the same |
 //! | `["continue", request]` | replies `ok`, then does the request as a cast before any message | the same |

@@ -3,8 +3,14 @@
 use super::{Ground, Log, list};
 use arsenal_behaviours::gen_server::{GenServer, GenServerModule, Init, Next, Outcome, Termination};
 use arsenal_behaviours::pause::Pause;
-use arsenal_runtime::{Context, Kind, Message, Pid, ReplyTo, StartError, StartOptions, Started, Term};
+use arsenal_runtime::{
+    Context, Kind, Message, Node, NodeConfig, Pid, ReplyTo, StartError, StartOptions, Started, Term,
+};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 fn counting(ground: &Ground, members: &[(&'static str, Term)]) -> Pid {
@@ -234,11 +240,35 @@ fn a_panic_is_a_crash_with_its_words_and_terminate_runs() {
 
 #[test]
 fn work_that_blocks_runs_elsewhere_and_its_result_comes_back() {
-    let ground = Ground::new();
-    let log = Log::default();
-    ground.node.add_module(Arc::new(logger(&log)));
-    let server = ground.start("logger", Term::Null);
-    assert_eq!(ground.call(server, "block"), Term::from("done"));
+    // Blocking work runs on real threads, which virtual time does not wait for.
+    let config = NodeConfig {
+        schedulers: 1,
+        modules: vec![Arc::new(logger(&Log::default()))],
+        ..NodeConfig::default()
+    };
+    let node = Node::start(config).unwrap();
+    let started = block_on(node.start_process("logger", &Term::Null, StartOptions::default(), None));
+    let Ok(Started::Running(server)) = started else { panic!("{started:?}") };
+    assert_eq!(block_on(node.call(server, "block".into(), None, 0)), Ok(Term::from("done")));
+    node.close();
+}
+
+/// Waits on this thread until `future` is ready.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 #[test]

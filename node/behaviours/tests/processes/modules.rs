@@ -2,7 +2,15 @@
 
 use super::{Ground, list};
 use arsenal_behaviours::gen_event::EventRequest;
+use arsenal_behaviours::modules::native_modules;
 use arsenal_runtime::{Kind, Pid, StartError, StartOptions, Term};
+
+#[test]
+fn the_shipped_modules_are_in_the_order_of_their_names_and_none_hides_another() {
+    let names: Vec<_> = native_modules().iter().map(|module| module.describe().name).collect();
+    assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+    assert!(names.iter().any(|name| &**name == "supervisor"));
+}
 
 #[test]
 fn echo_answers_with_the_request() {
