@@ -1,1 +1,10 @@
-//! To come.
+//! What the program `arsenal` is made of: configuration, assembly, shutdown, the command line.
+//!
+//! The top assembles the parts' configurations before any port is bound; nothing below reads a file or a variable.
+
+pub mod assembly;
+pub mod cli;
+pub mod config;
+pub mod dynamic;
+pub mod metrics;
+pub mod telemetry;

@@ -1,1 +1,20 @@
-//! To come.
+//! The services: each handler decodes, makes one domain call and encodes. Logic lives further down.
+//!
+//! prost types stop here: none travels into the runtime, no domain type travels out. [`status`] alone turns domain
+//! errors into codes and details; what every RPC needs (operation ids, idempotency, spans) is a tower layer in
+//! [`layer`].
+
+pub mod caller;
+pub mod layer;
+pub mod listing;
+pub mod operations;
+pub mod page;
+pub mod payload;
+pub mod reference;
+pub mod registry;
+pub mod routes;
+pub mod shared;
+pub mod status;
+pub mod time;
+
+pub use shared::Shared;

@@ -1,0 +1,44 @@
+# Everything that is done here, by name. `just` lists it.
+
+default:
+    @just --list
+
+# A node on loopback
+dev *ARGS:
+    cargo run --release -- dev {{ARGS}}
+
+# All tests
+test:
+    cargo test --workspace
+
+# What CI checks beside the tests
+check: fmt clippy deny tidy
+
+fmt:
+    cargo fmt --all -- --check
+
+clippy:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Licences, advisories, duplicates and who may use what
+deny:
+    @command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+    cargo deny --offline check bans licenses sources
+
+# The reference page and the commented file are what the code says
+tidy:
+    cargo run -q -- config reference | diff docs/configuration.md -
+    cargo run -q -- config file | diff deploy/examples/arsenal.toml -
+
+# Write them anew
+docs:
+    cargo run -q -- config reference > docs/configuration.md
+    cargo run -q -- config file > deploy/examples/arsenal.toml
+
+# The benchmark beside its peers: one table with ratios measured in the same run
+bench *ARGS:
+    tests/benches/run {{ARGS}}
+
+# Tests against real outside programs
+e2e:
+    tests/e2e/run

@@ -1,0 +1,220 @@
+//! A node put together: runtime, services, gateway, listeners; and taken apart again in order.
+
+use crate::config::Config;
+use arsenal_gateway::{Gateway, upstream};
+use arsenal_runtime::{Module, Node, NodeConfig, Pid, Term};
+use arsenal_services::Shared;
+use arsenal_services::routes::{self, WireLimits};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+
+/// A node that serves.
+pub struct Running {
+    /// The node.
+    pub node: Node,
+    /// Where gRPC is served.
+    pub grpc: SocketAddr,
+    /// Where REST is served; nothing if the gateway is not embedded.
+    pub rest: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<()>>,
+    health: tonic_health::server::HealthReporter,
+}
+
+/// Why a node or gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; is another arsenal running? choose another with --grpc or --rest")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The machine refuses a thread.
+    #[error("cannot start the node's threads: {0}")]
+    Threads(std::io::Error),
+    /// The contract's descriptor cannot be used.
+    #[error("the embedded descriptor set cannot be used: {0}")]
+    Descriptor(String),
+    /// The upstream's address is none.
+    #[error("`{0}` is no upstream address; give one like http://127.0.0.1:7450")]
+    Upstream(String),
+}
+
+/// Starts a node with the shipped native modules and `modules`, and serves it on the current tokio runtime.
+///
+/// # Errors
+/// As [`StartupError`] says; nothing is left running.
+pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Running, StartupError> {
+    let grpc = listen(config.listen.grpc).await?;
+    let rest = if config.listen.embedded_gateway { Some(listen(config.listen.rest).await?) } else { None };
+    let gateway = gateway(config)?;
+    let mut all = arsenal_behaviours::modules::native_modules();
+    all.extend(modules);
+    let node = Node::start(NodeConfig {
+        id: config.node.id,
+        incarnation: config.node.incarnation,
+        schedulers: config.node.schedulers,
+        limits: config.limits.to_node(),
+        modules: all,
+        ..NodeConfig::default()
+    })
+    .map_err(StartupError::Threads)?;
+    let limits = WireLimits {
+        message_bytes_max: config.grpc.message_bytes_max,
+        response_bytes_max: config.grpc.response_bytes_max,
+    };
+    let services = routes::router(&Shared::new(node.clone()), limits);
+    let (health, standard) =
+        routes::standard_services().map_err(|error| StartupError::Descriptor(error.to_string()))?;
+    let router = services.merge(standard.into_axum_router());
+    let (stop, stopped) = watch::channel(false);
+    let mut listeners = Vec::new();
+    let (grpc_address, rest_address) = (address_of(&grpc)?, rest.as_ref().map(address_of).transpose()?);
+    listeners.push(serve_grpc(config, grpc, router.clone(), stopped.clone()));
+    if let Some(rest) = rest {
+        let mut app = gateway.into_router(upstream::service(router));
+        app = app.merge(crate::metrics::router(node.clone()));
+        listeners.push(serve_rest(rest, app, stopped));
+    }
+    Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, health })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartupError> {
+    TcpListener::bind(address).await.map_err(|error| StartupError::Listen { address, error })
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, StartupError> {
+    listener.local_addr().map_err(StartupError::Threads)
+}
+
+/// The gateway of this contract.
+///
+/// # Errors
+/// If its descriptor set or a limit cannot be used.
+pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
+    let mut settings = arsenal_gateway::Config::default();
+    settings.limits.request_bytes_max = config.gateway.body_bytes_max;
+    settings.limits.response_bytes_max = config.grpc.response_bytes_max;
+    settings.limits.depth_max = config.gateway.json_depth_max;
+    settings.json.enum_case_insensitive = true;
+    settings.json.emit_defaults = true;
+    settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
+    settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
+    settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();
+    settings.metadata.response_headers.push(arsenal_services::layer::OPERATION_HEADER.to_owned());
+    settings.info = arsenal_gateway::Info {
+        title: "Arsenal".to_owned(),
+        version: "v1".to_owned(),
+        description: "OTP as a service: processes, supervisors, messages and names.".to_owned(),
+    };
+    Gateway::builder(arsenal_proto::FILE_DESCRIPTOR_SET)
+        .config(settings)
+        .build()
+        .map_err(|error| StartupError::Descriptor(error.to_string()))
+}
+
+fn serve_grpc(
+    config: &Config,
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let milliseconds = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
+    let mut server = tonic::transport::Server::builder()
+        .accept_http1(true)
+        .tcp_nodelay(true)
+        .max_concurrent_streams(config.grpc.streams_per_connection_max)
+        .http2_max_header_list_size(config.grpc.header_bytes_max)
+        .http2_keepalive_interval(milliseconds(config.grpc.keepalive_ms))
+        .http2_keepalive_timeout(milliseconds(config.grpc.keepalive_timeout_ms))
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20);
+    let routes = tonic::service::Routes::from(router.layer(tonic_web::GrpcWebLayer::new()));
+    tokio::spawn(async move {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let stop = async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        if let Err(error) = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop).await {
+            tracing::error!(%error, "the gRPC listener failed");
+        }
+    })
+}
+
+fn serve_rest(listener: TcpListener, app: axum::Router, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let stop = async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stop).await {
+            tracing::error!(%error, "the REST listener failed");
+        }
+    })
+}
+
+/// Starts a gateway of its own.
+///
+/// # Errors
+/// As [`StartupError`] says.
+pub async fn serve_gateway(config: &Config) -> Result<(SocketAddr, JoinHandle<()>, watch::Sender<bool>), StartupError> {
+    let wrong = || StartupError::Upstream(config.gateway.upstream.clone());
+    let address = config.gateway.upstream.parse().map_err(|_| wrong())?;
+    let remote = upstream::Remote::new(&address, config.gateway.connections).map_err(|_| wrong())?;
+    let listener = listen(config.listen.rest).await?;
+    let bound = address_of(&listener)?;
+    let app = gateway(config)?.into_router(remote);
+    let (stop, stopped) = watch::channel(false);
+    Ok((bound, serve_rest(listener, app, stopped), stop))
+}
+
+impl Running {
+    /// Stops in order: health says so, nothing new is started, process trees end from the top, listeners close. Gives
+    /// whether all of it was done in time.
+    pub async fn stop(self, timeout: Duration) -> bool {
+        let done = tokio::time::timeout(timeout, self.wind_down()).await.is_ok();
+        let node = self.node.clone();
+        for listener in &self.listeners {
+            listener.abort();
+        }
+        // joining the node's threads may take a scheduler's longest sleep
+        let _ = tokio::task::spawn_blocking(move || node.close()).await;
+        done
+    }
+
+    async fn wind_down(&self) {
+        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        self.node.stop_accepting();
+        self.stop_processes().await;
+        let _ = self.stop.send(true);
+        for listener in &self.listeners {
+            while !listener.is_finished() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    /// Ends what has no living parent with `shutdown`, youngest first; a supervisor takes its tree along in order.
+    async fn stop_processes(&self) {
+        let mut roots: Vec<Pid> = Vec::new();
+        self.node.visit_processes(0, |process| {
+            let header = self.node.header(process);
+            if header.parent.is_none_or(|parent| !self.node.is_alive(parent)) {
+                roots.push(process.pid());
+            }
+            true
+        });
+        for root in roots.into_iter().rev() {
+            let ended = self.node.await_exit(root);
+            self.node.shut_down(root, Term::SHUTDOWN);
+            ended.await;
+        }
+    }
+}

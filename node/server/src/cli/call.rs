@@ -1,0 +1,192 @@
+//! `arsenal call OPERATION [JSON]`.
+
+use super::{CommandError, Output, table};
+use crate::dynamic::{self, RestRequest};
+use arsenal_services::operations::{self, Operation};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use tonic::transport::Channel;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CallArguments {
+    /// Name of the operation: `start_process`, `start_process/3` or `StartProcess`.
+    operation: String,
+    /// The request as JSON; `-` reads it from standard input, `@FILE` from a file.
+    #[arg(default_value = "{}")]
+    request: String,
+    /// The node to call.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7450", env = "ARSENAL_NODE_URL")]
+    node: String,
+    /// Call as this session.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// How results are printed.
+    #[arg(short, long, value_enum, default_value = "json")]
+    output: Output,
+    /// Print the curl command that does the same over REST, and do nothing.
+    #[arg(long)]
+    show_curl: bool,
+    /// Where --show-curl sends it.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    rest: String,
+}
+
+pub(super) fn call(arguments: &CallArguments) -> Result<(), CommandError> {
+    let operation = find(&arguments.operation)?;
+    let request = read_request(&arguments.request)?;
+    let encoded = dynamic::encode(&operation, &request).map_err(|error| {
+        let name = operation.method.input().full_name().to_owned();
+        CommandError::Usage(format!("{error}: the request is no {name}; `arsenal ops {}` shows its fields", operation.name))
+    })?;
+    if arguments.show_curl {
+        println!("{}", curl(&operation, &request, &arguments.rest, arguments.session.as_deref()));
+        return Ok(());
+    }
+    let headers: Vec<(String, String)> =
+        arguments.session.iter().map(|id| ("arsenal-session".to_owned(), id.clone())).collect();
+    let io = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let io = io.map_err(|error| CommandError::Startup(error.to_string()))?;
+    io.block_on(async {
+        let channel = connect(&arguments.node).await?;
+        let failed = |status: tonic::Status| CommandError::Failed(explain(&status));
+        let answers = dynamic::call(channel, &operation, encoded, &headers).await.map_err(failed)?;
+        let mut answers = std::pin::pin!(answers);
+        let streams = operation.method.is_server_streaming();
+        loop {
+            let answer = tokio::select! {
+                answer = answers.next() => answer,
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+            };
+            match answer {
+                None => return Ok(()),
+                Some(answer) => print(&answer.map_err(failed)?, arguments.output, streams)?,
+            }
+        }
+    })
+}
+
+async fn connect(address: &str) -> Result<Channel, CommandError> {
+    let wrong = |_| CommandError::Usage(format!("`{address}` is no address; give one like http://127.0.0.1:7450"));
+    let endpoint = Channel::from_shared(address.to_owned()).map_err(wrong)?;
+    endpoint.connect().await.map_err(|_| {
+        CommandError::Unreachable(format!(
+            "no node answers at {address}; start one with `arsenal dev`, or name another with --node"
+        ))
+    })
+}
+
+/// A status for people: code, message, and what its details say.
+fn explain(status: &tonic::Status) -> String {
+    let mut text = format!("{:?}: {}", status.code(), status.message());
+    for (name, json) in dynamic::details(status) {
+        let _ = write!(text, "\n  {name}: {json}");
+    }
+    text
+}
+
+/// The operation with this name, or what it may have been meant to be.
+pub(super) fn find(name: &str) -> Result<Operation, CommandError> {
+    operations::find(name).ok_or_else(|| {
+        let mut near: Vec<String> = operations::all().into_iter().map(|operation| operation.name).collect();
+        near.sort_by_key(|candidate| distance(name, candidate.split('/').next().unwrap_or_default()));
+        near.truncate(3);
+        CommandError::Usage(format!(
+            "no operation is called `{name}`; near it: {}; `arsenal ops` lists all",
+            near.join(", ")
+        ))
+    })
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, cb) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(ca != *cb);
+            let least = cost.min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], least);
+        }
+    }
+    row[b.len()]
+}
+
+fn read_request(argument: &str) -> Result<Value, CommandError> {
+    let usage = |error: &dyn std::fmt::Display| CommandError::Usage(format!("the request cannot be read: {error}"));
+    let text = match argument.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).map_err(|error| usage(&format!("{file}: {error}")))?,
+        None if argument == "-" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map_err(|error| usage(&error))?;
+            text
+        }
+        None => argument.to_owned(),
+    };
+    serde_json::from_str(&text).map_err(|error| usage(&format!("{error}; it has to be JSON like '{{\"process\": \"c\"}}'")))
+}
+
+fn print(answer: &Value, output: Output, streams: bool) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    let text = match output {
+        Output::Table => table::render(answer),
+        Output::Json if streams || !out.is_terminal() => answer.to_string(),
+        Output::Json => serde_json::to_string_pretty(answer).unwrap_or_default(),
+    };
+    // a reader that went away, as `head` does, is no failure
+    writeln!(out, "{text}").and_then(|()| out.flush()).or_else(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(CommandError::Failed(error.to_string())),
+    })
+}
+
+/// The curl command that calls the same operation over REST.
+pub(super) fn curl(operation: &Operation, request: &Value, rest: &str, session: Option<&str>) -> String {
+    let RestRequest { verb, path, body } = dynamic::rest_request(operation, request);
+    let mut command = "curl -s".to_owned();
+    if verb != "GET" && !(verb == "POST" && body.is_some()) {
+        let _ = write!(command, " -X {verb}");
+    }
+    if operation.method.is_server_streaming() {
+        command.push_str(" -N -H 'accept: text/event-stream'");
+    }
+    if let Some(session) = session {
+        let _ = write!(command, " -H 'arsenal-session: {session}'");
+    }
+    let _ = write!(command, " {}", quote(&format!("{}{path}", rest.trim_end_matches('/'))));
+    if let Some(body) = body {
+        let _ = write!(command, " -H 'content-type: application/json' -d {}", quote(&body.to_string()));
+    }
+    command
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_curl_command_fills_path_query_and_body() {
+        let call = operations::find("call_process").unwrap();
+        let line = curl(&call, &json!({"process": "a b", "message": ["it's", 1]}), "http://h", None);
+        assert_eq!(
+            line,
+            r#"curl -s 'http://h/v1/processes/a%20b:call' -H 'content-type: application/json' -d '{"message":["it'\''s",1]}'"#
+        );
+        let list = operations::find("list_all_processes").unwrap();
+        let line = curl(&list, &json!({"pageSize": 5}), "http://h/", Some("n1.1-s3"));
+        assert_eq!(line, "curl -s -H 'arsenal-session: n1.1-s3' 'http://h/v1/processes?pageSize=5'");
+    }
+
+    #[test]
+    fn a_name_that_is_almost_right_is_corrected() {
+        let error = find("start_proces").unwrap_err().to_string();
+        assert!(error.contains("start_process/3"), "{error}");
+    }
+}

@@ -1,0 +1,137 @@
+//! `arsenal dev`, `arsenal node`, `arsenal gateway`.
+
+use super::{CommandError, ConfigArguments};
+use crate::assembly::{self, Running};
+use crate::config::Config;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DevArguments {
+    /// Port of gRPC; 0 takes a free one.
+    #[arg(long, default_value_t = 7450)]
+    grpc: u16,
+    /// Port of REST, /docs and /metrics; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    rest: u16,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct NodeArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GatewayArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// The node to call, `http://127.0.0.1:7450`.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Address to listen on, `127.0.0.1:8080`.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+fn load(arguments: &ConfigArguments) -> Result<Config, CommandError> {
+    let environment = std::env::vars().collect();
+    Config::load(arguments.config.as_deref(), &environment).map_err(|error| CommandError::Startup(error.to_string()))
+}
+
+/// Runs `work` on the I/O thread: one current-thread runtime, since schedulers have the cores.
+fn on_io_thread<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let io = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    io.map_err(|error| CommandError::Startup(format!("cannot start the I/O thread: {error}")))?.block_on(work)
+}
+
+fn startup(error: impl std::fmt::Display) -> CommandError {
+    CommandError::Startup(error.to_string())
+}
+
+pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
+    let mut config = load(&ConfigArguments { config: None })?;
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    config.listen.grpc = SocketAddr::new(loopback, arguments.grpc);
+    config.listen.rest = SocketAddr::new(loopback, arguments.rest);
+    config.listen.embedded_gateway = true;
+    on_io_thread(async {
+        let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
+        let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
+        welcome(&running);
+        run_until_told(running, config.shutdown.timeout()).await?;
+        telemetry.stop();
+        Ok(())
+    })
+}
+
+fn welcome(running: &Running) {
+    let (grpc, rest) = (running.grpc, running.rest);
+    println!("arsenal {} is up as {}", env!("CARGO_PKG_VERSION"), running.node.name());
+    println!("  gRPC  {grpc} (reflection and health included)");
+    if let Some(rest) = rest {
+        println!("  REST  http://{rest}   pages: /docs /openapi.json /metrics");
+        println!("\nTry this:\n");
+        println!(
+            "  curl -s http://{rest}/v1/processes -H 'content-type: application/json' -d '{{\"module\": \"counter\", \
+             \"name\": \"c\"}}'"
+        );
+        println!(
+            "  curl -s http://{rest}/v1/processes/c:call -H 'content-type: application/json' -d '{{\"message\": \
+             [\"add\", 41]}}'"
+        );
+    }
+    println!("\nStop with Ctrl-C.");
+}
+
+pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
+    let config = load(&arguments.config)?;
+    on_io_thread(async {
+        let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
+        let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
+        tracing::info!(node = %running.node.name(), grpc = %running.grpc, rest = ?running.rest, "the node serves");
+        run_until_told(running, config.shutdown.timeout()).await?;
+        telemetry.stop();
+        Ok(())
+    })
+}
+
+pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> {
+    let mut config = load(&arguments.config)?;
+    if let Some(upstream) = &arguments.upstream {
+        config.gateway.upstream.clone_from(upstream);
+    }
+    if let Some(listen) = arguments.listen {
+        config.listen.rest = listen;
+    }
+    on_io_thread(async {
+        let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
+        let (address, task, stop) = assembly::serve_gateway(&config).await.map_err(startup)?;
+        println!("arsenal gateway: http://{address} for {}", config.gateway.upstream);
+        told_to_stop().await.map_err(startup)?;
+        let _ = stop.send(true);
+        // streams that do not end by themselves are cut
+        let _ = tokio::time::timeout(config.shutdown.timeout(), task).await;
+        telemetry.stop();
+        Ok(())
+    })
+}
+
+async fn run_until_told(running: Running, timeout: Duration) -> Result<(), CommandError> {
+    told_to_stop().await.map_err(startup)?;
+    tracing::info!(?timeout, "stopping");
+    if running.stop(timeout).await {
+        Ok(())
+    } else {
+        Err(CommandError::Failed(format!("not everything ended within {timeout:?}; what was left was cut off")))
+    }
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn told_to_stop() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,419 @@
+//! The configuration: one table of settings with name, default and meaning, from which the file, the environment and
+//! the reference page follow.
+//!
+//! A setting is read from its default, then the file, then the environment (`ARSENAL_NODE_ID` for `node.id`).
+
+mod reference;
+
+pub use reference::{commented_file, reference_page};
+
+use arsenal_runtime::limits::NodeLimits;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// All settings of a node or gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The node itself.
+    pub node: NodeSection,
+    /// Where it listens.
+    pub listen: ListenSection,
+    /// Bounds of the process runtime.
+    pub limits: LimitsSection,
+    /// Bounds of the gRPC side.
+    pub grpc: GrpcSection,
+    /// The REST gateway.
+    pub gateway: GatewaySection,
+    /// Tracing, logs and metrics.
+    pub telemetry: TelemetrySection,
+    /// How it stops.
+    pub shutdown: ShutdownSection,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeSection {
+    /// Number of the node in the cluster, from 1; its name is `n` and this number.
+    pub id: u32,
+    /// Which life of the node this is, from 1. Pids of former lives are dead.
+    pub incarnation: u32,
+    /// Scheduler threads; 0 is one a core.
+    pub schedulers: usize,
+}
+
+/// `[listen]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenSection {
+    /// Address of gRPC and gRPC-Web. Port 0 takes a free one.
+    pub grpc: SocketAddr,
+    /// Address of REST, `/openapi.json`, `/docs` and `/metrics`. Port 0 takes a free one.
+    pub rest: SocketAddr,
+    /// Serve the gateway in the node too.
+    pub embedded_gateway: bool,
+    /// Listen on addresses other than loopback although nothing is encrypted or authenticated.
+    pub insecure: bool,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Live processes, at most 16,777,215. Beyond it a start is RESOURCE_EXHAUSTED.
+    pub processes_max: usize,
+    /// Exit records kept; the oldest go first.
+    pub exit_records_max: usize,
+    /// Events kept for each scheduler; the oldest go first.
+    pub events_per_scheduler_max: usize,
+    /// Dead letters kept; the oldest go first.
+    pub dead_letters_max: usize,
+    /// Timers pending. Beyond it a new one is RESOURCE_EXHAUSTED.
+    pub timers_max: usize,
+    /// Requests from outside that wait for a process. Beyond it a new one is RESOURCE_EXHAUSTED.
+    pub waiting_requests_max: usize,
+    /// Threads for native code that blocks. Beyond it work waits.
+    pub blocking_threads_max: usize,
+    /// Pairs of processes whose traffic is counted, for each scheduler; quiet pairs go first.
+    pub traffic_pairs_max: usize,
+}
+
+/// `[grpc]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GrpcSection {
+    /// Bytes of one request message. A larger one is OUT_OF_RANGE, as tonic has it.
+    pub message_bytes_max: usize,
+    /// Bytes of one response message.
+    pub response_bytes_max: usize,
+    /// Concurrent calls on one connection; more wait for a place.
+    pub streams_per_connection_max: u32,
+    /// Bytes of a request's headers.
+    pub header_bytes_max: u32,
+    /// Milliseconds between HTTP/2 pings on a quiet connection; 0 for none.
+    pub keepalive_ms: u64,
+    /// Milliseconds in which a ping must be answered, else the connection is closed.
+    pub keepalive_timeout_ms: u64,
+}
+
+/// `[gateway]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewaySection {
+    /// Node that a gateway of its own calls, `http://127.0.0.1:7450`.
+    pub upstream: String,
+    /// Connections to the upstream.
+    pub connections: usize,
+    /// Bytes of a request body. A larger one is 413.
+    pub body_bytes_max: usize,
+    /// Nesting of a JSON body. A deeper one is 400.
+    pub json_depth_max: usize,
+    /// Milliseconds between heartbeats on a quiet event stream.
+    pub heartbeat_ms: u64,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySection {
+    /// What is logged, in `tracing`'s filter syntax.
+    pub log: String,
+    /// OTLP endpoint to which spans are exported, `http://127.0.0.1:4317`; empty for none.
+    pub otlp_endpoint: String,
+    /// Name of the service in exported spans.
+    pub service_name: String,
+    /// Share of traces that are exported, from 0 to 1, where the caller has not decided.
+    pub sample_ratio: f64,
+}
+
+/// `[shutdown]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownSection {
+    /// Milliseconds in which everything has to end after SIGTERM.
+    pub timeout_ms: u64,
+}
+
+impl Default for NodeSection {
+    fn default() -> Self {
+        Self { id: 1, incarnation: 1, schedulers: 0 }
+    }
+}
+
+impl Default for ListenSection {
+    fn default() -> Self {
+        Self {
+            grpc: SocketAddr::from(([127, 0, 0, 1], 7450)),
+            rest: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            embedded_gateway: true,
+            insecure: false,
+        }
+    }
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        let NodeLimits {
+            processes_max,
+            exit_records_max,
+            events_per_scheduler_max,
+            dead_letters_max,
+            timers_max,
+            waiting_requests_max,
+            blocking_threads_max,
+            traffic_pairs_max,
+        } = NodeLimits::default();
+        Self {
+            processes_max,
+            exit_records_max,
+            events_per_scheduler_max,
+            dead_letters_max,
+            timers_max,
+            waiting_requests_max,
+            blocking_threads_max,
+            traffic_pairs_max,
+        }
+    }
+}
+
+impl LimitsSection {
+    /// As the runtime takes them.
+    pub fn to_node(&self) -> NodeLimits {
+        NodeLimits {
+            processes_max: self.processes_max,
+            exit_records_max: self.exit_records_max,
+            events_per_scheduler_max: self.events_per_scheduler_max,
+            dead_letters_max: self.dead_letters_max,
+            timers_max: self.timers_max,
+            waiting_requests_max: self.waiting_requests_max,
+            blocking_threads_max: self.blocking_threads_max,
+            traffic_pairs_max: self.traffic_pairs_max,
+        }
+    }
+}
+
+impl Default for GrpcSection {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 4 << 20,
+            response_bytes_max: 64 << 20,
+            streams_per_connection_max: 1_024,
+            header_bytes_max: 16 << 10,
+            keepalive_ms: 30_000,
+            keepalive_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Default for GatewaySection {
+    fn default() -> Self {
+        Self {
+            upstream: "http://127.0.0.1:7450".into(),
+            connections: 4,
+            body_bytes_max: 4 << 20,
+            json_depth_max: 100,
+            heartbeat_ms: 15_000,
+        }
+    }
+}
+
+impl Default for TelemetrySection {
+    fn default() -> Self {
+        Self {
+            log: "info".into(),
+            otlp_endpoint: String::new(),
+            service_name: "arsenal".into(),
+            sample_ratio: 1.0,
+        }
+    }
+}
+
+impl Default for ShutdownSection {
+    fn default() -> Self {
+        Self { timeout_ms: 10_000 }
+    }
+}
+
+impl ShutdownSection {
+    /// How long a stop may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: NodeSection::default(),
+            listen: ListenSection::default(),
+            limits: LimitsSection::default(),
+            grpc: GrpcSection::default(),
+            gateway: GatewaySection::default(),
+            telemetry: TelemetrySection::default(),
+            shutdown: ShutdownSection::default(),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is no configuration.
+    #[error("{path}: {error}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// A variable names no setting, or has a value that the setting cannot take.
+    #[error("{variable}={value}: {why}")]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A value is out of bounds.
+    #[error("{setting} is {value}: {why}")]
+    Value {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+}
+
+/// What variables of the environment begin with.
+pub const PREFIX: &str = "ARSENAL_";
+
+impl Config {
+    /// The defaults, overridden by the file (if one is named) and then by the environment.
+    ///
+    /// # Errors
+    /// As [`ConfigError`] says.
+    pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let mut config = match file {
+            None => Self::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+                toml::from_str(&text)
+                    .map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })?
+            }
+        };
+        for (variable, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+            config = config.with_variable(variable, value)?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// `ARSENAL_LISTEN_GRPC=...` sets `listen.grpc`.
+    fn with_variable(&self, variable: &str, value: &str) -> Result<Self, ConfigError> {
+        let wrong = |why: String| ConfigError::Variable { variable: variable.into(), value: value.into(), why };
+        let path = variable[PREFIX.len()..].to_lowercase();
+        let (section, key) = path.split_once('_').ok_or_else(|| wrong("names no setting".into()))?;
+        let mut table = toml::Table::try_from(self).map_err(|error| wrong(error.to_string()))?;
+        let setting = table
+            .get_mut(section)
+            .and_then(|section| section.as_table_mut())
+            .and_then(|section| section.get_mut(key))
+            .ok_or_else(|| wrong(format!("there is no setting `{section}.{key}`")))?;
+        *setting = match setting {
+            toml::Value::String(_) => toml::Value::String(value.to_owned()),
+            _ => value
+                .parse::<toml::Value>()
+                .map_err(|_| wrong(format!("`{section}.{key}` takes a value like {setting}")))?,
+        };
+        table.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let zero = |setting, value: u64| {
+            if value > 0 { Ok(()) } else { Err(ConfigError::Value { setting, value: "0".into(), why: "it must be positive" }) }
+        };
+        zero("node.id", self.node.id.into())?;
+        zero("node.incarnation", self.node.incarnation.into())?;
+        zero("limits.processes_max", self.limits.processes_max as u64)?;
+        zero("limits.waiting_requests_max", self.limits.waiting_requests_max as u64)?;
+        zero("grpc.message_bytes_max", self.grpc.message_bytes_max as u64)?;
+        zero("gateway.connections", self.gateway.connections as u64)?;
+        if !(0.0..=1.0).contains(&self.telemetry.sample_ratio) {
+            return Err(ConfigError::Value {
+                setting: "telemetry.sample_ratio",
+                value: self.telemetry.sample_ratio.to_string(),
+                why: "it is a share from 0 to 1",
+            });
+        }
+        for (setting, address) in [("listen.grpc", self.listen.grpc), ("listen.rest", self.listen.rest)] {
+            if !address.ip().is_loopback() && !self.listen.insecure {
+                return Err(ConfigError::Value {
+                    setting,
+                    value: address.to_string(),
+                    why: "nothing is encrypted or authenticated, so only loopback is listened on unless `listen.insecure` is true",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_environment_overrides_and_knows_its_settings() {
+        let env = environment(&[("ARSENAL_NODE_ID", "3"), ("ARSENAL_LISTEN_GRPC", "127.0.0.1:9"), ("HOME", "x")]);
+        let config = Config::load(None, &env).unwrap();
+        assert_eq!((config.node.id, config.listen.grpc.port()), (3, 9));
+        for (name, value) in [("ARSENAL_NODE_IDD", "3"), ("ARSENAL_NODE_ID", "x"), ("ARSENAL_X", "1")] {
+            let error = Config::load(None, &environment(&[(name, value)])).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_beyond_loopback_needs_the_word_insecure() {
+        let open = ("ARSENAL_LISTEN_GRPC", "0.0.0.0:7450");
+        assert!(Config::load(None, &environment(&[open])).is_err());
+        assert!(Config::load(None, &environment(&[open, ("ARSENAL_LISTEN_INSECURE", "true")])).is_ok());
+    }
+
+    #[test]
+    fn the_commented_file_is_the_default_configuration() {
+        assert_eq!(toml::from_str::<Config>(&commented_file()).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn every_setting_has_words() {
+        let page = reference_page();
+        let table = toml::Table::try_from(Config::default()).unwrap();
+        for (section, settings) in &table {
+            for (key, _) in settings.as_table().unwrap() {
+                assert!(page.contains(&format!("| `{section}.{key}` |")), "{section}.{key}");
+            }
+        }
+    }
+}

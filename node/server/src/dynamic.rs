@@ -1,0 +1,206 @@
+//! A client of any operation, by the descriptor: JSON in, JSON out over gRPC, and the HTTP request that does the same.
+
+use arsenal_services::operations::{Operation, pool};
+use bytes::{Buf, BufMut};
+use futures_util::Stream;
+use prost::Message as _;
+use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
+use serde_json::Value;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+/// Builds the request message of an operation.
+///
+/// # Errors
+/// What is wrong with the JSON, in words.
+pub fn encode(operation: &Operation, json: &Value) -> Result<Vec<u8>, serde_json::Error> {
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let message = DynamicMessage::deserialize_with_options(operation.method.input(), json, &options)?;
+    Ok(message.encode_to_vec())
+}
+
+/// A message as JSON, every field present.
+///
+/// # Errors
+/// If the bytes are no such message.
+pub fn to_json(output: MessageDescriptor, raw: &[u8]) -> Result<Value, Status> {
+    let message = DynamicMessage::decode(output, raw).map_err(|error| Status::internal(error.to_string()))?;
+    let options = SerializeOptions::new().skip_default_fields(false);
+    let json = message.serialize_with_options(serde_json::value::Serializer, &options);
+    json.map(integral).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// Integral numbers print without a fraction, as over REST.
+fn integral(value: Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(double) if double.fract() == 0.0 && double.abs() <= 9_007_199_254_740_992.0 => {
+                #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^53, just checked")]
+                Value::from(double as i64)
+            }
+            _ => Value::Number(number),
+        },
+        Value::Array(values) => values.into_iter().map(integral).collect(),
+        Value::Object(members) => members.into_iter().map(|(key, value)| (key, integral(value))).collect(),
+        value => value,
+    }
+}
+
+/// Calls an operation: the answers, one unless it streams.
+///
+/// # Errors
+/// The status, where the call fails before the first answer.
+pub async fn call(
+    channel: Channel,
+    operation: &Operation,
+    request: Vec<u8>,
+    headers: &[(String, String)],
+) -> Result<impl Stream<Item = Result<Value, Status>> + use<>, Status> {
+    let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let mut request = Request::new(request);
+    for (name, value) in headers {
+        let name = name.parse::<tonic::metadata::MetadataKey<_>>();
+        let (Ok(name), Ok(value)) = (name, value.parse()) else {
+            return Err(Status::invalid_argument("a header is not ASCII"));
+        };
+        request.metadata_mut().insert(name, value);
+    }
+    let path = operation.path().parse().map_err(|_| Status::internal("the RPC's path is no path"))?;
+    let response = grpc.server_streaming(request, path, Raw).await?;
+    let output = operation.method.output();
+    let answers = response.into_inner();
+    Ok(futures_util::StreamExt::map(answers, move |answer| answer.and_then(|raw| to_json(output.clone(), &raw))))
+}
+
+/// Messages as they are on the wire.
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut message = vec![0; buffer.remaining()];
+        buffer.copy_to_slice(&mut message);
+        Ok(Some(message))
+    }
+}
+
+/// The status's details, each with its type's name.
+pub fn details(status: &Status) -> Vec<(String, Value)> {
+    let details = arsenal_proto::google::rpc::Status::decode(status.details()).map(|status| status.details);
+    let known = details.unwrap_or_default().into_iter().filter_map(|detail| {
+        let name = detail.type_url.rsplit('/').next()?;
+        let json = to_json(pool().get_message_by_name(name)?, &detail.value).ok()?;
+        Some((name.to_owned(), json))
+    });
+    known.collect()
+}
+
+/// The HTTP request that does the same as an RPC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestRequest {
+    /// `GET`, `POST`, ...
+    pub verb: String,
+    /// Path and query.
+    pub path: String,
+    /// The body, where the verb has one.
+    pub body: Option<Value>,
+}
+
+/// The primary HTTP binding of an operation, filled with the fields of `request`.
+pub fn rest_request(operation: &Operation, request: &Value) -> RestRequest {
+    let (verb, template) = operation.bindings.first().cloned().unwrap_or_default();
+    let mut fields = request.as_object().cloned().unwrap_or_default();
+    let mut path = fill(&template, &mut fields);
+    if verb == "POST" || verb == "PUT" {
+        return RestRequest { verb, path, body: Some(Value::Object(fields)) };
+    }
+    // PATCH: the body is one field, the resource; all else is in the query
+    let body = match (&*verb, operation.body.as_str()) {
+        ("PATCH", "*") => Some(Value::Object(std::mem::take(&mut fields))),
+        ("PATCH", field) => fields.remove(field).or_else(|| fields.remove(&camel(field))),
+        _ => None,
+    };
+    let query: Vec<String> = fields.iter().flat_map(|(key, value)| query_of(key, value)).collect();
+    if !query.is_empty() {
+        path = format!("{path}?{}", query.join("&"));
+    }
+    RestRequest { verb, path, body }
+}
+
+/// Puts the fields that the template captures into the path, and takes them out of `fields`.
+fn fill(template: &str, fields: &mut serde_json::Map<String, Value>) -> String {
+    let mut path = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        path.push_str(before);
+        let (capture, after) = after.split_once('}').unwrap_or((after, ""));
+        let field = capture.split('=').next().unwrap_or(capture);
+        let value = fields.remove(field).or_else(|| fields.remove(&camel(field)));
+        path.push_str(&escape(&plain(&value.unwrap_or_default())));
+        rest = after;
+    }
+    path.push_str(rest);
+    path
+}
+
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |text, word| {
+        let (head, tail) = word.split_at_checked(1).unwrap_or((word, ""));
+        text + &head.to_uppercase() + tail
+    })
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        value => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    }
+}
+
+fn query_of(key: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(|value| query_of(key, value)).collect(),
+        Value::Object(members) => {
+            members.iter().flat_map(|(name, value)| query_of(&format!("{key}.{name}"), value)).collect()
+        }
+        value => vec![format!("{key}={}", escape(&plain(value)))],
+    }
+}
+
+fn escape(text: &str) -> String {
+    let kept = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~@".contains(byte);
+    text.bytes()
+        .map(|byte| if kept(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}

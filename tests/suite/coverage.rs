@@ -1,0 +1,64 @@
+//! Walks the catalogue: every row of the services that exist has its RPC and a test that covers it, and what is not
+//! built yet is counted and printed.
+
+use arsenal_services::operations;
+use std::collections::BTreeSet;
+
+const CATALOGUE: &str = include_str!("../data/catalogue.tsv");
+
+/// The services that are built.
+const SERVICES: [&str; 5] =
+    ["ProcessService", "SupervisorService", "IntrospectionService", "MessagingService", "RegistryService"];
+
+struct Row {
+    operation: &'static str,
+    service: &'static str,
+    rpc: &'static str,
+}
+
+fn rows() -> Vec<Row> {
+    let rows = CATALOGUE.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
+    rows.map(|cells| Row { operation: cells[2], service: cells[4], rpc: cells[5] }).collect()
+}
+
+#[test]
+fn every_built_row_has_its_rpc() {
+    let operations = operations::all();
+    let built: Vec<Row> = rows().into_iter().filter(|row| SERVICES.contains(&row.service)).collect();
+    assert_eq!(built.len(), 116);
+    for Row { operation, rpc, .. } in built {
+        let found = operations.iter().find(|candidate| {
+            candidate.name == operation || candidate.also.iter().any(|also| also == operation)
+        });
+        let found = found.unwrap_or_else(|| panic!("{operation} has no RPC"));
+        assert_eq!(found.method.name(), rpc, "{operation}");
+        assert!(found.comment.contains("Errors:"), "{operation} does not say how it fails");
+    }
+    let missing: Vec<&str> =
+        rows().iter().filter(|row| !SERVICES.contains(&row.service)).map(|row| row.operation).collect();
+    println!("{} of {} rows are not built yet: {}", missing.len(), rows().len(), missing.join(", "));
+}
+
+#[test]
+fn every_built_row_has_a_test_that_covers_it() {
+    let sources = [
+        include_str!("process.rs"),
+        include_str!("supervisor.rs"),
+        include_str!("introspection.rs"),
+        include_str!("messaging.rs"),
+        include_str!("registry.rs"),
+        include_str!("session.rs"),
+    ];
+    let covered: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|source| source.lines())
+        .filter_map(|line| line.trim().strip_prefix("// covers:"))
+        .flat_map(|names| names.split(',').map(str::trim))
+        .collect();
+    let uncovered: Vec<&str> = rows()
+        .iter()
+        .filter(|row| SERVICES.contains(&row.service) && !covered.contains(row.operation))
+        .map(|row| row.operation)
+        .collect();
+    assert!(uncovered.is_empty(), "{} rows have no test: {}", uncovered.len(), uncovered.join(", "));
+}

@@ -1,0 +1,3 @@
+//! The black-box suite: one binary, a file a service.
+
+mod coverage;
