@@ -68,7 +68,8 @@ fn work_loop(shared: &(Mutex<Queue>, Condvar), node: &WeakNode) {
             next
         };
         let Some((pid, work)) = next else { return };
-        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Term::tagged("error", "panic".into()));
+        let result =
+            catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Term::tagged("error", "panic".into()));
         let Some(node) = node.upgrade() else { return };
         node.unblock(pid, result);
     }

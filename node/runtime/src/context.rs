@@ -118,7 +118,7 @@ impl Context<'_> {
     /// Give up on it with [`Context::abandon`].
     pub fn request(&mut self, to: Pid, request: Term) -> Ref {
         let reference = self.node.new_ref();
-        self.process.core.lock().expect_reply(reference, to);
+        self.process.core.lock().expect_fresh_reply(reference, to);
         let message = Message::of(Kind::Call, self.me(), request).with_reference(reference);
         self.send_message(to, message);
         reference
@@ -127,7 +127,7 @@ impl Context<'_> {
     /// As [`Context::request`], to a process whose handle is at hand.
     pub fn request_to(&mut self, to: &ProcessRef, request: Term) -> Ref {
         let reference = self.node.new_ref();
-        self.process.core.lock().expect_reply(reference, to.0.pid);
+        self.process.core.lock().expect_fresh_reply(reference, to.0.pid);
         let message = Message::of(Kind::Call, self.me(), request).with_reference(reference);
         self.outbox.push(self.node, &to.0, Signal::Message(message.with_operation(self.operation)));
         reference
@@ -178,7 +178,11 @@ impl Context<'_> {
     /// `monitor/2` of a process. One that is not alive fires at once with `noproc`.
     pub fn monitor(&mut self, to: Pid) -> Ref {
         let reference = self.node.new_ref();
-        self.process.core.lock().add_monitor(reference, to);
+        {
+            let mut core = self.process.core.lock();
+            core.inner.mark(reference);
+            core.add_monitor(reference, to);
+        }
         self.outbox.send(self.node, to, Signal::Monitor { watcher: self.me(), reference, name: None });
         reference
     }
@@ -222,7 +226,7 @@ impl Context<'_> {
             options.operation = self.operation;
         }
         let started = self.node.start_in(module, args, options, Some(self.outbox))?;
-        self.process.core.lock().expect_reply(reference, started);
+        self.process.core.lock().expect_fresh_reply(reference, started);
         Ok((reference, started))
     }
 

@@ -80,7 +80,12 @@ impl Node {
     ///
     /// # Errors
     /// If `watcher` is not alive.
-    pub fn monitor(&self, watcher: Pid, of: Option<Pid>, name: Option<&str>) -> Result<OwnedId, ControlError> {
+    pub fn monitor(
+        &self,
+        watcher: Pid,
+        of: Option<Pid>,
+        name: Option<&str>,
+    ) -> Result<OwnedId, ControlError> {
         let process = self.live(watcher)?;
         let reference = self.new_ref();
         let object = name.map(|name| {
@@ -156,7 +161,8 @@ impl Node {
     /// If the process is not alive.
     pub fn set_group_leader(&self, pid: Pid, leader: Option<Pid>) -> Result<Option<Pid>, ControlError> {
         let process = self.live(pid)?;
-        Ok(self.with_core(&process.0, |core, _| std::mem::replace(&mut core.extras_mut().group_leader, leader)))
+        Ok(self
+            .with_core(&process.0, |core, _| std::mem::replace(&mut core.extras_mut().group_leader, leader)))
     }
 
     /// Sets labels; an empty value removes one. Gives what it has then.
@@ -186,7 +192,9 @@ impl Node {
     fn scheduler_index(&self, scheduler: u32) -> Result<u16, ControlError> {
         let schedulers = self.schedulers().len();
         let index = scheduler.checked_sub(1).filter(|index| (*index as usize) < schedulers);
-        index.and_then(|index| u16::try_from(index).ok()).ok_or(ControlError::NoScheduler { scheduler, schedulers })
+        index
+            .and_then(|index| u16::try_from(index).ok())
+            .ok_or(ControlError::NoScheduler { scheduler, schedulers })
     }
 
     /// Moves a process to another scheduler's run queue, once.
@@ -244,14 +252,23 @@ impl Node {
     ///
     /// # Errors
     /// If too many are pending.
-    pub fn start_timer(&self, target: TimerTarget, message: Message, after: Duration) -> Result<OwnedId, ControlError> {
+    pub fn start_timer(
+        &self,
+        target: TimerTarget,
+        message: Message,
+        after: Duration,
+    ) -> Result<OwnedId, ControlError> {
         if self.timers().is_full() {
             return Err(ControlError::TooManyTimers(self.limits().timers_max));
         }
         Ok(self.add_timer(target, message, after))
     }
 
-    fn timer_info(&self, id: OwnedId, (due_ns, target, message): (u64, TimerTarget, Message)) -> Option<TimerInfo> {
+    fn timer_info(
+        &self,
+        id: OwnedId,
+        (due_ns, target, message): (u64, TimerTarget, Message),
+    ) -> Option<TimerInfo> {
         if let TimerTarget::Process(pid) = target
             && self.is_local(pid)
             && !self.is_alive(pid)
@@ -277,7 +294,11 @@ impl Node {
     /// Pending timers, by due time.
     pub fn pending_timers(&self) -> Vec<TimerInfo> {
         let timers = self.timers().list().into_iter();
-        timers.filter_map(|(due, number, target, message)| self.timer_info(self.owned(b't', number), (due, target, message))).collect()
+        timers
+            .filter_map(|(due, number, target, message)| {
+                self.timer_info(self.owned(b't', number), (due, target, message))
+            })
+            .collect()
     }
 
     /// Pending timers of `send_after` and `start_timer`.
@@ -346,7 +367,8 @@ impl Node {
     pub fn reply_as(&self, pid: Pid, reference: OwnedId, reply: Term) -> Result<bool, ControlError> {
         let process = self.live(pid)?;
         Ok(self.with_core(&process.0, |core, outbox| {
-            let open = core.open_calls().iter().find(|call| Some(call.reference) == reference.reference()).copied();
+            let open =
+                core.open_calls().iter().find(|call| Some(call.reference) == reference.reference()).copied();
             if let Some(ReplyTo { to, reference }) = open {
                 core.close_call(ReplyTo { to, reference });
                 let message = Message::of(Kind::Reply, pid, reply).with_reference(reference);
@@ -356,15 +378,45 @@ impl Node {
         }))
     }
 
-    /// Changes how long a process waits: a session's lease begins anew.
+    /// Begins a process's waiting anew, for `timeout` from now on or as long as it said itself: a session's lease is
+    /// renewed. Gives when it ends, in nanoseconds of the node's clock; nothing for a process that waits for ever.
     ///
     /// # Errors
     /// If the process is not alive.
-    pub fn extend_receive(&self, pid: Pid, timeout: Duration) -> Result<(), ControlError> {
+    pub fn renew_receive(&self, pid: Pid, timeout: Option<Duration>) -> Result<Option<u64>, ControlError> {
         let process = self.live(pid)?;
-        let deadline = self.now_ns().saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
-        self.with_core(&process.0, |core, _| core.deadline_ns = deadline);
+        let deadline = self.with_core(&process.0, |core, _| {
+            core.receive.timeout = timeout.or(core.receive.timeout);
+            let ns = u64::try_from(core.receive.timeout?.as_nanos()).unwrap_or(u64::MAX);
+            core.deadline_ns = self.now_ns().saturating_add(ns).max(1);
+            Some(core.deadline_ns)
+        });
         self.nudge(&process.0);
+        Ok(deadline)
+    }
+
+    /// When a process's waiting ends; nothing if it waits for ever or not at all.
+    pub fn receive_deadline(&self, process: &ProcessRef) -> Option<u64> {
+        Some(process.0.core.lock().deadline_ns).filter(|deadline| *deadline != 0)
+    }
+
+    /// How long a process waits for a message each time.
+    pub fn receive_timeout(&self, process: &ProcessRef) -> Option<Duration> {
+        process.0.core.lock().receive.timeout
+    }
+
+    /// Replaces labels by these.
+    ///
+    /// # Errors
+    /// If the process is not alive.
+    pub fn replace_labels(&self, pid: Pid, labels: BTreeMap<Arc<str>, Arc<str>>) -> Result<(), ControlError> {
+        let process = self.live(pid)?;
+        self.with_core(&process.0, |core, _| core.extras_mut().labels = labels);
         Ok(())
+    }
+
+    /// Whether no turn of the process is running, so that what holds it holds it already.
+    pub fn is_between_turns(&self, process: &ProcessRef) -> bool {
+        process.0.body.try_lock().is_some()
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Core {
     /// Who sent the last message, and how many in a row.
     pub(crate) last_sender: Pid,
     pub(crate) sent_in_row: u32,
+    /// How many messages have entered the mailbox; wraps.
+    pub(crate) received: u32,
     /// How many of those are calls.
     pub(crate) calls_in_row: u32,
     /// When the last message arrived, in milliseconds of the node's clock.
@@ -117,6 +119,12 @@ impl Core {
         self.watchers.iter().map(|(key, _)| key)
     }
 
+    /// As [`Core::expect_reply`] in the turn that made the reference.
+    pub(crate) fn expect_fresh_reply(&mut self, reference: Ref, from: Pid) {
+        self.inner.mark(reference);
+        self.expect_reply(reference, from);
+    }
+
     pub(crate) fn expect_reply(&mut self, reference: Ref, from: Pid) {
         self.pending.insert(reference, from);
     }
@@ -179,7 +187,8 @@ impl Core {
             Signal::Down { reference, object, reason } => {
                 let from = self.monitors.remove(reference).or_else(|| self.pending.remove(reference));
                 if let Some(from) = from {
-                    let down = Message::of(Kind::Down, from, [object, reason].into()).with_reference(reference);
+                    let down =
+                        Message::of(Kind::Down, from, [object, reason].into()).with_reference(reference);
                     self.push(down, node);
                 }
             }
@@ -213,6 +222,8 @@ impl Core {
 
     fn push(&mut self, mut message: Message, node: &Node) {
         message.arrived_ms = node.now_ms();
+        self.received = self.received.wrapping_add(1);
+        message.number = self.received;
         self.last_message_ms = message.arrived_ms;
         self.inner.push(message);
     }
@@ -240,7 +251,7 @@ impl Core {
         let mut messages = 0;
         for message in self.inner.drain_all() {
             messages += 1;
-            if message.kind == Kind::Call {
+            if matches!(message.kind, Kind::Call | Kind::System) {
                 callers.extend(message.reply_to());
             }
         }

@@ -12,7 +12,7 @@ use crate::term::{Reason, Term};
 use parking_lot::MutexGuard;
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 /// The exit reason and the words of a panic.
 pub(crate) fn crash_of(panic: &(dyn Any + Send)) -> (Reason, Arc<str>) {
@@ -69,7 +69,8 @@ pub(crate) fn finish(
 fn record(node: &Node, process: &Process, remains: &Remains, reason: &Reason, error: Option<Arc<str>>) {
     let extras = remains.extras.as_deref();
     let at_ns = node.now_ns();
-    node.events().record(at_ns, "process.exited", process.pid, process.parent, reason.clone(), 0);
+    let operation = extras.map_or(0, |extras| extras.ending_operation);
+    node.events().record(at_ns, "process.exited", process.pid, process.parent, reason.clone(), operation);
     node.events().record_exit(ExitRecord {
         pid: process.pid,
         reason: reason.clone(),
@@ -82,7 +83,10 @@ fn record(node: &Node, process: &Process, remains: &Remains, reason: &Reason, er
         child_id: extras.and_then(|extras| extras.child_id.clone()),
         error,
         messages_lost: remains.messages,
-        operation: 0,
+        labels: extras.map(|extras| extras.labels.clone()).unwrap_or_default(),
+        turns: process.turns.load(Relaxed),
+        incarnation: extras.map_or(0, |extras| extras.incarnation),
+        operation,
     });
 }
 
@@ -94,13 +98,14 @@ fn tell(node: &Node, me: Pid, remains: Remains, reason: &Reason, outbox: &mut Ou
     for (to, ()) in remains.links {
         outbox.send(node, to, Signal::LinkExit { from: me, reason: reason.clone() });
     }
-    for ((watcher, reference), name) in remains.watchers {
-        let object = name.map_or(Term::Pid(me), |name| *name);
-        outbox.send(node, watcher, Signal::Down { reference, object, reason: reason.clone() });
-    }
+    // a caller whose request was never read hears of the end before those who only watch
     for call in remains.callers {
         let down = Signal::Down { reference: call.reference, object: me.into(), reason: reason.clone() };
         outbox.send(node, call.to, down);
+    }
+    for ((watcher, reference), name) in remains.watchers {
+        let object = name.map_or(Term::Pid(me), |name| *name);
+        outbox.send(node, watcher, Signal::Down { reference, object, reason: reason.clone() });
     }
     for (reference, of) in remains.monitors.into_iter().chain(remains.pending) {
         outbox.send(node, of, Signal::Demonitor { watcher: me, reference });

@@ -8,7 +8,7 @@ use crate::module::Description;
 use crate::pid::Pid;
 use crate::term::{Reason, Term};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use tokio::sync::Notify;
@@ -57,6 +57,12 @@ pub struct ExitRecord {
     pub error: Option<Arc<str>>,
     /// Messages that were lost with it.
     pub messages_lost: usize,
+    /// Its labels at the end.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// Turns that it had.
+    pub turns: u32,
+    /// Which life of its supervised child it was, from 1; 0 where nobody supervised it.
+    pub incarnation: u64,
     /// The operation that ended it, 0 for none.
     pub operation: u64,
 }
@@ -72,6 +78,7 @@ pub struct EventLog {
     sequence: AtomicU64,
     exits: Mutex<VecDeque<ExitRecord>>,
     exits_max: usize,
+    exits_dropped: AtomicU64,
     followers: AtomicUsize,
     news: Notify,
 }
@@ -96,13 +103,22 @@ impl EventLog {
             sequence: AtomicU64::new(0),
             exits: Mutex::new(VecDeque::new()),
             exits_max: exits_max.max(1),
+            exits_dropped: AtomicU64::new(0),
             followers: AtomicUsize::new(0),
             news: Notify::new(),
         }
     }
 
     /// Appends a record; gives its number.
-    pub fn record(&self, at_ns: u64, kind: &'static str, pid: Pid, other: Pid, detail: Term, operation: u64) -> u64 {
+    pub fn record(
+        &self,
+        at_ns: u64,
+        kind: &'static str,
+        pid: Pid,
+        other: Pid,
+        detail: Term,
+        operation: u64,
+    ) -> u64 {
         let sequence = {
             let mut ring = self.ring.lock();
             let sequence = self.sequence.load(Relaxed) + 1;
@@ -148,8 +164,14 @@ impl EventLog {
         let mut exits = self.exits.lock();
         if exits.len() >= self.exits_max {
             exits.pop_front();
+            self.exits_dropped.fetch_add(1, Relaxed);
         }
         exits.push_back(record);
+    }
+
+    /// How many exit records went because there were too many.
+    pub fn exits_dropped(&self) -> u64 {
+        self.exits_dropped.load(Relaxed)
     }
 
     /// How this process ended, if that is still known.

@@ -16,8 +16,6 @@ pub(crate) struct Extras {
     pub(crate) group_leader: Option<Pid>,
     pub(crate) ancestors: Arc<[Pid]>,
     pub(crate) child_id: Option<Term>,
-    /// Its life number under its supervisor; 0 until it is told.
-    pub(crate) incarnation: u32,
     pub(crate) holds: Vec<Hold>,
     /// The state of a hibernated process.
     pub(crate) snapshot: Option<Term>,

@@ -83,7 +83,8 @@ impl Node {
             Filter::Nothing => WaitPoint::NoMessage,
             Filter::Matching(_) => WaitPoint::ChosenMessages,
             Filter::Reference(reference) => {
-                let asked = core.pending().find(|(pending, _)| pending == reference).map(|(_, server)| server);
+                let asked =
+                    core.pending().find(|(pending, _)| pending == reference).map(|(_, server)| server);
                 WaitPoint::Reference(self.owned(b'r', reference.number()), asked)
             }
         }
@@ -111,14 +112,14 @@ impl Node {
 
     /// The life number of a supervised process: 1 for the first start, one more with each restart. Nothing for one that
     /// is no supervisor's child.
-    pub fn incarnation_of(&self, process: &ProcessRef) -> Option<u32> {
+    pub fn incarnation_of(&self, process: &ProcessRef) -> Option<u64> {
         let core = process.0.core.lock();
         let extras = core.extras().filter(|extras| extras.child_id.is_some())?;
         Some(extras.incarnation.max(1))
     }
 
     /// Tells a child its life number; its supervisor does.
-    pub fn set_incarnation(&self, child: Pid, incarnation: u32) {
+    pub fn set_incarnation(&self, child: Pid, incarnation: u64) {
         if let Some(process) = self.process(child) {
             process.0.core.lock().extras_mut().incarnation = incarnation;
         }

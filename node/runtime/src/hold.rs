@@ -141,7 +141,8 @@ impl Node {
     /// # Errors
     /// If there is no such hold.
     pub fn change_hold(&self, id: OwnedId, lease: Option<Duration>) -> Result<(Pid, Hold), HoldError> {
-        let (pid, _) = self.holds().into_iter().find(|(_, hold)| hold.id == id).ok_or(HoldError::Unknown(id))?;
+        let (pid, _) =
+            self.holds().into_iter().find(|(_, hold)| hold.id == id).ok_or(HoldError::Unknown(id))?;
         let process = self.process(pid).ok_or(HoldError::Unknown(id))?;
         let changed = self.with_core(&process.0, |core, _| {
             let holds = &mut core.extras_mut().holds;

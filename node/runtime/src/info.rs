@@ -240,6 +240,13 @@ impl Node {
         process.0.core.lock().extras().and_then(|extras| extras.name.clone())
     }
 
+    /// The key of a process: the one given at its start, else its first global name.
+    pub fn key_of(&self, process: &ProcessRef) -> Option<Arc<str>> {
+        let core = process.0.core.lock();
+        let extras = core.extras()?;
+        extras.key.clone().or_else(|| extras.global_names.first().cloned())
+    }
+
     /// The labels of a process.
     pub fn labels_of(&self, process: &ProcessRef) -> BTreeMap<Arc<str>, Arc<str>> {
         process.0.core.lock().extras().map(|extras| extras.labels.clone()).unwrap_or_default()

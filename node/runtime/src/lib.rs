@@ -20,6 +20,7 @@ mod death;
 pub mod dispatch;
 pub mod events;
 mod extras;
+pub mod family;
 pub mod glimpse;
 pub mod hold;
 pub mod info;

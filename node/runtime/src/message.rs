@@ -43,6 +43,8 @@ pub struct Message {
     pub operation: u64,
     /// When it was fetched into the mailbox, in milliseconds of the node's clock; 0 before.
     pub arrived_ms: u32,
+    /// Its place among all messages that entered the mailbox, from 1; 0 before. Wraps.
+    pub number: u32,
     /// What kind it is.
     pub kind: Kind,
 }
@@ -50,12 +52,12 @@ pub struct Message {
 impl Message {
     /// An ordinary message.
     pub const fn info(from: Pid, payload: Term) -> Self {
-        Self { from, reference: None, payload, operation: 0, arrived_ms: 0, kind: Kind::Info }
+        Self { from, reference: None, payload, operation: 0, arrived_ms: 0, number: 0, kind: Kind::Info }
     }
 
     /// A message of another kind.
     pub const fn of(kind: Kind, from: Pid, payload: Term) -> Self {
-        Self { from, reference: None, payload, operation: 0, arrived_ms: 0, kind }
+        Self { from, reference: None, payload, operation: 0, arrived_ms: 0, number: 0, kind }
     }
 
     /// The same with a reference.

@@ -34,6 +34,8 @@ impl Outbox {
             return self.append(node, signal);
         }
         if to.is_alias() {
+            // whoever waits there must find the effects of what was sent before
+            self.flush(node);
             return node.aliases().deliver(node, to, signal);
         }
         match node.process(to) {
@@ -90,7 +92,12 @@ impl Outbox {
                 let object = name.map_or(Term::Pid(to), |name| *name);
                 self.send(node, watcher, Signal::Down { reference, object, reason });
             }
-            Signal::Message(Message { kind: Kind::Call, from, reference: Some(reference), .. }) => {
+            Signal::Message(Message {
+                kind: Kind::Call | Kind::System,
+                from,
+                reference: Some(reference),
+                ..
+            }) => {
                 self.send(node, from, Signal::Down { reference, object: to.into(), reason });
             }
             _ => {}

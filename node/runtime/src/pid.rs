@@ -101,7 +101,10 @@ fn parse(text: &str) -> Option<Pid> {
 
 /// A decimal number as we print it: digits alone, no leading zero, below the alias bit.
 pub(crate) fn number(text: &str) -> Option<u64> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) || (text.len() > 1 && text.starts_with('0')) {
+    if text.is_empty()
+        || !text.bytes().all(|b| b.is_ascii_digit())
+        || (text.len() > 1 && text.starts_with('0'))
+    {
         return None;
     }
     text.parse().ok().filter(|n| n & ALIAS_BIT == 0)
@@ -213,7 +216,9 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_pid_is_refused() {
-        for text in ["", "n", "n1", "n1.1", "n1.1.", "n0.1.1", "n1.1.01", "n1.1.x", "n1.1.1.1", "n1.+1.1", "1.1.1"] {
+        for text in
+            ["", "n", "n1", "n1.1", "n1.1.", "n0.1.1", "n1.1.01", "n1.1.x", "n1.1.1.1", "n1.+1.1", "1.1.1"]
+        {
             assert!(text.parse::<Pid>().is_err(), "{text}");
         }
     }

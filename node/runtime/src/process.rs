@@ -13,7 +13,9 @@ use crate::priority::Priority;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed,
+};
 
 /// The code that a process runs, shared by all processes of the module.
 pub(crate) struct Code {
@@ -97,7 +99,8 @@ impl Process {
 
     /// Sets or clears a flag and gives its old value.
     pub(crate) fn set(&self, flag: u16, value: bool) -> bool {
-        let old = if value { self.flags.fetch_or(flag, Relaxed) } else { self.flags.fetch_and(!flag, Relaxed) };
+        let old =
+            if value { self.flags.fetch_or(flag, Relaxed) } else { self.flags.fetch_and(!flag, Relaxed) };
         old & flag != 0
     }
 

@@ -1,7 +1,7 @@
 //! The inner queue of a mailbox: messages in the order in which they will be handled, and the surgery on them.
 //!
 //! Invariant: `scanned` messages at the front were looked at and not admitted by the current receive; a new receive
-//! starts over.
+//! starts over, except one for the reference that was just made: no message older than a reference carries it.
 
 use crate::body::Filter;
 use crate::message::{Kind, Message};
@@ -14,6 +14,8 @@ pub(crate) struct Queue {
     scanned: usize,
     /// How many of them are system messages.
     systems: usize,
+    /// The reference that none of the first `scanned` messages carries.
+    fresh: Option<Ref>,
 }
 
 impl Queue {
@@ -32,10 +34,33 @@ impl Queue {
     /// A new receive looks at every message again.
     pub(crate) fn rescan(&mut self) {
         self.scanned = 0;
+        self.fresh = None;
+    }
+
+    /// The running turn made `reference`: what waits here already is older. Only in a turn, in which nothing is taken.
+    pub(crate) fn mark(&mut self, reference: Ref) {
+        self.scanned = self.messages.len();
+        self.fresh = Some(reference);
+    }
+
+    /// A new receive with this filter: as [`Queue::rescan`], but one for a fresh reference skips what is older, so that
+    /// a call from a process with a long queue costs no more than from one with a short.
+    pub(crate) fn rescan_for(&mut self, filter: &Filter) {
+        if !self.is_fresh(filter) {
+            self.rescan();
+        }
+    }
+
+    fn is_fresh(&self, filter: &Filter) -> bool {
+        matches!(filter, Filter::Reference(reference) if self.fresh == Some(*reference))
     }
 
     /// Takes the first message that `filter` admits; while suspended, the first system message alone.
     pub(crate) fn take(&mut self, filter: &Filter, suspended: bool) -> Option<Message> {
+        if suspended || !self.is_fresh(filter) {
+            // what is scanned from now on is scanned for another receive
+            self.fresh = None;
+        }
         if !suspended && matches!(filter, Filter::Any) {
             let message = self.messages.pop_front();
             return self.taken(message);
@@ -176,6 +201,26 @@ mod tests {
 
     fn values(queue: &Queue) -> Vec<i64> {
         queue.iter().filter_map(|message| message.payload.as_int()).collect()
+    }
+
+    #[test]
+    fn a_receive_for_a_fresh_reference_skips_what_is_older_and_misses_nothing_after_another_receive() {
+        let reference = Ref::from_number(7).unwrap();
+        let reply = || Message::of(Kind::Reply, Pid::NONE, Term::OK).with_reference(reference);
+        let filter = Filter::Reference(reference);
+        let mut queue = filled(&[1, 2]);
+        queue.mark(reference);
+        queue.push(reply());
+        queue.rescan_for(&filter);
+        assert_eq!(queue.scanned, 2);
+        assert!(queue.take(&filter, false).is_some());
+
+        queue.mark(reference);
+        queue.push(reply());
+        assert!(queue.take(&Filter::Nothing, false).is_none());
+        queue.rescan_for(&filter);
+        assert!(queue.take(&filter, false).is_some());
+        assert_eq!(values(&queue), [1, 2]);
     }
 
     proptest! {

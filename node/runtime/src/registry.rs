@@ -6,7 +6,7 @@
 
 mod state;
 
-pub use state::{Change, Command, GlobalName, Group, GroupMembers, RegistryError, RegistryState, Applied};
+pub use state::{Applied, Change, Command, GlobalName, Group, GroupMembers, RegistryError, RegistryState};
 
 use parking_lot::RwLock;
 use std::sync::Arc;

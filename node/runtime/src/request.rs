@@ -147,9 +147,10 @@ impl Node {
         }
         drop(process);
         let answer = match timeout {
-            Some(timeout) => {
-                self.sleep_or(timeout, &mut waiting.answer).await.ok_or(CallError::Timeout { process: to, timeout })?
-            }
+            Some(timeout) => self
+                .sleep_or(timeout, &mut waiting.answer)
+                .await
+                .ok_or(CallError::Timeout { process: to, timeout })?,
             None => (&mut waiting.answer).await,
         };
         match answer {
@@ -174,17 +175,53 @@ impl Node {
 
     /// `exit/2`, from `from` ([`Pid::NONE`] for nobody).
     pub fn exit(&self, from: Pid, to: Pid, reason: Reason) {
+        self.exit_by(from, to, reason, 0);
+    }
+
+    /// As [`Node::exit`], caused by this operation: a process that ends of it has it in its exit record.
+    pub fn exit_by(&self, from: Pid, to: Pid, reason: Reason, operation: u64) {
         let signal = if reason.is("kill") {
             Signal::Kill { reason: Term::KILLED }
         } else {
             Signal::Exit { from, reason }
         };
-        self.send_signal(to, signal);
+        self.end_by(to, signal, operation);
+    }
+
+    /// Asks a process to end in order: one with a behaviour runs its terminate callback (`sys:terminate`), a plain one
+    /// gets an exit signal.
+    pub fn shut_down(&self, to: Pid, reason: Reason) {
+        let Some(process) = self.process(to) else { return };
+        match process.0.code.description.behaviour {
+            crate::module::Behaviour::Plain => self.exit(Pid::NONE, to, reason),
+            _ => {
+                let request = Term::tagged(crate::system::request::TERMINATE, reason);
+                self.send_to(&process, Message::of(Kind::System, Pid::NONE, request));
+            }
+        }
     }
 
     /// Ends a process whatever it traps, at its next preemption point; those linked to it see `reason`.
     pub fn kill(&self, to: Pid, reason: Reason) {
-        self.send_signal(to, Signal::Kill { reason });
+        self.kill_by(to, reason, 0);
+    }
+
+    /// As [`Node::kill`], caused by this operation.
+    pub fn kill_by(&self, to: Pid, reason: Reason, operation: u64) {
+        self.end_by(to, Signal::Kill { reason }, operation);
+    }
+
+    fn end_by(&self, to: Pid, signal: Signal, operation: u64) {
+        match self.process(to) {
+            Some(process) if operation != 0 => self.with_core(&process.0, |core, outbox| {
+                let lived = core.exiting.is_none();
+                core.apply(&process.0, signal, self, outbox);
+                if lived && core.exiting.is_some() {
+                    core.extras_mut().ending_operation = operation;
+                }
+            }),
+            _ => self.send_signal(to, signal),
+        }
     }
 
     /// The process has to look at its mailbox: a receive timeout may be due.
@@ -229,9 +266,10 @@ impl Node {
             for signal in signals {
                 core.apply(process, signal, self, outbox);
             }
+            let waited = core.inner.len();
             let result = work(&mut core, outbox);
             process.queue_len.store(core.inner.len() as u32, Relaxed);
-            let look = arrived || core.exiting.is_some();
+            let look = arrived || core.exiting.is_some() || core.inner.len() > waited;
             drop(core);
             if look {
                 self.nudge(process);

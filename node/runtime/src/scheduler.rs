@@ -6,8 +6,8 @@
 
 use crate::node::{Node, WeakNode};
 use crate::outbox::Outbox;
-use crate::process::{Process, UNPINNED};
 use crate::priority::Priority;
+use crate::process::{Process, UNPINNED};
 use crossbeam_deque::{Steal, Stealer, Worker};
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
@@ -137,7 +137,11 @@ impl Schedulers {
             return usize::from(pinned) % self.len();
         }
         let home = process.home.load(Relaxed);
-        if home == UNPINNED { self.next.fetch_add(1, Relaxed) % self.len() } else { usize::from(home) % self.len() }
+        if home == UNPINNED {
+            self.next.fetch_add(1, Relaxed) % self.len()
+        } else {
+            usize::from(home) % self.len()
+        }
     }
 
     /// Puts a process into a queue of scheduler `to` and wakes it.
@@ -183,7 +187,8 @@ impl Schedulers {
 
     /// Wakes a sleeper where a process waits behind one that runs long. Called by the ticker.
     pub(crate) fn balance(&self) {
-        let waiting = self.shared.iter().any(|shared| !shared.stealer.is_empty() || !shared.injected.is_empty());
+        let waiting =
+            self.shared.iter().any(|shared| !shared.stealer.is_empty() || !shared.injected.is_empty());
         if waiting {
             self.wake_one();
         }
@@ -356,7 +361,8 @@ impl Scheduler {
     }
 
     fn worth_stealing(&self, node: &Node) -> bool {
-        let others = node.schedulers().shared.iter().enumerate().filter(|(id, _)| *id != usize::from(self.id));
+        let others =
+            node.schedulers().shared.iter().enumerate().filter(|(id, _)| *id != usize::from(self.id));
         others.into_iter().any(|(_, shared)| shared.stealer.len() > 1 || shared.injected.len() > 1)
     }
 

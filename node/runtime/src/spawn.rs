@@ -5,10 +5,10 @@ use crate::body::Body;
 use crate::core::{Core, Ready};
 use crate::extras::Extras;
 use crate::message::{ReplyTo, Signal};
-use crate::module::Description;
+use crate::module::{Behaviour, Description};
 use crate::node::Node;
 use crate::outbox::Outbox;
-use crate::pid::Pid;
+use crate::pid::{Pid, Ref};
 use crate::process::{Code, Inbound, Process, ProcessRef, UNPINNED, flag, schedule};
 use crate::registry::Command;
 use crate::start::{ProcessName, StartError, StartOptions, Started};
@@ -28,27 +28,89 @@ impl Node {
         &self,
         module: &str,
         args: &Term,
+        options: StartOptions,
+        timeout: Option<Duration>,
+    ) -> Result<Started, StartError> {
+        self.start_with(options, timeout, |options, outbox| {
+            self.start_in(module, args, options, Some(outbox))
+        })
+        .await
+    }
+
+    /// As [`Node::start_process`], of a body of your own under a description; it answers with
+    /// [`Context::started`](crate::context::Context::started).
+    ///
+    /// # Errors
+    /// As [`StartError`] says; nothing is left running.
+    pub async fn start_body(
+        &self,
+        description: &Arc<Description>,
+        body: Box<dyn Body>,
+        options: StartOptions,
+        timeout: Option<Duration>,
+    ) -> Result<Started, StartError> {
+        let spawn = |options, outbox: &mut Outbox| {
+            self.spawn_in(description, None, body, options, Some(outbox)).map(|process| process.pid())
+        };
+        self.start_with(options, timeout, spawn).await
+    }
+
+    async fn start_with(
+        &self,
         mut options: StartOptions,
         timeout: Option<Duration>,
+        start: impl FnOnce(StartOptions, &mut Outbox) -> Result<Pid, StartError>,
     ) -> Result<Started, StartError> {
         let waiting = self.aliases().open(self, Pid::NONE);
         let mut waiting = waiting.ok_or(StartError::TooManyProcesses(self.limits().waiting_requests_max))?;
         options.ack = Some(ReplyTo { to: waiting.alias, reference: waiting.reference });
-        let pid = self.with_outbox(|outbox| self.start_in(module, args, options, Some(outbox)))?;
+        let (parent, monitor) = (options.parent.filter(|_| options.link), options.monitor);
+        let name = options.name.as_ref().map(|name| name.name.to_string()).unwrap_or_default();
+        let pid = self.with_outbox(|outbox| start(options, outbox))?;
         waiting.server = pid;
-        let guard = KillUnlessStarted { node: self, pid: Some(pid) };
+        let guard = UnlessStarted { node: self, pid, parent, monitor };
         let answer = match timeout {
             Some(timeout) => self.sleep_or(timeout, &mut waiting.answer).await,
             None => Some((&mut waiting.answer).await),
         };
         let outcome = match answer {
-            None => return Err(StartError::Timeout(timeout.unwrap_or_default())),
+            None => Err(StartError::Timeout(timeout.unwrap_or_default())),
             Some(Ok(Answer::Reply(reply))) => read_ack(pid, &reply),
             Some(Ok(Answer::Down(reason))) => Err(StartError::Init(reason)),
             Some(Err(_)) => Err(StartError::Stopping),
         };
-        guard.defuse();
-        outcome
+        match outcome {
+            Ok(Started::Running(_)) => guard.defuse(),
+            Err(StartError::Timeout(_)) => drop(guard),
+            _ => guard.let_end(),
+        }
+        match outcome {
+            Err(StartError::Init(_) | StartError::NameTaken { .. }) => {
+                // nothing is left running when the starter hears of it
+                self.await_exit(pid).await;
+                if let Some(parent) = parent.filter(|parent| self.dies_of(*parent, pid)) {
+                    let end = self.await_exit(parent).await;
+                    let known = self.events().exit_of(parent).map(|record| record.reason);
+                    return Err(StartError::ParentDied { parent, reason: known.unwrap_or(end) });
+                }
+            }
+            // code that never yields is not waited for
+            Err(StartError::Timeout(_)) => {
+                let _ = tokio::time::timeout(ENDING_MAX, self.await_exit(pid)).await;
+            }
+            _ => {}
+        }
+        outcome.map_err(|error| match error {
+            StartError::NameTaken { holder, .. } => StartError::NameTaken { name, holder },
+            error => error,
+        })
+    }
+
+    /// Whether the exit signal of the failed child ends its parent.
+    fn dies_of(&self, parent: Pid, child: Pid) -> bool {
+        let Some(process) = self.process(parent) else { return true };
+        let reason = self.events().exit_of(child).map(|record| record.reason);
+        !process.0.has(flag::TRAP_EXIT) && reason.is_some_and(|reason| !reason.is("normal"))
     }
 
     /// Waits for an answer for this long by the node's own clock; nothing if it did not come.
@@ -60,8 +122,8 @@ impl Node {
         tokio::time::timeout(timeout, answer).await.ok()
     }
 
-    /// Runs the exported function `function` of `module` in a new process, with no handshake. A function that does not
-    /// exist exits `undef` in the new process.
+    /// Runs the exported function `function` of `module` in a new process, with no handshake. A function or a module
+    /// that does not exist exits `undef` in the new process.
     ///
     /// # Errors
     /// Where nothing was started at all.
@@ -72,7 +134,10 @@ impl Node {
         args: &Term,
         options: StartOptions,
     ) -> Result<ProcessRef, StartError> {
-        let code = self.code(module).ok_or_else(|| StartError::UnknownModule(module.to_owned()))?;
+        let unknown = || {
+            Arc::new(Code { description: Description::native(module, Behaviour::Plain).into(), module: None })
+        };
+        let code = self.code(module).unwrap_or_else(unknown);
         let body = code.module.as_ref().and_then(|module| module.function(function, args));
         let body = body.unwrap_or_else(|| Box::new(Undefined));
         self.with_outbox(|outbox| self.spawn_code(code, body, options, Some(outbox)))
@@ -138,11 +203,11 @@ impl Node {
             self.table().release(pid);
             return Err(StartError::NameTaken { name: name.name.to_string(), holder });
         }
-        let parent = options.parent.unwrap_or(Pid::NONE);
+        let (parent, operation) = (options.parent.unwrap_or(Pid::NONE), options.operation);
         let process = Arc::new(self.new_process(pid, code, body, &local, options));
         self.table().insert(&process);
         let handle = ProcessRef(Arc::clone(&process));
-        self.record("process.started", pid, parent, Term::Null, 0);
+        self.record("process.started", pid, parent, Term::Null, operation);
         match global {
             Some(name) => self.register_before_start(&process, &name),
             None => match outbox {
@@ -294,22 +359,48 @@ pub(crate) fn read_ack(pid: Pid, reply: &Term) -> Result<Started, StartError> {
     }
 }
 
-struct KillUnlessStarted<'a> {
+/// How long a starter waits for the end of a process that it killed.
+const ENDING_MAX: Duration = Duration::from_secs(1);
+
+/// Ends a process that has not started when its starter stops waiting; as OTP does, unlinked, so that the parent is not
+/// told.
+struct UnlessStarted<'a> {
     node: &'a Node,
-    pid: Option<Pid>,
+    pid: Pid,
+    parent: Option<Pid>,
+    monitor: Option<(Pid, Ref)>,
 }
 
-impl KillUnlessStarted<'_> {
+impl UnlessStarted<'_> {
     fn defuse(mut self) {
-        self.pid = None;
+        self.pid = Pid::NONE;
+    }
+
+    /// It ends by itself: its links hear of it, the watcher does not.
+    fn let_end(mut self) {
+        self.forget_monitor();
+        self.pid = Pid::NONE;
+    }
+
+    fn forget_monitor(&self) {
+        if let Some((watcher, reference)) = self.monitor {
+            // a watcher that is gone watches nothing
+            let _ = self.node.demonitor(watcher, self.node.owned(b'm', reference.number()), true);
+        }
     }
 }
 
-impl Drop for KillUnlessStarted<'_> {
+impl Drop for UnlessStarted<'_> {
     fn drop(&mut self) {
-        if let Some(pid) = self.pid {
-            self.node.abort_start(pid);
+        if self.pid.is_none() {
+            return;
         }
+        if let Some(parent) = self.parent {
+            // a parent that is gone has no links
+            let _ = self.node.unlink(parent, self.pid);
+        }
+        self.forget_monitor();
+        self.node.abort_start(self.pid);
     }
 }
 

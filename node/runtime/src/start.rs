@@ -82,6 +82,14 @@ pub enum StartError {
     /// Init ended with this reason, OTP's `{error, Reason}`.
     #[error("init failed: {0}")]
     Init(Reason),
+    /// The parent was linked to a child that failed to start, and ended of it.
+    #[error("the parent {parent} ended with the child that it started: {reason}")]
+    ParentDied {
+        /// The parent.
+        parent: Pid,
+        /// Why it ended.
+        reason: Reason,
+    },
     /// Init took longer than this and the process was killed.
     #[error("init did not end within {0:?}; the process was killed")]
     Timeout(Duration),
@@ -98,7 +106,7 @@ impl StartError {
             Self::NameTaken { holder, .. } => Term::tagged("already_started", (*holder).into()),
             Self::NoProcess(_) => Term::NOPROC,
             Self::TooManyProcesses(_) => Term::Atom("system_limit"),
-            Self::Init(reason) => reason.clone(),
+            Self::Init(reason) | Self::ParentDied { reason, .. } => reason.clone(),
             Self::Timeout(_) => Term::TIMEOUT,
             Self::Stopping => Term::SHUTDOWN,
         }

@@ -30,7 +30,11 @@ pub struct MailboxStats {
 
 impl Node {
     /// A copy of the messages that wait, in the order in which they will be handled, each as `look` wants it.
-    pub fn mailbox<R>(&self, process: &ProcessRef, mut look: impl FnMut(usize, &Message) -> Option<R>) -> Vec<R> {
+    pub fn mailbox<R>(
+        &self,
+        process: &ProcessRef,
+        mut look: impl FnMut(usize, &Message) -> Option<R>,
+    ) -> Vec<R> {
         self.with_core(&process.0, |core, _| {
             core.inner.iter().enumerate().filter_map(|(position, message)| look(position, message)).collect()
         })
@@ -39,6 +43,16 @@ impl Node {
     /// Messages that wait.
     pub fn queue_length(&self, process: &ProcessRef) -> usize {
         self.with_core(&process.0, |core, _| core.inner.len())
+    }
+
+    /// How many messages have entered the mailbox so far, the number of the last one; wraps.
+    pub fn messages_received(&self, process: &ProcessRef) -> u32 {
+        self.with_core(&process.0, |core, _| core.received)
+    }
+
+    /// How many messages the mailbox's bound has refused.
+    pub fn messages_refused(&self, process: &ProcessRef) -> u64 {
+        process.0.core.lock().extras().map_or(0, |extras| extras.dropped)
     }
 
     /// Takes out up to `max` ordinary messages for which `doomed` is true, oldest first, and puts copies among the dead
@@ -56,7 +70,9 @@ impl Node {
             let taken = core.inner.extract(max, |message| {
                 (message.kind.is_ordinary() || (signals && message.kind != Kind::System)) && doomed(message)
             });
-            for call in taken.iter().filter(|message| message.kind == Kind::Call).filter_map(Message::reply_to) {
+            for call in
+                taken.iter().filter(|message| message.kind == Kind::Call).filter_map(Message::reply_to)
+            {
                 let object = Term::Pid(process.pid());
                 let down = Signal::Down { reference: call.reference, object, reason: Term::Atom("flushed") };
                 outbox.send(self, call.to, down);
@@ -116,7 +132,11 @@ impl Node {
     }
 
     /// Sets or removes the bound of a mailbox; gives the old one.
-    pub fn set_mailbox_limit(&self, process: &ProcessRef, limit: Option<MailboxLimit>) -> Option<MailboxLimit> {
+    pub fn set_mailbox_limit(
+        &self,
+        process: &ProcessRef,
+        limit: Option<MailboxLimit>,
+    ) -> Option<MailboxLimit> {
         let mut inbound = process.0.inbound.lock();
         let new = limit.map_or(0, |limit| limit.messages_max);
         let old = std::mem::replace(&mut inbound.messages_max, new);

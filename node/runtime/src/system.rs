@@ -58,14 +58,20 @@ pub(crate) fn handle(
     message: &Message,
     outbox: &mut Outbox,
 ) {
-    let answer = answer(process, body, core, message);
+    let answer = answer(node, process, body, core, message);
     if let Some(to) = message.reply_to() {
         let reply = Message::of(Kind::Reply, process.pid, answer).with_reference(to.reference);
         outbox.send(node, to.to, Signal::Message(reply));
     }
 }
 
-fn answer(process: &Process, body: &mut Option<Box<dyn Body>>, core: &mut Core, message: &Message) -> Term {
+fn answer(
+    node: &Node,
+    process: &Process,
+    body: &mut Option<Box<dyn Body>>,
+    core: &mut Core,
+    message: &Message,
+) -> Term {
     let argument = message.payload.as_list().and_then(|terms| terms.get(1)).cloned().unwrap_or_default();
     match message.payload.tag() {
         Some(request::HIBERNATE) => return hibernate_request(process, body, core),
@@ -100,7 +106,7 @@ fn answer(process: &Process, body: &mut Option<Box<dyn Body>>, core: &mut Core, 
             core.inner.shrink();
             Term::map([("before", before), ("after", memory_bytes(Some(&**body), core))])
         }
-        Some(request::COMPACT) => compact(process, body, core),
+        Some(request::COMPACT) => compact(node, process, body, core),
         Some(request::TERMINATE) => {
             core.exiting = Some(argument);
             Term::OK
@@ -145,13 +151,25 @@ fn memory(body: &mut Option<Box<dyn Body>>, core: &Core) -> Term {
     ])
 }
 
-fn compact(process: &Process, body: &mut Box<dyn Body>, core: &Core) -> Term {
+/// The error of a fresh instance that refused the state.
+pub(crate) const RESTORE_FAILED: &str = "restore_failed";
+
+fn compact(node: &Node, process: &Process, body: &mut Box<dyn Body>, core: &Core) -> Term {
+    let began_ns = node.now_ns();
+    if !process.code.description.hooks.snapshot {
+        return no_hook("snapshot");
+    }
     let Some(snapshot) = body.snapshot() else { return no_hook("snapshot") };
     let Some(module) = &process.code.module else { return no_hook("restore") };
     let before = memory_bytes(Some(&**body), core);
-    let Some(fresh) = module.restore(&snapshot) else { return no_hook("restore") };
+    let Some(fresh) = module.restore(&snapshot) else { return Term::tagged("error", RESTORE_FAILED.into()) };
     *body = fresh;
-    Term::map([("before", before), ("after", memory_bytes(Some(&**body), core))])
+    let pause_ns = i64::try_from(node.now_ns() - began_ns).unwrap_or(i64::MAX);
+    Term::map([
+        ("before", before),
+        ("after", memory_bytes(Some(&**body), core)),
+        ("pause_ns", Term::Int(pause_ns)),
+    ])
 }
 
 fn hibernate_request(process: &Process, body: &mut Option<Box<dyn Body>>, core: &mut Core) -> Term {
@@ -169,6 +187,8 @@ fn wake_request(process: &Process, body: &mut Option<Box<dyn Body>>, core: &mut 
     let before = memory_bytes(body.as_deref(), core);
     let woken = process.has(flag::HIBERNATED);
     if woken && let Err(reason) = wake(process, body, core) {
+        // there is no state to go on with
+        core.exiting = Some(reason.clone());
         return Term::tagged("error", reason);
     }
     Term::map([
@@ -193,7 +213,11 @@ pub(crate) fn hibernate(process: &Process, body: &mut Option<Box<dyn Body>>, cor
 }
 
 /// Makes the body again, if hibernation took it.
-pub(crate) fn wake(process: &Process, body: &mut Option<Box<dyn Body>>, core: &mut Core) -> Result<(), Reason> {
+pub(crate) fn wake(
+    process: &Process,
+    body: &mut Option<Box<dyn Body>>,
+    core: &mut Core,
+) -> Result<(), Reason> {
     process.set(flag::HIBERNATED, false);
     if body.is_some() {
         return Ok(());
@@ -201,6 +225,6 @@ pub(crate) fn wake(process: &Process, body: &mut Option<Box<dyn Body>>, core: &m
     let snapshot = core.extras_mut().snapshot.take();
     let module = process.code.module.as_ref();
     let restored = snapshot.as_ref().and_then(|snapshot| module.and_then(|module| module.restore(snapshot)));
-    *body = Some(restored.ok_or_else(|| Term::crash("restore_failed".into()))?);
+    *body = Some(restored.ok_or_else(|| Term::crash(RESTORE_FAILED.into()))?);
     Ok(())
 }

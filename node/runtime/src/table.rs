@@ -130,7 +130,11 @@ mod tests {
         let mut last = (0, usize::MAX);
         for index in 0..100_000 {
             let (bucket, offset) = place(index);
-            let follows = if bucket == last.0 { offset == last.1.wrapping_add(1) } else { offset == 0 && bucket == last.0 + 1 };
+            let follows = if bucket == last.0 {
+                offset == last.1.wrapping_add(1)
+            } else {
+                offset == 0 && bucket == last.0 + 1
+            };
             assert!(follows, "{index}");
             last = (bucket, offset);
         }

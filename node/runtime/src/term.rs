@@ -263,7 +263,9 @@ impl PartialEq for Term {
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::Pid(a), Self::Pid(b)) => a == b,
             (Self::Id(a), Self::Id(b)) => a == b,
-            (Self::Pid(pid), text) | (text, Self::Pid(pid)) => text.as_str().is_some_and(|t| t == pid.to_string()),
+            (Self::Pid(pid), text) | (text, Self::Pid(pid)) => {
+                text.as_str().is_some_and(|t| t == pid.to_string())
+            }
             (Self::Id(id), text) | (text, Self::Id(id)) => text.as_str().is_some_and(|t| t == id.to_string()),
             (a, b) => a.as_str().is_some_and(|text| b.is(text)),
         }
@@ -337,7 +339,8 @@ mod tests {
 
     #[test]
     fn an_encoded_term_is_decoded_once_and_equals_what_it_holds() {
-        let term = Term::encoded(Bytes::from_static(b"x"), |bytes| Term::Int(bytes.len().try_into().unwrap()));
+        let term =
+            Term::encoded(Bytes::from_static(b"x"), |bytes| Term::Int(bytes.len().try_into().unwrap()));
         assert_eq!(term.as_int(), Some(1));
         assert_eq!(term, Term::Int(1));
     }

@@ -65,8 +65,7 @@ impl Timers {
     pub(crate) fn new(max: usize) -> (Self, Parker) {
         let parker = Parker::new();
         let unparker = parker.unparker().clone();
-        let timers =
-            Self { pending: Mutex::default(), next_ns: AtomicU64::new(u64::MAX), unparker, max };
+        let timers = Self { pending: Mutex::default(), next_ns: AtomicU64::new(u64::MAX), unparker, max };
         (timers, parker)
     }
 

@@ -55,7 +55,8 @@ impl TrafficTable {
         for run in runs {
             let full = pairs.len() >= max && !pairs.contains_key(&(run.from, to));
             if full {
-                let quietest = pairs.iter().take(LOOKED_AT).min_by_key(|(_, pair)| pair.last_ms).map(|(key, _)| *key);
+                let quietest =
+                    pairs.iter().take(LOOKED_AT).min_by_key(|(_, pair)| pair.last_ms).map(|(key, _)| *key);
                 if let Some(key) = quietest {
                     pairs.remove(&key);
                 }

@@ -78,12 +78,8 @@ impl Scheduler {
                     self.settle(node, process, &mut core);
                     drop((core, body));
                     self.outbox.flush(node);
-                    let idle = process.schedule.compare_exchange(
-                        schedule::RUNNING,
-                        schedule::IDLE,
-                        AcqRel,
-                        Acquire,
-                    );
+                    let idle =
+                        process.schedule.compare_exchange(schedule::RUNNING, schedule::IDLE, AcqRel, Acquire);
                     if idle.is_ok() {
                         return (turns, used);
                     }
@@ -178,7 +174,12 @@ impl Scheduler {
                 core.close_call(call);
             }
             match step {
-                Ok(Step::Exit(reason)) => return (core, Outcome::Ended(reason, None)),
+                Ok(Step::Exit(reason)) => {
+                    if operation != 0 {
+                        core.extras_mut().ending_operation = operation;
+                    }
+                    return (core, Outcome::Ended(reason, None));
+                }
                 Ok(step) => {
                     let gives_way = matches!(step, Step::Yield);
                     self.follow(node, process, body, &mut core, step);
@@ -264,8 +265,8 @@ fn wait(node: &Node, core: &mut Core, receive: Receive) {
         }
         None => 0,
     };
+    core.inner.rescan_for(&receive.filter);
     core.receive = receive;
-    core.inner.rescan();
 }
 
 /// What the body handles next, if anything.
@@ -287,7 +288,10 @@ fn next_event(node: &Node, process: &Process, core: &mut Core) -> Option<Event> 
         core.deadline_ns = 0;
         return Some(Event::Message(message));
     }
-    if plain && !in_loop && !suspended && !process.has(flag::BLOCKING)
+    if plain
+        && !in_loop
+        && !suspended
+        && !process.has(flag::BLOCKING)
         && let Some(message) = core.inner.take_system()
     {
         return Some(Event::Message(message));

@@ -100,8 +100,13 @@ fn a_crash_reaches_who_is_linked_and_who_monitors() {
     let reason = Term::crash("as told".into());
     assert_eq!(read(&linked_log), [Term::from([Term::from("EXIT"), victim.pid().into(), reason.clone()])]);
     assert!(!bystander.is_alive() && linked.is_alive() && watcher.is_alive());
-    let down =
-        Term::from([Term::from("DOWN"), monitor.into(), "process".into(), victim.pid().into(), reason.clone()]);
+    let down = Term::from([
+        Term::from("DOWN"),
+        monitor.into(),
+        "process".into(),
+        victim.pid().into(),
+        reason.clone(),
+    ]);
     assert_eq!(read(&watcher_log), [down]);
     assert_eq!(node.events().exit_of(victim.pid()).unwrap().reason, reason);
     assert_eq!(node.events().exit_of(bystander.pid()).unwrap().reason, reason);

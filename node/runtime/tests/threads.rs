@@ -2,8 +2,8 @@
 
 use arsenal_runtime::request::CallError;
 use arsenal_runtime::{
-    Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Receive, StartOptions,
-    Step, Term,
+    Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Receive,
+    StartOptions, Step, Term,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,10 @@ fn a_call_from_outside_is_answered_or_says_why_not() {
     let echo = node.spawn(&description("echo"), Box::new(Echo), StartOptions::default()).unwrap().pid();
     block_on(async {
         for n in 0..1_000 {
-            assert_eq!(node.call(echo, Term::Int(n), Some(Duration::from_secs(20)), 0).await, Ok(Term::Int(n)));
+            assert_eq!(
+                node.call(echo, Term::Int(n), Some(Duration::from_secs(20)), 0).await,
+                Ok(Term::Int(n))
+            );
         }
         let soon = Some(Duration::from_millis(20));
         assert!(matches!(node.call(echo, "never".into(), soon, 0).await, Err(CallError::Timeout { .. })));
