@@ -1,4 +1,5 @@
 //! Looking into a node: predicates, trees, graphs, analyses. Knows the runtime, no wire format.
 
 pub mod predicate;
+pub mod process_filter;
 pub mod process_variables;

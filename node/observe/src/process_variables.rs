@@ -195,7 +195,7 @@ impl<'a> ProcessView<'a> {
                 let holds = self.info().map(|info| info.holds.as_slice()).unwrap_or_default();
                 Term::list(holds.iter().map(|hold| id(hold.id)))
             }
-            "incarnation" => self.incarnation().map_or(Term::Null, |n| number(u64::from(n))),
+            "incarnation" => self.incarnation().map_or(Term::Null, number),
             "key" => self.node.key_of(self.process).map_or_else(empty, Term::Str),
             "groups" => Term::list(self.groups().into_iter().map(Term::Str)),
             _ => return None,
@@ -241,7 +241,7 @@ impl<'a> ProcessView<'a> {
     }
 
     /// Its life number under its supervisor; nothing for one that has none.
-    pub fn incarnation(&self) -> Option<u32> {
+    pub fn incarnation(&self) -> Option<u64> {
         self.node.incarnation_of(self.process)
     }
 
@@ -279,7 +279,11 @@ impl<'a> ProcessView<'a> {
 
 /// Binds what an expression over a process refers to, and nothing else. A name that no process has stays unbound.
 pub fn bind(node: &Node, process: &ProcessRef, names: &BTreeSet<String>) -> Bindings {
-    let view = ProcessView::new(node, process);
+    bind_view(&ProcessView::new(node, process), names)
+}
+
+/// The same of a process that is being looked at already.
+pub fn bind_view(view: &ProcessView<'_>, names: &BTreeSet<String>) -> Bindings {
     let mut bindings = Bindings::default();
     for name in names {
         if let Some(value) = view.value(name) {
