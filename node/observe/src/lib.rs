@@ -1,5 +1,7 @@
 //! Looking into a node: predicates, trees, graphs, analyses. Knows the runtime, no wire format.
 
+pub mod graph;
 pub mod predicate;
 pub mod process_filter;
 pub mod process_variables;
+pub mod tree;

@@ -151,6 +151,11 @@ impl Predicate {
         self.variables.keys().cloned().collect()
     }
 
+    /// The expression as it was parsed.
+    pub(crate) fn expression(&self) -> &cel::IdedExpr {
+        &self.expression
+    }
+
     /// Whether it refers to `name`.
     pub fn refers_to(&self, name: &str) -> bool {
         self.variables.contains_key(name)
