@@ -12,6 +12,7 @@ mod children;
 mod convert;
 mod flags;
 mod manage;
+mod pause;
 mod plan;
 mod replace;
 mod restart;
@@ -24,7 +25,7 @@ pub use window::RestartWindow;
 use super::error::SupervisorError;
 use super::history::History;
 use super::model::{ModelChild, SupervisorModel};
-use super::request::SupervisorRequest;
+use super::request::{PauseHold, SupervisorReply, SupervisorRequest};
 use super::spec::{ChildSpec, Strategy, SupervisorFlags, SupervisorSpec};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
@@ -41,9 +42,11 @@ pub struct SupervisorCore {
     children: Children,
     window: RestartWindow,
     history: History,
-    paused: bool,
+    /// Who pauses it; nobody while it restarts what ends.
+    holds: Vec<PauseHold>,
     /// The number of the latest lease of a pause.
     lease: u64,
+    restarts_total: u64,
     plan: Plan,
 }
 
@@ -63,8 +66,9 @@ impl SupervisorCore {
             children,
             window: RestartWindow::default(),
             history: History::default(),
-            paused: false,
+            holds: Vec::new(),
             lease: 0,
+            restarts_total: 0,
             plan: Plan::default(),
         }
     }
@@ -89,7 +93,7 @@ impl SupervisorCore {
         }
         core.window.restore(model.restarts);
         core.history = model.history;
-        core.paused = model.paused;
+        core.holds = model.holds;
         core
     }
 
@@ -107,7 +111,7 @@ impl SupervisorCore {
             flags: self.flags,
             template: self.template.as_deref().cloned(),
             children: children.collect(),
-            paused: self.paused,
+            holds: self.holds.clone(),
             restarts: self.window.times().collect(),
             history: self.history.clone(),
             now,
@@ -127,11 +131,6 @@ impl SupervisorCore {
     /// What failed.
     pub fn history(&self) -> &History {
         &self.history
-    }
-
-    /// Whether restarts wait for a resume.
-    pub fn is_paused(&self) -> bool {
-        self.paused
     }
 
     /// Whether an answer is awaited: until then it takes no other event.
@@ -162,11 +161,7 @@ impl SupervisorCore {
             Event::Exited { pid, reason } => self.exited(pid, reason, now, &mut actions),
             Event::Request(request) => self.request(*request, now, &mut actions),
             Event::TryAgain(place) => self.try_again(place, now, &mut actions),
-            Event::LeaseEnded(lease) => {
-                if self.paused && self.lease == lease {
-                    self.resume(&mut actions);
-                }
-            }
+            Event::LeaseEnded(number) => self.lease_ended(number, &mut actions),
             Event::Terminate(reason) => self.terminate(reason),
             Event::Started(result) => self.started(result, &mut actions),
             Event::Stopped { place, reason } => self.stopped(place, reason, &mut actions),
@@ -202,25 +197,20 @@ impl SupervisorCore {
             Request::CountChildren => Ok(Some(self.count_children())),
             Request::GetChildSpec(child) => self.child_spec(&child).map(Some),
             Request::StartChild(spec) => self.start_child(*spec).map(|()| None),
-            Request::AddDynamicChild(extra) => self.add_dynamic_child(extra).map(|()| None),
+            Request::AddDynamicChild(instance) => self.add_dynamic_child(*instance).map(|()| None),
             Request::StartChildTerm(term) => self.start_child_term(term).map(|()| None),
             Request::TerminateChild(child) => self.terminate_child(&child).map(|()| None),
             Request::TerminateProcess(pid) => self.terminate_process(pid).map(|()| None),
             Request::RestartChild(child) => self.restart_child(&child).map(|()| None),
-            Request::DeleteChild(child) => self.delete_child(&child).map(Some),
+            Request::DeleteChild(child) => self.delete_child(&child, actions).map(Some),
             Request::ReplaceChildSpec { child, spec, etag, restart } => {
                 self.replace_child_spec(&child, *spec, etag, restart).map(|()| None)
             }
             Request::GetFlags => Ok(Some(self.get_flags(now))),
-            Request::SetFlags { changes, etag } => self.set_flags(changes, etag, now).map(Some),
-            Request::Convert(strategy) => self.convert(strategy, now).map(Some),
-            Request::Pause { lease } => Ok(Some(self.pause(lease, actions))),
-            Request::Resume => {
-                // Answered at once: whether an owed child starts is seen in its state, not in this answer.
-                actions.push(Action::Reply(Ok(super::request::SupervisorReply::Done)));
-                self.resume(actions);
-                Ok(None)
-            }
+            Request::SetFlags { changes, etag } => self.set_flags(changes, etag, now, actions).map(Some),
+            Request::Convert(strategy) => self.convert(strategy, now, actions).map(Some),
+            Request::Pause { hold, holder, lease } => Ok(Some(self.pause(hold, holder, lease, now, actions))),
+            Request::Resume { holder } => Ok(self.resume(&holder, actions)),
             Request::Restart { keep_history, instances, dry_run } => {
                 Ok(self.restart_all(keep_history, instances, dry_run))
             }
@@ -228,7 +218,7 @@ impl SupervisorCore {
                 self.stop(reason);
                 Ok(None)
             }
-            Request::GetModel => Ok(Some(super::request::SupervisorReply::Model(Box::new(self.model(now))))),
+            Request::GetModel => Ok(Some(SupervisorReply::Model(Box::new(self.model(now))))),
         };
         match outcome {
             Ok(Some(reply)) => actions.push(Action::Reply(Ok(reply))),

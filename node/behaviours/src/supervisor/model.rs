@@ -2,6 +2,7 @@
 
 use super::core::ChildState;
 use super::history::History;
+use super::request::PauseHold;
 use super::spec::{ChildSpec, SupervisorFlags};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ pub struct SupervisorModel {
     pub template: Option<ChildSpec>,
     /// Its children in start order, instances with their pid as id and their full args.
     pub children: Vec<ModelChild>,
-    /// Whether it is paused.
-    pub paused: bool,
+    /// Who pauses it.
+    pub holds: Vec<PauseHold>,
     /// When it restarted, as far as that still counts.
     pub restarts: Vec<Duration>,
     /// What failed.

@@ -181,7 +181,14 @@ fn replayed_model(model: &SupervisorModel, failures: &[Failure], found: &[Depend
         flags.strategy = Strategy::OneForOne;
     }
     let children = ordered(children, found, failed);
-    SupervisorModel { flags, template: None, children, paused: false, restarts: Vec::new(), ..model.clone() }
+    SupervisorModel {
+        flags,
+        template: None,
+        children,
+        holds: Vec::new(),
+        restarts: Vec::new(),
+        ..model.clone()
+    }
 }
 
 /// What never failed first, where nobody's restart touches it; then everyone before those that follow it.

@@ -18,6 +18,7 @@ use crate::start::bad_return_value;
 use crate::system;
 use arsenal_runtime::body::{Body, Event, Receive, Step};
 use arsenal_runtime::context::Context;
+use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::message::{Kind, Message, ReplyTo};
 use arsenal_runtime::pid::{Pid, Ref};
 use arsenal_runtime::start::StartOptions;
@@ -317,6 +318,9 @@ impl Running {
             key: spec.key.clone(),
             link: true,
             labels: spec.labels.clone(),
+            priority: spec.priority,
+            mailbox: spec.mailbox_messages_max.map(|messages_max| MailboxLimit { messages_max }),
+            memory_bytes_max: spec.memory_bytes_max,
             child_id: Some(spec.id.clone()),
             operation: self.operation,
             ..StartOptions::default()

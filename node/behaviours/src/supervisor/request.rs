@@ -8,7 +8,9 @@ mod term;
 use super::core::{ChildCounts, ChildState, Place};
 use super::error::SupervisorError;
 use super::model::SupervisorModel;
-use super::spec::{AutoShutdown, ChildKind, ChildSpec, Restart, Shutdown, Strategy, SupervisorFlags};
+use super::spec::{
+    AutoShutdown, ChildKind, ChildSpec, Instance, Restart, Shutdown, Strategy, SupervisorFlags,
+};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
 use std::sync::Arc;
@@ -33,8 +35,8 @@ pub enum SupervisorRequest {
     CountChildren,
     /// `supervisor:start_child/2` with a full specification.
     StartChild(Box<ChildSpec>),
-    /// `supervisor:start_child/2` under `simple_one_for_one`: an instance with these extra args.
-    AddDynamicChild(Term),
+    /// `supervisor:start_child/2` under `simple_one_for_one`: an instance with what it has of its own.
+    AddDynamicChild(Box<Instance>),
     /// `supervisor:start_child/2` as OTP has it: extra args under `simple_one_for_one`, else a specification.
     StartChildTerm(Term),
     /// `supervisor:terminate_child/2`.
@@ -69,13 +71,20 @@ pub enum SupervisorRequest {
     },
     /// Another strategy, children converted where that takes it.
     Convert(Strategy),
-    /// No restarts until resumed, or for this long.
+    /// No restarts while anybody holds a pause. A second one of the same holder renews the first.
     Pause {
-        /// When it resumes of itself.
+        /// The id that a new hold gets.
+        hold: Term,
+        /// Who pauses it: a pid or a principal.
+        holder: Arc<str>,
+        /// When the hold ends of itself, counted from now.
         lease: Option<Duration>,
     },
-    /// Restart what is owed and go on as usual.
-    Resume,
+    /// End this holder's pause; after the last one, restart what is owed and go on as usual.
+    Resume {
+        /// Whose.
+        holder: Arc<str>,
+    },
     /// Stop the whole tree and start it again.
     Restart {
         /// Whether restarts and failures so far stay known.
@@ -122,7 +131,7 @@ impl FlagChanges {
 /// What a supervisor answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SupervisorReply {
-    /// Done: to terminate, delete, pause, resume, stop.
+    /// Done: to terminate, delete, stop.
     Done,
     /// To every start of one child.
     Started {
@@ -145,6 +154,22 @@ pub enum SupervisorReply {
         changed: bool,
         /// The flags now.
         flags: FlagsReport,
+    },
+    /// To [`SupervisorRequest::Pause`].
+    Paused {
+        /// This holder's.
+        hold: PauseHold,
+        /// All of them.
+        holds: Vec<PauseHold>,
+    },
+    /// To [`SupervisorRequest::Resume`].
+    Resumed {
+        /// Whether this holder had a pause.
+        resumed: bool,
+        /// The children that were owed, as they are now; none while another holder pauses it.
+        restarted: Vec<ChildInfo>,
+        /// The pauses that are left.
+        holds: Vec<PauseHold>,
     },
     /// To [`SupervisorRequest::ReplaceChildSpec`].
     Replaced {
@@ -181,6 +206,8 @@ pub struct ChildInfo {
     pub kind: ChildKind,
     /// Its module.
     pub module: Arc<str>,
+    /// As [`ChildSpec::modules`].
+    pub modules: Option<Vec<Arc<str>>>,
     /// When it is started again.
     pub restart: Restart,
     /// How it is told to end.
@@ -198,14 +225,31 @@ pub struct FlagsReport {
     pub flags: SupervisorFlags,
     /// To be presented with a change.
     pub etag: String,
-    /// Whether restarts wait for a resume.
-    pub paused: bool,
+    /// Who pauses it: restarts wait while anybody does.
+    pub holds: Vec<PauseHold>,
     /// Restarts within the present period.
     pub restarts_used: usize,
+    /// Restarts since it was started.
+    pub restarts_total: u64,
     /// Children that a resume restarts: ids, or the pids that instances had.
     pub owed: Vec<Term>,
     /// What instances are started from, under `simple_one_for_one`.
     pub template: Option<Box<ChildSpec>>,
+}
+
+/// One holder's pause.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PauseHold {
+    /// Its id.
+    pub hold: Term,
+    /// Who holds it.
+    pub holder: Arc<str>,
+    /// Since when, on the node's clock.
+    pub since: Duration,
+    /// When it ends of itself, on the node's clock.
+    pub expires: Option<Duration>,
+    /// Which lease this is, counted by the supervisor.
+    pub number: u64,
 }
 
 /// What a request comes to.

@@ -213,7 +213,12 @@ impl Simulation {
                 self.note_restarts(TimelineEvent::Escalated, id, restarts)
             }
             Occurrence::AutoShutdown { id } => self.note(TimelineEvent::AutoShutdown, id, None),
-            Occurrence::StartFailed { .. } | Occurrence::Paused | Occurrence::Resumed { .. } => {}
+            Occurrence::StartFailed { .. }
+            | Occurrence::Deleted { .. }
+            | Occurrence::Owed { .. }
+            | Occurrence::Changed
+            | Occurrence::Paused
+            | Occurrence::Resumed { .. } => {}
         }
     }
 

@@ -6,8 +6,12 @@ mod error;
 mod term;
 
 pub use error::SpecError;
-pub(super) use term::{duration_from_ms, field, milliseconds};
+pub(super) use term::{
+    duration_from_ms, field, labels_from_term, labels_term, milliseconds, modules_from_term, name_from_term,
+    name_term,
+};
 
+use arsenal_runtime::priority::Priority;
 use arsenal_runtime::start::ProcessName;
 use arsenal_runtime::term::Term;
 use std::collections::BTreeMap;
@@ -106,6 +110,40 @@ pub struct ChildSpec {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// What its persistent things belong to.
     pub key: Option<Arc<str>>,
+    /// Scheduling priority.
+    pub priority: Priority,
+    /// Messages that its mailbox holds at most.
+    pub mailbox_messages_max: Option<u32>,
+    /// Bytes of state that it may hold.
+    pub memory_bytes_max: Option<u64>,
+    /// The modules that it is made of, for code changes: absent for its own alone, empty if they are only known at run
+    /// time, OTP's `dynamic`.
+    pub modules: Option<Vec<Arc<str>>>,
+}
+
+/// What one instance has of its own, over its template.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Instance {
+    /// Put to the template's args, as [`ChildSpec::args_with`] says; null for none.
+    pub args: Term,
+    /// Registered instead of the template's.
+    pub name: Option<ProcessName>,
+    /// Its key, where the template has none.
+    pub key: Option<Arc<str>>,
+    /// Put over the template's.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl Instance {
+    /// An instance that differs by its args alone.
+    pub fn with_args(args: Term) -> Self {
+        Self { args, ..Self::default() }
+    }
+
+    /// Whether it is told apart by more than its args.
+    pub(super) fn is_special(&self) -> bool {
+        self.name.is_some() || self.key.is_some() || !self.labels.is_empty()
+    }
 }
 
 impl ChildSpec {
@@ -123,6 +161,10 @@ impl ChildSpec {
             start_timeout: None,
             labels: BTreeMap::new(),
             key: None,
+            priority: Priority::Normal,
+            mailbox_messages_max: None,
+            memory_bytes_max: None,
+            modules: None,
         }
     }
 
@@ -158,6 +200,27 @@ impl ChildSpec {
     pub fn same_but_id_and_args(&self, other: &Self) -> bool {
         let alike = Self { id: other.id.clone(), args: other.args.clone(), ..self.clone() };
         alike == *other
+    }
+
+    /// The modules that it is made of: a list, or `dynamic`.
+    pub fn modules_term(&self) -> Term {
+        match &self.modules {
+            None => Term::list([Term::str(Arc::clone(&self.module))]),
+            Some(modules) if modules.is_empty() => Term::Atom("dynamic"),
+            Some(modules) => Term::list(modules.iter().map(|module| Term::str(Arc::clone(module)))),
+        }
+    }
+
+    /// The same with what an instance has of its own, but for its args.
+    pub(super) fn of_instance(&self, instance: &Instance) -> Self {
+        let mut spec = self.clone();
+        if let Some(name) = &instance.name {
+            spec.name = Some(name.clone());
+        }
+        spec.key = spec.key.or_else(|| instance.key.clone());
+        let labels = instance.labels.iter().map(|(key, value)| (Arc::clone(key), Arc::clone(value)));
+        spec.labels.extend(labels);
+        spec
     }
 
     /// What a dynamic start gives the module: `extra` appended if both it and the template's args are lists, merged

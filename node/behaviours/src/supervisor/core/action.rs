@@ -132,6 +132,18 @@ pub enum Occurrence {
         /// Its id.
         id: Term,
     },
+    /// A child ended while the supervisor is paused: its restart is owed.
+    Owed {
+        /// Its id.
+        id: Term,
+    },
+    /// A child's spec was removed on request.
+    Deleted {
+        /// Its id.
+        id: Term,
+    },
+    /// Flags or a spec were changed.
+    Changed,
     /// Restarts wait from now on.
     Paused,
     /// Restarts go on; so many were owed.

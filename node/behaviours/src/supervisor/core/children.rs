@@ -3,7 +3,7 @@
 //! Invariants: a place is never reused, and a later place was started later; a pid leads to the child that runs under
 //! it, or to the one that is down and last ran under it; the counts agree with the children.
 
-use super::super::spec::{ChildKind, ChildSpec, Strategy, id_text};
+use super::super::spec::{ChildKind, ChildSpec, Instance, Strategy, id_text};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::Term;
 use std::collections::{BTreeMap, HashMap};
@@ -70,6 +70,8 @@ pub struct Child {
     pub spec: Arc<ChildSpec>,
     /// What its init is given.
     pub args: Args,
+    /// What an instance has of its own besides.
+    pub own: Option<Box<Instance>>,
     /// What it does now.
     pub state: ChildState,
     /// How often it has started.
@@ -78,7 +80,23 @@ pub struct Child {
 
 impl Child {
     pub(super) fn new(spec: Arc<ChildSpec>, args: Args) -> Self {
-        Self { spec, args, state: ChildState::Stopped, incarnation: 0 }
+        Self { spec, args, own: None, state: ChildState::Stopped, incarnation: 0 }
+    }
+
+    /// An instance of `template`.
+    pub(super) fn instance(template: &Arc<ChildSpec>, instance: Instance) -> Self {
+        let args = if instance.args.is_null() { Args::OfSpec } else { Args::Extra(instance.args.clone()) };
+        let own = instance.is_special().then(|| Box::new(instance));
+        Self { own, ..Self::new(Arc::clone(template), args) }.of_template(template)
+    }
+
+    /// The same, started from this template henceforth.
+    fn of_template(mut self, template: &Arc<ChildSpec>) -> Self {
+        self.spec = match &self.own {
+            Some(own) => Arc::new(template.of_instance(own)),
+            None => Arc::clone(template),
+        };
+        self
     }
 
     /// What its next start gives the module.
@@ -236,11 +254,10 @@ impl Children {
     }
 
     /// Another spec in the same place; the id stays.
-    pub(super) fn set_spec(&mut self, place: Place, spec: Arc<ChildSpec>, args: Option<Args>) {
-        if let Some(mut child) = self.by_place.remove(&place) {
+    pub(super) fn set_spec(&mut self, place: Place, spec: &Arc<ChildSpec>) {
+        if let Some(child) = self.by_place.remove(&place) {
             self.count(&child, false);
-            child.spec = spec;
-            child.args = args.unwrap_or(child.args);
+            let child = child.of_template(spec);
             self.count(&child, true);
             self.by_place.insert(place, child);
         }
@@ -256,6 +273,7 @@ impl Children {
         self.by_id.clear();
         for (place, child) in &mut self.by_place {
             (child.spec, child.args) = spec(*place, child);
+            child.own = None;
             if !instances {
                 self.by_id.insert(id_text(&child.spec.id), *place);
             }

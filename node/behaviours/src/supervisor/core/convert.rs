@@ -1,7 +1,7 @@
 //! Conversion between strategies while the children run: to and from `simple_one_for_one`, whose instances have no id
 //! and share one template.
 
-use super::{Args, Child, ChildState, Place, SupervisorCore};
+use super::{Action, Args, Child, ChildState, Place, SupervisorCore};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::request::SupervisorReply;
 use crate::supervisor::spec::{ChildSpec, Strategy};
@@ -14,6 +14,7 @@ impl SupervisorCore {
         &mut self,
         to: Strategy,
         now: Duration,
+        actions: &mut Vec<Action>,
     ) -> Result<SupervisorReply, SupervisorError> {
         let before = self.flags;
         if before.strategy != to {
@@ -24,7 +25,7 @@ impl SupervisorCore {
             }
             self.flags.strategy = to;
         }
-        Ok(self.changed(before, now))
+        Ok(self.changed(before, now, actions))
     }
 
     /// Each instance becomes a child; its id is the pid it has now, the order that of starting.

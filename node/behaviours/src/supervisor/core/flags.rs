@@ -1,6 +1,6 @@
 //! Reading and changing the flags of a running supervisor.
 
-use super::SupervisorCore;
+use super::{Action, Occurrence, SupervisorCore};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::request::{FlagChanges, FlagsReport, SupervisorReply};
 use crate::supervisor::spec::{Strategy, SupervisorFlags};
@@ -16,15 +16,25 @@ impl SupervisorCore {
         FlagsReport {
             flags: self.flags,
             etag: self.flags.etag(),
-            paused: self.paused,
+            holds: self.holds().to_vec(),
+            restarts_total: self.restarts_total,
             restarts_used: self.window.used(now, self.flags.period),
             owed: owed.map(|child| self.known_as(child)).collect(),
             template: self.template.as_deref().cloned().map(Box::new),
         }
     }
 
-    pub(super) fn changed(&self, before: SupervisorFlags, now: Duration) -> SupervisorReply {
-        SupervisorReply::Changed { changed: before != self.flags, flags: self.flags_report(now) }
+    pub(super) fn changed(
+        &self,
+        before: SupervisorFlags,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) -> SupervisorReply {
+        let changed = before != self.flags;
+        if changed {
+            actions.push(Action::Publish(Occurrence::Changed));
+        }
+        SupervisorReply::Changed { changed, flags: self.flags_report(now) }
     }
 
     /// All or nothing: every flag is checked, alone and against the children, before the first one changes.
@@ -33,6 +43,7 @@ impl SupervisorCore {
         changes: FlagChanges,
         etag: Option<String>,
         now: Duration,
+        actions: &mut Vec<Action>,
     ) -> Result<SupervisorReply, SupervisorError> {
         let before = self.flags;
         check_etag(etag, before.etag())?;
@@ -49,7 +60,7 @@ impl SupervisorCore {
             }
         }
         self.flags = after;
-        Ok(self.changed(before, now))
+        Ok(self.changed(before, now, actions))
     }
 }
 

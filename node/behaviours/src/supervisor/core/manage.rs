@@ -1,9 +1,11 @@
 //! Requests about single children, with OTP's answers: list, count, start, terminate, restart, delete.
 
-use super::{Args, Child, ChildState, Finish, OnFailure, Place, Plan, SupervisorCore, Task};
+use super::{
+    Action, Args, Child, ChildState, Finish, Occurrence, OnFailure, Place, Plan, SupervisorCore, Task,
+};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::request::{ChildInfo, ChildrenPage, SupervisorReply};
-use crate::supervisor::spec::ChildSpec;
+use crate::supervisor::spec::{ChildSpec, Instance};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::Term;
 use std::sync::Arc;
@@ -30,12 +32,13 @@ impl SupervisorCore {
         self.children.iter().map(|(_, child)| self.child_info(child)).collect()
     }
 
-    fn child_info(&self, child: &Child) -> ChildInfo {
+    pub(super) fn child_info(&self, child: &Child) -> ChildInfo {
         ChildInfo {
             id: self.shown_id(child),
             state: child.state,
             kind: child.spec.kind,
             module: Arc::clone(&child.spec.module),
+            modules: child.spec.modules.clone(),
             restart: child.spec.restart,
             shutdown: child.spec.shutdown,
             significant: child.spec.significant,
@@ -61,7 +64,7 @@ impl SupervisorCore {
 
     pub(super) fn start_child_term(&mut self, term: Term) -> Result<(), SupervisorError> {
         if self.is_simple() {
-            self.add_dynamic_child(term)
+            self.add_dynamic_child(Instance::with_args(term))
         } else {
             self.start_child(ChildSpec::from_term(&term)?)
         }
@@ -81,12 +84,12 @@ impl SupervisorCore {
         self.add(Child::new(Arc::new(spec), Args::OfSpec))
     }
 
-    pub(super) fn add_dynamic_child(&mut self, extra: Term) -> Result<(), SupervisorError> {
+    pub(super) fn add_dynamic_child(&mut self, instance: Instance) -> Result<(), SupervisorError> {
         let Some(template) = &self.template else {
             return Err(SupervisorError::NotSimpleOneForOne(self.flags.strategy));
         };
-        let args = if extra.is_null() { Args::OfSpec } else { Args::Extra(extra) };
-        self.add(Child::new(Arc::clone(template), args))
+        let child = Child::instance(template, instance);
+        self.add(child)
     }
 
     fn add(&mut self, child: Child) -> Result<(), SupervisorError> {
@@ -129,9 +132,14 @@ impl SupervisorCore {
         Ok(())
     }
 
-    pub(super) fn delete_child(&mut self, child: &Term) -> Result<SupervisorReply, SupervisorError> {
+    pub(super) fn delete_child(
+        &mut self,
+        child: &Term,
+        actions: &mut Vec<Action>,
+    ) -> Result<SupervisorReply, SupervisorError> {
         let place = self.find_down(child)?;
         self.children.remove(place);
+        actions.push(Action::Publish(Occurrence::Deleted { id: child.clone() }));
         Ok(SupervisorReply::Done)
     }
 

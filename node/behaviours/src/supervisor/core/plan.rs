@@ -3,10 +3,11 @@
 use super::{Action, ChildState, Occurrence, Place, StopChild, SupervisorCore};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::request::{Outcome, SupervisorReply};
-use crate::supervisor::spec::Restart;
+use crate::supervisor::spec::{ChildSpec, Restart};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Tasks still to do, and what a failed start does to them.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,8 @@ pub(super) enum Task {
     StopTogether(Vec<Place>),
     /// As [`Task::Halt`], all at the same time.
     HaltTogether(Vec<Place>),
+    /// Gives the child another spec.
+    Renew(Place, Arc<ChildSpec>),
     /// Starts the child, if it is still there and does not run.
     Start(Place),
     /// Ends the plan.
@@ -54,6 +57,8 @@ pub(super) enum Finish {
     ReplyReplaced(Option<Place>),
     /// With all children.
     ReplyRestarted,
+    /// With these children, which were owed.
+    ReplyResumed(Vec<Place>),
     Exit(Reason),
 }
 
@@ -107,10 +112,16 @@ impl SupervisorCore {
                 Task::Halt(place) => self.begin_stop(&[place], AfterStop::Keep, actions),
                 Task::StopTogether(places) => self.begin_stop(&places, AfterStop::Settle, actions),
                 Task::HaltTogether(places) => self.begin_stop(&places, AfterStop::Keep, actions),
+                Task::Renew(place, spec) => self.renew(place, &spec, actions),
                 Task::Start(place) => self.begin_start(place, actions),
                 Task::Finish(finish) => self.finish(finish, actions),
             }
         }
+    }
+
+    fn renew(&mut self, place: Place, spec: &Arc<ChildSpec>, actions: &mut Vec<Action>) {
+        self.children.set_spec(place, spec);
+        actions.push(Action::Publish(Occurrence::Changed));
     }
 
     fn begin_start(&mut self, place: Place, actions: &mut Vec<Action>) {
@@ -119,7 +130,7 @@ impl SupervisorCore {
         if child.state.pid().is_some() {
             return;
         }
-        actions.push(Action::Start { spec: std::sync::Arc::clone(&child.spec), args: child.start_args() });
+        actions.push(Action::Start { spec: Arc::clone(&child.spec), args: child.start_args() });
         self.plan.waiting = Waiting::Start(place, child.state.last_pid());
         self.children.set_state(place, ChildState::Starting);
     }
@@ -168,7 +179,8 @@ impl SupervisorCore {
                 actions.push(refused(None, reason));
             }
             OnFailure::TryAgain => {
-                self.plan = Plan::default();
+                // Who has asked is answered all the same.
+                self.plan.tasks.retain(|task| matches!(task, Task::Finish(_)));
                 self.try_again_later(place, last_pid, actions);
             }
             OnFailure::TryAgainAndReply => {
@@ -253,6 +265,11 @@ impl SupervisorCore {
                 reply(SupervisorReply::Replaced { etag, pid: place.and_then(pid) })
             }
             Finish::ReplyRestarted => reply(SupervisorReply::Restarted(self.all_children())),
+            Finish::ReplyResumed(places) => {
+                let owed = places.into_iter().filter_map(|place| self.children.get(place));
+                let restarted = owed.map(|child| self.child_info(child)).collect();
+                reply(SupervisorReply::Resumed { resumed: true, restarted, holds: Vec::new() })
+            }
             Finish::Exit(reason) => Action::Exit(reason),
         });
     }

@@ -31,8 +31,10 @@ impl SupervisorCore {
                 let place = self.find(child)?;
                 let old = self.children.get(place).map(|child| child.spec.etag()).unwrap_or_default();
                 check_etag(etag, old)?;
-                self.children.set_spec(place, Arc::new(spec), None);
-                let tasks = if restart { vec![Task::Halt(place), Task::Start(place)] } else { Vec::new() };
+                let renew = Task::Renew(place, Arc::new(spec));
+                // It is stopped by its old shutdown value.
+                let tasks =
+                    if restart { vec![Task::Halt(place), renew, Task::Start(place)] } else { vec![renew] };
                 self.plan = Plan::new(tasks.into(), OnFailure::Reply);
                 self.plan.then(Finish::ReplyReplaced(Some(place)));
                 Ok(())
@@ -43,15 +45,15 @@ impl SupervisorCore {
     /// All instances are started from the new template henceforth, each with its own extra args.
     fn replace_template(&mut self, template: Arc<ChildSpec>, restart: bool) {
         let places: Vec<Place> = self.children.places().collect();
-        for place in &places {
-            self.children.set_spec(*place, Arc::clone(&template), None);
-        }
-        self.template = Some(template);
         let mut tasks = std::collections::VecDeque::new();
         if restart {
             tasks.push_back(Task::HaltTogether(places.clone()));
+        }
+        tasks.extend(places.iter().map(|place| Task::Renew(*place, Arc::clone(&template))));
+        if restart {
             tasks.extend(places.into_iter().map(Task::Start));
         }
+        self.template = Some(template);
         self.plan = Plan::new(tasks, OnFailure::TryAgainAndGoOn);
         self.plan.then(Finish::ReplyReplaced(None));
     }

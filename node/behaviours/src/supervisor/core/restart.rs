@@ -45,10 +45,12 @@ impl SupervisorCore {
     fn restart_or_owe(&mut self, place: Place, now: Duration, actions: &mut Vec<Action>) {
         let Some(child) = self.children.get(place) else { return };
         let id = self.shown_id(child);
-        if self.paused {
+        if self.is_paused() {
             let last_pid = child.state.last_pid();
-            return self.children.set_state(place, ChildState::Owed(last_pid));
+            self.children.set_state(place, ChildState::Owed(last_pid));
+            return actions.push(Action::Publish(Occurrence::Owed { id }));
         }
+        self.restarts_total += 1;
         let too_many = self.window.add(now, self.flags.intensity, self.flags.period);
         let restarts = self.window.used(now, self.flags.period);
         if too_many {
@@ -95,35 +97,20 @@ impl SupervisorCore {
         }
     }
 
-    pub(super) fn pause(&mut self, lease: Option<Duration>, actions: &mut Vec<Action>) -> SupervisorReply {
-        // A new lease, or none, takes the place of the one before.
-        self.lease += 1;
-        if !self.paused {
-            self.paused = true;
-            actions.push(Action::Publish(Occurrence::Paused));
-        }
-        if let Some(lease) = lease {
-            actions.push(Action::Lease(self.lease, lease));
-        }
-        SupervisorReply::Done
-    }
-
     /// Restarts what is owed by the strategy. It costs no intensity: the supervisor was told to wait.
-    pub(super) fn resume(&mut self, actions: &mut Vec<Action>) {
-        if !std::mem::take(&mut self.paused) {
-            return;
-        }
+    pub(super) fn restart_owed(&mut self, actions: &mut Vec<Action>) -> Vec<Place> {
         let owed: Vec<Place> = self.owed_places().collect();
         actions.push(Action::Publish(Occurrence::Resumed { owed: owed.len() }));
-        let Some(first) = owed.first() else { return };
+        let Some(first) = owed.first() else { return owed };
         self.plan = match self.flags.strategy {
             Strategy::OneForOne | Strategy::SimpleOneForOne => {
-                let starts = owed.into_iter().map(Task::Start).collect();
+                let starts = owed.iter().copied().map(Task::Start).collect();
                 Plan::new(starts, self.on_failed_restart(OnFailure::TryAgain))
             }
             Strategy::RestForOne => self.group_plan(*first, OnFailure::TryAgain),
             Strategy::OneForAll => self.group_plan(Place(0), OnFailure::TryAgain),
         };
+        owed
     }
 
     /// What the failure of one of many starts does: where children stand alone the others go on.

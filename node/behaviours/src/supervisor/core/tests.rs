@@ -178,6 +178,14 @@ fn simple(restart: Restart) -> World {
     World::new(spec(Strategy::SimpleOneForOne, vec![child("t").with_restart(restart)]))
 }
 
+fn pause(holder: &str, lease: Option<Duration>) -> Request {
+    Request::Pause { hold: Term::str(format!("h-{holder}")), holder: holder.into(), lease }
+}
+
+fn resume(holder: &str) -> Request {
+    Request::Resume { holder: holder.into() }
+}
+
 fn add() -> Request {
-    Request::AddDynamicChild(Term::Null)
+    Request::AddDynamicChild(Box::default())
 }

@@ -53,6 +53,11 @@ fn event(occurrence: &Occurrence) -> (&'static str, Pid, Term) {
         Occurrence::AutoShutdown { id } => {
             ("supervisor.auto_shutdown", Pid::NONE, Term::map([("id", id.clone())]))
         }
+        Occurrence::Owed { id } => ("supervisor.child_owed", Pid::NONE, Term::map([("id", id.clone())])),
+        Occurrence::Deleted { id } => {
+            ("supervisor.child_deleted", Pid::NONE, Term::map([("id", id.clone())]))
+        }
+        Occurrence::Changed => ("supervisor.changed", Pid::NONE, Term::Null),
         Occurrence::Paused => ("supervisor.paused", Pid::NONE, Term::Null),
         Occurrence::Resumed { owed } => {
             let owed = Term::Int(i64::try_from(*owed).unwrap_or(i64::MAX));

@@ -307,7 +307,7 @@ fn instances_come_and_go_by_pid_and_end_together() {
     specs.children[0].shutdown = Shutdown::Timeout(Duration::from_millis(100));
     let supervisor = start(&node, &specs);
     let pids: Vec<Pid> = (0..1_000)
-        .map(|_| match ask(&node, supervisor, SupervisorRequest::AddDynamicChild(Term::Null)) {
+        .map(|_| match ask(&node, supervisor, SupervisorRequest::AddDynamicChild(Box::default())) {
             Ok(SupervisorReply::Started { pid: Some(pid), .. }) => pid,
             other => panic!("{other:?}"),
         })
@@ -336,7 +336,8 @@ fn the_end_of_a_pauses_lease_restarts_what_is_owed() {
     let node = node();
     let supervisor = start(&node, &spec(Strategy::OneForOne, vec![worker("a")]));
     let lease = Some(Duration::from_secs(60));
-    ask(&node, supervisor, SupervisorRequest::Pause { lease }).unwrap();
+    let request = SupervisorRequest::Pause { hold: "n1.1-h1".into(), holder: "me".into(), lease };
+    ask(&node, supervisor, request).unwrap();
     let old = pid(&node, supervisor, "a");
     kill(&node, old);
     assert_eq!(state(&node, supervisor, "a"), ChildState::Owed(Some(old)));

@@ -5,9 +5,11 @@ mod reply;
 use super::{FlagChanges, Outcome, Place, SupervisorRequest};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::spec::{
-    AutoShutdown, ChildSpec, SpecError, Strategy, duration_from_ms, field, milliseconds,
+    AutoShutdown, ChildSpec, Instance, SpecError, Strategy, duration_from_ms, field, labels_from_term,
+    labels_term, milliseconds, name_from_term, name_term,
 };
 use arsenal_runtime::term::Term;
+use std::sync::Arc;
 
 /// The tag of a typed request.
 const TYPED: &str = "supervisor";
@@ -54,7 +56,7 @@ impl SupervisorRequest {
             }
             Self::CountChildren => "count_children".into(),
             Self::StartChild(spec) => Term::tagged("start_child_spec", spec.to_term()),
-            Self::AddDynamicChild(extra) => Term::tagged("add_dynamic_child", extra.clone()),
+            Self::AddDynamicChild(instance) => Term::tagged("add_dynamic_child", instance.to_term()),
             Self::StartChildTerm(term) => Term::tagged("start_child", term.clone()),
             Self::TerminateChild(child) => Term::tagged("terminate_child", child.clone()),
             Self::TerminateProcess(pid) => Term::tagged("terminate_process", (*pid).into()),
@@ -76,8 +78,17 @@ impl SupervisorRequest {
                 Term::tagged("set_flags", Term::map(arguments))
             }
             Self::Convert(strategy) => Term::tagged("convert", strategy.as_str().into()),
-            Self::Pause { lease } => Term::tagged("pause", lease.map_or(Term::Null, milliseconds)),
-            Self::Resume => "resume".into(),
+            Self::Pause { hold, holder, lease } => {
+                let arguments = Term::map([
+                    ("hold", hold.clone()),
+                    ("holder", Term::str(Arc::clone(holder))),
+                    ("lease", lease.map_or(Term::Null, milliseconds)),
+                ]);
+                Term::tagged("pause", arguments)
+            }
+            Self::Resume { holder } => {
+                Term::tagged("resume", Term::map([("holder", Term::str(Arc::clone(holder)))]))
+            }
             Self::Restart { keep_history, instances, dry_run } => {
                 let arguments = [
                     ("keep_history", Term::Bool(*keep_history)),
@@ -121,7 +132,7 @@ impl SupervisorRequest {
             },
             "count_children" => Self::CountChildren,
             "start_child_spec" => Self::StartChild(Box::new(ChildSpec::from_term(&needed()?)?)),
-            "add_dynamic_child" => Self::AddDynamicChild(needed()?),
+            "add_dynamic_child" => Self::AddDynamicChild(Box::new(Instance::from_term(&needed()?)?)),
             "start_child" => Self::StartChildTerm(needed()?),
             "terminate_child" => Self::TerminateChild(needed()?),
             "terminate_process" => Self::TerminateProcess(needed()?.as_pid().ok_or_else(unknown)?),
@@ -150,8 +161,12 @@ impl SupervisorRequest {
                     value: strategy,
                 })?)
             }
-            "pause" => Self::Pause { lease: argument.and_then(duration_from_ms) },
-            "resume" => Self::Resume,
+            "pause" => Self::Pause {
+                hold: argument.and_then(|a| a.get("hold")).cloned().unwrap_or_default(),
+                holder: text("holder").unwrap_or_default().into(),
+                lease: argument.and_then(|a| duration_from_ms(a.get("lease")?)),
+            },
+            "resume" => Self::Resume { holder: text("holder").unwrap_or_default().into() },
             "restart" => Self::Restart {
                 keep_history: flag("keep_history"),
                 instances: flag("instances"),
@@ -160,6 +175,31 @@ impl SupervisorRequest {
             "stop" => Self::Stop(argument.cloned().unwrap_or(Term::NORMAL)),
             "get_model" => Self::GetModel,
             _ => return Err(unknown()),
+        })
+    }
+}
+
+impl Instance {
+    fn to_term(&self) -> Term {
+        let mut members = vec![("args", self.args.clone())];
+        if let Some(name) = &self.name {
+            members.push(("name", name_term(name)));
+        }
+        if let Some(key) = &self.key {
+            members.push(("key", Term::str(Arc::clone(key))));
+        }
+        if !self.labels.is_empty() {
+            members.push(("labels", labels_term(&self.labels)));
+        }
+        Term::map(members)
+    }
+
+    fn from_term(term: &Term) -> Result<Self, SpecError> {
+        Ok(Self {
+            args: term.get("args").cloned().unwrap_or_default(),
+            name: field(term, "name", "invalid_name", name_from_term)?,
+            key: field(term, "key", "invalid_key", |value| Some(Arc::from(value.as_str()?)))?,
+            labels: field(term, "labels", "invalid_labels", labels_from_term)?.unwrap_or_default(),
         })
     }
 }

@@ -13,7 +13,7 @@ fn model(strategy: Strategy, intensity: u32) -> SupervisorModel {
         flags: SupervisorFlags { strategy, intensity, ..SupervisorFlags::default() },
         template: None,
         children: (1..).zip(["a", "b", "c"]).map(child).collect(),
-        paused: false,
+        holds: Vec::new(),
         restarts: Vec::new(),
         history: crate::supervisor::history::History::default(),
         now: Duration::from_secs(100),

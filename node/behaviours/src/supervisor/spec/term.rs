@@ -7,8 +7,10 @@ use super::{
     AutoShutdown, ChildKind, ChildSpec, Restart, Shutdown, SpecError, Strategy, SupervisorFlags,
     SupervisorSpec,
 };
+use arsenal_runtime::priority::Priority;
 use arsenal_runtime::start::ProcessName;
 use arsenal_runtime::term::Term;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,9 +112,19 @@ impl ChildSpec {
             members.push(("key", Term::str(Arc::clone(key))));
         }
         if !self.labels.is_empty() {
-            let labels =
-                self.labels.iter().map(|(key, value)| (Arc::clone(key), Term::str(Arc::clone(value))));
-            members.push(("labels", Term::map(labels)));
+            members.push(("labels", labels_term(&self.labels)));
+        }
+        if self.priority != Priority::Normal {
+            members.push(("priority", Term::Atom(self.priority.as_str())));
+        }
+        if let Some(max) = self.mailbox_messages_max {
+            members.push(("mailbox_messages_max", Term::Int(i64::from(max))));
+        }
+        if let Some(max) = self.memory_bytes_max {
+            members.push(("memory_bytes_max", Term::Int(i64::try_from(max).unwrap_or(i64::MAX))));
+        }
+        if self.modules.is_some() {
+            members.push(("modules", self.modules_term()));
         }
         Term::map(members)
     }
@@ -150,6 +162,17 @@ impl ChildSpec {
             start_timeout: field(term, "start_timeout", "invalid_start_timeout", duration_from_ms)?,
             labels: field(term, "labels", "invalid_labels", labels_from_term)?.unwrap_or_default(),
             key: field(term, "key", "invalid_key", |value| Some(Arc::from(value.as_str()?)))?,
+            priority: field(term, "priority", "invalid_priority", |value| {
+                Priority::from_name(value.as_str()?)
+            })?
+            .unwrap_or_default(),
+            mailbox_messages_max: field(term, "mailbox_messages_max", "invalid_limit", |value| {
+                u32::try_from(value.as_int()?).ok()
+            })?,
+            memory_bytes_max: field(term, "memory_bytes_max", "invalid_limit", |value| {
+                u64::try_from(value.as_int()?).ok()
+            })?,
+            modules: field(term, "modules", "invalid_modules", modules_from_term)?,
         })
     }
 
@@ -173,12 +196,23 @@ impl ChildSpec {
     }
 }
 
-fn name_term(name: &ProcessName) -> Term {
+pub(in crate::supervisor) fn modules_from_term(term: &Term) -> Option<Vec<Arc<str>>> {
+    if term.is("dynamic") {
+        return Some(Vec::new());
+    }
+    term.as_list()?.iter().map(|module| Some(Arc::from(module.as_str()?))).collect()
+}
+
+pub(in crate::supervisor) fn labels_term(labels: &BTreeMap<Arc<str>, Arc<str>>) -> Term {
+    Term::map(labels.iter().map(|(key, value)| (Arc::clone(key), Term::str(Arc::clone(value)))))
+}
+
+pub(in crate::supervisor) fn name_term(name: &ProcessName) -> Term {
     let text = Term::str(Arc::clone(&name.name));
     if name.global { Term::map([("name", text), ("global", Term::Bool(true))]) } else { text }
 }
 
-fn name_from_term(term: &Term) -> Option<ProcessName> {
+pub(in crate::supervisor) fn name_from_term(term: &Term) -> Option<ProcessName> {
     match term.as_str() {
         Some(name) => Some(ProcessName { name: name.into(), global: false }),
         None => Some(ProcessName {
@@ -188,7 +222,7 @@ fn name_from_term(term: &Term) -> Option<ProcessName> {
     }
 }
 
-fn labels_from_term(term: &Term) -> Option<std::collections::BTreeMap<Arc<str>, Arc<str>>> {
+pub(in crate::supervisor) fn labels_from_term(term: &Term) -> Option<BTreeMap<Arc<str>, Arc<str>>> {
     term.as_map()?.iter().map(|(key, value)| Some((Arc::clone(key), Arc::from(value.as_str()?)))).collect()
 }
 

@@ -75,13 +75,13 @@ fn a_stale_etag_changes_nothing() {
 fn while_paused_what_dies_is_owed_and_costs_no_intensity() {
     let specs = vec![child("a"), child("t").with_restart(Restart::Temporary), child("c")];
     let mut world = World::new(spec(Strategy::OneForOne, specs));
-    world.ask(Request::Pause { lease: None }).unwrap();
+    world.ask(pause("me", None)).unwrap();
     world.end("a", "killed");
     world.end("t", "killed");
     assert_eq!(world.took(), "");
     let report = flags(&mut world);
-    assert_eq!((report.paused, report.owed), (true, vec!["a".into()]));
-    world.ask(Request::Resume).unwrap();
+    assert_eq!((report.holds.len(), report.owed), (1, vec!["a".into()]));
+    world.ask(resume("me")).unwrap();
     assert_eq!(world.took(), "+a");
     assert_eq!(flags(&mut world).restarts_used, 0);
     world.end("a", "killed");
@@ -93,9 +93,9 @@ fn a_resume_restarts_what_is_owed_by_the_strategy() {
     for (strategy, expected) in [(Strategy::RestForOne, "-c +b +c"), (Strategy::OneForAll, "-c -a +a +b +c")]
     {
         let mut world = three(strategy);
-        world.ask(Request::Pause { lease: None }).unwrap();
+        world.ask(pause("me", None)).unwrap();
         world.end("b", "killed");
-        world.ask(Request::Resume).unwrap();
+        world.ask(resume("me")).unwrap();
         assert_eq!(world.took(), expected);
     }
 }
@@ -103,14 +103,42 @@ fn a_resume_restarts_what_is_owed_by_the_strategy() {
 #[test]
 fn the_end_of_the_latest_lease_resumes() {
     let mut world = three(Strategy::OneForOne);
-    world.ask(Request::Pause { lease: Some(SECOND) }).unwrap();
+    world.ask(pause("me", Some(SECOND))).unwrap();
     let first = world.lease.unwrap().0;
-    world.ask(Request::Pause { lease: Some(SECOND * 2) }).unwrap();
+    world.ask(pause("me", Some(SECOND * 2))).unwrap();
     world.end("a", "killed");
     world.feed(Event::LeaseEnded(first));
     assert_eq!(world.took(), "", "the lease was renewed");
     world.feed(Event::LeaseEnded(world.lease.unwrap().0));
     assert_eq!(world.took(), "+a");
+}
+
+#[test]
+fn a_pause_lasts_until_its_last_holder_resumes() {
+    let mut world = three(Strategy::OneForOne);
+    world.ask(pause("me", None)).unwrap();
+    world.ask(pause("you", None)).unwrap();
+    world.end("a", "killed");
+    let reply = |world: &mut World, holder| match world.ask(resume(holder)) {
+        Ok(SupervisorReply::Resumed { resumed, restarted, holds }) => (resumed, restarted.len(), holds.len()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reply(&mut world, "nobody"), (false, 0, 2));
+    assert_eq!(reply(&mut world, "you"), (true, 0, 1));
+    assert_eq!(world.took(), "");
+    assert_eq!(reply(&mut world, "me"), (true, 1, 0));
+    assert_eq!(world.took(), "+a");
+}
+
+#[test]
+fn a_resume_whose_group_fails_to_start_is_answered_all_the_same() {
+    let mut world = three(Strategy::OneForAll);
+    world.ask(pause("me", None)).unwrap();
+    world.end("b", "killed");
+    world.script.insert("a".into(), vec![Err("nope")]);
+    assert!(matches!(world.ask(resume("me")), Ok(SupervisorReply::Resumed { resumed: true, .. })));
+    world.turn();
+    assert_eq!(world.took(), "-c -a +a +b +c");
 }
 
 fn replace(spec: ChildSpec, etag: Option<String>, restart: bool) -> Request {

@@ -108,6 +108,28 @@ fn a_dynamic_child_needs_a_template_and_room() {
 }
 
 #[test]
+fn an_instance_may_have_a_name_of_its_own_and_keeps_it_when_it_or_the_template_changes() {
+    let mut core = simple(Restart::Permanent).core;
+    let name = arsenal_runtime::start::ProcessName { name: "first".into(), global: false };
+    let own = crate::supervisor::spec::Instance { name: Some(name.clone()), ..Default::default() };
+    let started = |actions: Vec<Action>| {
+        actions.into_iter().find_map(|action| match action {
+            Action::Start { spec, .. } => Some(spec),
+            _ => None,
+        })
+    };
+    let spec = started(core.step(Event::Request(Box::new(Request::AddDynamicChild(Box::new(own)))), SECOND));
+    assert_eq!(spec.unwrap().name, Some(name.clone()));
+    let pid = Pid::new(1, 1, 1);
+    core.step(Event::Started(Ok(Some(pid))), SECOND);
+    let spec = Box::new(ChildSpec::worker("t", "echo", Term::Null));
+    let request = Request::ReplaceChildSpec { child: "t".into(), spec, etag: None, restart: false };
+    core.step(Event::Request(Box::new(request)), SECOND);
+    let again = started(core.step(Event::Exited { pid, reason: Term::KILLED }, SECOND)).unwrap();
+    assert_eq!((&again.name, &*again.module), (&Some(name), "echo"));
+}
+
+#[test]
 fn pages_cover_all_children_once_and_tell_a_change_between_them() {
     let mut world = three(Strategy::OneForOne);
     let page = |world: &mut World, before| match world.ask(Request::WhichChildren { before, limit: Some(2) })

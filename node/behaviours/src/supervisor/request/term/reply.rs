@@ -5,8 +5,8 @@ use crate::supervisor::core::{ChildCounts, ChildState, Place};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::history::{Failure, History};
 use crate::supervisor::model::{ModelChild, SupervisorModel};
-use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, Outcome, SupervisorReply};
-use crate::supervisor::spec::{ChildKind, ChildSpec, Restart, Shutdown, SupervisorFlags};
+use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, Outcome, PauseHold, SupervisorReply};
+use crate::supervisor::spec::{ChildKind, ChildSpec, Restart, Shutdown, SupervisorFlags, modules_from_term};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::Term;
 use std::sync::Arc;
@@ -31,6 +31,17 @@ pub(super) fn write(outcome: &Outcome) -> Term {
             members.push(("changed", Term::Bool(*changed)));
             ("changed", members)
         }
+        SupervisorReply::Paused { hold, holds } => {
+            ("paused", vec![("hold", hold_term(hold)), ("holds", holds_term(holds))])
+        }
+        SupervisorReply::Resumed { resumed, restarted, holds } => (
+            "resumed",
+            vec![
+                ("resumed", Term::Bool(*resumed)),
+                ("children", infos(restarted)),
+                ("holds", holds_term(holds)),
+            ],
+        ),
         SupervisorReply::Replaced { etag, pid } => {
             ("replaced", vec![("etag", Term::str(etag.as_str())), ("pid", pid_term(*pid))])
         }
@@ -66,6 +77,12 @@ pub(super) fn read(term: &Term) -> Option<Outcome> {
         "changed" => {
             SupervisorReply::Changed { changed: term.get("changed")?.as_bool()?, flags: read_flags(term)? }
         }
+        "paused" => SupervisorReply::Paused { hold: read_hold(term.get("hold")?)?, holds: read_holds(term)? },
+        "resumed" => SupervisorReply::Resumed {
+            resumed: term.get("resumed")?.as_bool()?,
+            restarted: read_infos(term)?,
+            holds: read_holds(term)?,
+        },
         "replaced" => {
             SupervisorReply::Replaced { etag: term.get("etag")?.as_str()?.to_owned(), pid: read_pid(term)? }
         }
@@ -89,8 +106,7 @@ pub(super) fn write_otp(outcome: &Outcome) -> Term {
                 ChildState::Restarting(_) => Term::Atom("restarting"),
                 ChildState::Starting | ChildState::Stopped | ChildState::Owed(_) => Term::UNDEFINED,
             };
-            let modules = Term::list([Term::str(Arc::clone(&child.module))]);
-            Term::from([child.id.clone(), pid, child.kind.as_str().into(), modules])
+            Term::from([child.id.clone(), pid, child.kind.as_str().into(), modules_term(child)])
         })),
         Ok(SupervisorReply::Counts(counts)) => {
             Term::list(counts_members(counts).into_iter().map(|(key, value)| Term::tagged(key, value)))
@@ -98,6 +114,42 @@ pub(super) fn write_otp(outcome: &Outcome) -> Term {
         Ok(SupervisorReply::ChildSpec(spec)) => Term::tagged("ok", spec.to_term()),
         Ok(_) => Term::tagged("ok", write(outcome)),
     }
+}
+
+fn modules_term(child: &ChildInfo) -> Term {
+    match &child.modules {
+        None => Term::list([Term::str(Arc::clone(&child.module))]),
+        Some(modules) if modules.is_empty() => Term::Atom("dynamic"),
+        Some(modules) => Term::list(modules.iter().map(|module| Term::str(Arc::clone(module)))),
+    }
+}
+
+fn hold_term(hold: &PauseHold) -> Term {
+    Term::map([
+        ("hold", hold.hold.clone()),
+        ("holder", Term::str(Arc::clone(&hold.holder))),
+        ("since_us", instant(hold.since)),
+        ("expires_us", hold.expires.map_or(Term::Null, instant)),
+        ("number", number(hold.number)),
+    ])
+}
+
+fn holds_term(holds: &[PauseHold]) -> Term {
+    Term::list(holds.iter().map(hold_term))
+}
+
+fn read_hold(term: &Term) -> Option<PauseHold> {
+    Some(PauseHold {
+        hold: term.get("hold")?.clone(),
+        holder: term.get("holder")?.as_str()?.into(),
+        since: read_instant(term.get("since_us")?)?,
+        expires: term.get("expires_us").and_then(read_instant),
+        number: u64::try_from(term.get("number")?.as_int()?).ok()?,
+    })
+}
+
+fn read_holds(term: &Term) -> Option<Vec<PauseHold>> {
+    term.get("holds")?.as_list()?.iter().map(read_hold).collect()
 }
 
 fn pid_term(pid: Option<Pid>) -> Term {
@@ -160,6 +212,7 @@ fn infos(children: &[ChildInfo]) -> Term {
             ("id", child.id.clone()),
             ("type", Term::Atom(child.kind.as_str())),
             ("module", Term::str(Arc::clone(&child.module))),
+            ("modules", if child.modules.is_some() { modules_term(child) } else { Term::Null }),
             ("restart", Term::Atom(child.restart.as_str())),
             ("shutdown", child.shutdown.to_term()),
             ("significant", Term::Bool(child.significant)),
@@ -177,6 +230,7 @@ fn read_infos(term: &Term) -> Option<Vec<ChildInfo>> {
             state: read_state(term)?,
             kind: ChildKind::from_name(term.get("type")?.as_str()?)?,
             module: term.get("module")?.as_str()?.into(),
+            modules: term.get("modules").and_then(modules_from_term),
             restart: Restart::from_term(term.get("restart")?)?,
             shutdown: Shutdown::from_term(term.get("shutdown")?)?,
             significant: term.get("significant")?.as_bool()?,
@@ -194,7 +248,8 @@ fn flags_members(report: &FlagsReport) -> Vec<(&'static str, Term)> {
     vec![
         ("flags", report.flags.to_term()),
         ("etag", Term::str(report.etag.as_str())),
-        ("paused", Term::Bool(report.paused)),
+        ("holds", holds_term(&report.holds)),
+        ("restarts_total", number(report.restarts_total)),
         ("restarts_used", count(report.restarts_used)),
         ("owed", Term::list(report.owed.iter().cloned())),
         ("template", report.template.as_ref().map_or(Term::Null, |template| template.to_term())),
@@ -205,7 +260,8 @@ fn read_flags(term: &Term) -> Option<FlagsReport> {
     Some(FlagsReport {
         flags: SupervisorFlags::from_term(term.get("flags")?).ok()?,
         etag: term.get("etag")?.as_str()?.to_owned(),
-        paused: term.get("paused")?.as_bool()?,
+        holds: read_holds(term)?,
+        restarts_total: u64::try_from(term.get("restarts_total")?.as_int()?).ok()?,
         restarts_used: read_count(term.get("restarts_used")?)?,
         owed: term.get("owed")?.as_list()?.to_vec(),
         template: read_template(term)?.map(Box::new),
@@ -248,7 +304,7 @@ fn model_members(model: &SupervisorModel) -> Vec<(&'static str, Term)> {
         ("flags", model.flags.to_term()),
         ("template", model.template.as_ref().map_or(Term::Null, ChildSpec::to_term)),
         ("children", Term::list(children)),
-        ("paused", Term::Bool(model.paused)),
+        ("holds", holds_term(&model.holds)),
         ("restarts_us", Term::list(model.restarts.iter().copied().map(instant))),
         ("history", Term::list(failures)),
         ("now_us", instant(model.now)),
@@ -274,7 +330,7 @@ fn read_model(term: &Term) -> Option<SupervisorModel> {
         flags: SupervisorFlags::from_term(term.get("flags")?).ok()?,
         template: read_template(term)?,
         children: term.get("children")?.as_list()?.iter().map(child).collect::<Option<_>>()?,
-        paused: term.get("paused")?.as_bool()?,
+        holds: read_holds(term)?,
         restarts: term.get("restarts_us")?.as_list()?.iter().map(read_instant).collect::<Option<_>>()?,
         history: term.get("history")?.as_list()?.iter().map(failure).collect::<Option<History>>()?,
         now: read_instant(term.get("now_us")?)?,

@@ -2,7 +2,7 @@ use super::*;
 use crate::supervisor::core::{ChildCounts, ChildState};
 use crate::supervisor::history::Failure;
 use crate::supervisor::model::{ModelChild, SupervisorModel};
-use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, SupervisorReply};
+use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, PauseHold, SupervisorReply};
 use crate::supervisor::spec::{ChildKind, Restart, Shutdown, SupervisorFlags};
 use arsenal_runtime::pid::Pid;
 use std::time::Duration;
@@ -25,7 +25,13 @@ fn a_request_reads_back_as_it_was_written() {
         SupervisorRequest::WhichChildren { before: Some(Place(4)), limit: Some(2) },
         SupervisorRequest::CountChildren,
         SupervisorRequest::StartChild(Box::new(spec())),
-        SupervisorRequest::AddDynamicChild(Term::list([Term::Int(1)])),
+        SupervisorRequest::AddDynamicChild(Box::new(Instance::with_args(Term::list([Term::Int(1)])))),
+        SupervisorRequest::AddDynamicChild(Box::new(Instance {
+            args: Term::Null,
+            name: Some(arsenal_runtime::start::ProcessName { name: "foo".into(), global: true }),
+            key: Some("k".into()),
+            labels: [("tier".into(), "front".into())].into(),
+        })),
         SupervisorRequest::StartChildTerm(spec().to_term()),
         SupervisorRequest::TerminateChild("a".into()),
         SupervisorRequest::TerminateProcess(Pid::new(1, 1, 2)),
@@ -41,9 +47,13 @@ fn a_request_reads_back_as_it_was_written() {
         SupervisorRequest::GetFlags,
         SupervisorRequest::SetFlags { changes, etag: None },
         SupervisorRequest::Convert(Strategy::SimpleOneForOne),
-        SupervisorRequest::Pause { lease: Some(Duration::from_secs(60)) },
-        SupervisorRequest::Pause { lease: None },
-        SupervisorRequest::Resume,
+        SupervisorRequest::Pause {
+            hold: "n1.1-h3".into(),
+            holder: "me".into(),
+            lease: Some(Duration::from_secs(60)),
+        },
+        SupervisorRequest::Pause { hold: Term::Null, holder: "me".into(), lease: None },
+        SupervisorRequest::Resume { holder: "me".into() },
         SupervisorRequest::Restart { keep_history: true, instances: false, dry_run: true },
         SupervisorRequest::Stop(Term::SHUTDOWN),
         SupervisorRequest::GetModel,
@@ -60,16 +70,25 @@ fn replies() -> Vec<Outcome> {
         state,
         kind: ChildKind::Worker,
         module: "counter".into(),
+        modules: None,
         restart: Restart::Transient,
         shutdown: Shutdown::BrutalKill,
         significant: true,
         incarnation: 2,
     };
+    let hold = PauseHold {
+        hold: "n1.1-h3".into(),
+        holder: "me".into(),
+        since: Duration::from_secs(1),
+        expires: Some(Duration::from_secs(2)),
+        number: 3,
+    };
     let report = FlagsReport {
         flags: SupervisorFlags::default(),
         etag: "1".into(),
-        paused: true,
+        holds: vec![hold.clone()],
         restarts_used: 1,
+        restarts_total: 7,
         owed: vec!["a".into()],
         template: Some(Box::new(spec())),
     };
@@ -77,7 +96,7 @@ fn replies() -> Vec<Outcome> {
         flags: SupervisorFlags::default(),
         template: Some(spec()),
         children: vec![ModelChild { spec: spec(), state: ChildState::Running(pid), incarnation: 1 }],
-        paused: false,
+        holds: vec![hold.clone()],
         restarts: vec![Duration::from_millis(5)],
         history: [Failure { at: Duration::from_millis(5), child: "a".into(), reason: Term::KILLED }]
             .into_iter()
@@ -97,6 +116,12 @@ fn replies() -> Vec<Outcome> {
         Ok(SupervisorReply::ChildSpec(Box::new(spec()))),
         Ok(SupervisorReply::Flags(report.clone())),
         Ok(SupervisorReply::Changed { changed: true, flags: report }),
+        Ok(SupervisorReply::Paused { hold: hold.clone(), holds: vec![hold.clone()] }),
+        Ok(SupervisorReply::Resumed {
+            resumed: true,
+            restarted: vec![info(ChildState::Running(pid))],
+            holds: vec![hold],
+        }),
         Ok(SupervisorReply::Replaced { etag: "1".into(), pid: Some(pid) }),
         Ok(SupervisorReply::Restarted(vec![info(ChildState::Restarting(None)), info(ChildState::Stopped)])),
         Ok(SupervisorReply::Model(Box::new(model))),

@@ -28,6 +28,10 @@ fn a_specification_reads_back_as_it_was_written() {
     worker.start_timeout = Some(Duration::from_millis(70));
     worker.labels.insert("tier".into(), "front".into());
     worker.key = Some("orders".into());
+    worker.priority = arsenal_runtime::priority::Priority::High;
+    worker.mailbox_messages_max = Some(5);
+    worker.memory_bytes_max = Some(1 << 20);
+    worker.modules = Some(vec!["counter".into(), "shared".into()]);
     let inner = SupervisorSpec::new(Strategy::RestForOne, vec![ChildSpec::worker("x", "echo", Term::Null)]);
     let mut spec = SupervisorSpec::new(Strategy::OneForAll, vec![worker, ChildSpec::supervisor("s", &inner)])
         .with_intensity(7, Duration::from_millis(1_500));
