@@ -1,0 +1,137 @@
+//! What the processes of one node tell of their lives: starts, terminations, logs.
+//!
+//! Starts and terminations are numbered by the node's own event log, so that they have their place among the exits,
+//! which the runtime records there.
+
+use arsenal_runtime::context::Context;
+use arsenal_runtime::node::WeakNode;
+use arsenal_runtime::pid::Pid;
+use arsenal_runtime::term::{Reason, Term};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+
+/// What happened to a process.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// Its init ended well.
+    Started,
+    /// Its terminate callback ran with this.
+    Terminated(Reason),
+    /// It ended.
+    Exited(Reason),
+}
+
+/// The life of one id: how often its init was entered, and the processes that came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    /// How often init was entered.
+    pub attempts: usize,
+    /// The incarnations, the first first.
+    pub pids: Vec<Pid>,
+}
+
+#[derive(Default)]
+struct Pages {
+    lives: BTreeMap<String, Life>,
+    keys: HashMap<Pid, String>,
+    happenings: Vec<(u64, Pid, Happening)>,
+    logs: BTreeMap<String, Vec<Term>>,
+    next_supervisor: Option<String>,
+}
+
+/// What is known of the processes of one node.
+#[derive(Default)]
+pub struct Chronicle {
+    pages: Mutex<Pages>,
+    node: OnceLock<WeakNode>,
+}
+
+impl Chronicle {
+    /// The init of `id` is entered; tells for the how manieth time, from 0.
+    pub(super) fn attempt(&self, id: &str, cx: &Context<'_>) -> usize {
+        self.node.get_or_init(|| cx.node().downgrade());
+        let mut pages = self.pages.lock();
+        let life = pages.lives.entry(id.to_owned()).or_default();
+        life.attempts += 1;
+        life.attempts - 1
+    }
+
+    /// The init of `id` has ended well.
+    pub(super) fn started(&self, id: &str, cx: &Context<'_>) {
+        let mut pages = self.pages.lock();
+        let life = pages.lives.entry(id.to_owned()).or_default();
+        life.pids.push(cx.me());
+        let key = format!("{id}#{}", life.pids.len());
+        pages.keys.insert(cx.me(), key);
+        let sequence = cx.node().record("oracle.started", cx.me(), Pid::NONE, Term::Null, 0);
+        pages.happenings.push((sequence, cx.me(), Happening::Started));
+    }
+
+    /// The terminate callback of this process runs.
+    pub(super) fn terminated(&self, reason: Reason, cx: &Context<'_>) {
+        let sequence = cx.node().record("oracle.terminated", cx.me(), Pid::NONE, reason.clone(), 0);
+        self.pages.lock().happenings.push((sequence, cx.me(), Happening::Terminated(reason)));
+    }
+
+    /// This process has seen a message.
+    pub(super) fn log(&self, message: Term, cx: &Context<'_>) {
+        let mut pages = self.pages.lock();
+        let key = pages.keys.get(&cx.me()).cloned().unwrap_or_default();
+        pages.logs.entry(key).or_default().push(message);
+    }
+
+    /// Something with a log of its own has seen a message.
+    pub(super) fn log_under(&self, key: &str, message: Term) {
+        self.pages.lock().logs.entry(key.to_owned()).or_default().push(message);
+    }
+
+    /// The next supervisor that does not learn its id from its args or its own supervisor has this one.
+    pub fn expect_supervisor(&self, id: &str) {
+        self.pages.lock().next_supervisor = Some(id.to_owned());
+    }
+
+    pub(super) fn take_supervisor(&self) -> Option<String> {
+        self.pages.lock().next_supervisor.take()
+    }
+
+    /// The latest incarnation of `id`, or the one named (`w#1`).
+    pub fn pid(&self, reference: &str) -> Option<Pid> {
+        let pages = self.pages.lock();
+        match reference.split_once('#') {
+            None => pages.lives.get(reference)?.pids.last().copied(),
+            Some((id, number)) => {
+                let number: usize = number.parse().ok()?;
+                pages.lives.get(id)?.pids.get(number.checked_sub(1)?).copied()
+            }
+        }
+    }
+
+    /// `w#1`: the id and incarnation of a process.
+    pub fn key(&self, pid: Pid) -> Option<String> {
+        self.pages.lock().keys.get(&pid).cloned()
+    }
+
+    /// All ids whose init was ever entered.
+    pub fn lives(&self) -> BTreeMap<String, Life> {
+        self.pages.lock().lives.clone()
+    }
+
+    /// All logs, by key.
+    pub fn logs(&self) -> BTreeMap<String, Vec<Term>> {
+        self.pages.lock().logs.clone()
+    }
+
+    /// What happened to the processes that were started, in order.
+    pub fn happenings(&self) -> Vec<(Pid, Happening)> {
+        let pages = self.pages.lock();
+        let mut all = pages.happenings.clone();
+        if let Some(node) = self.node.get().and_then(WeakNode::upgrade) {
+            let events = node.events().after(0, usize::MAX).events.into_iter();
+            let exits = events.filter(|event| event.kind == "process.exited" && pages.keys.contains_key(&event.pid));
+            all.extend(exits.map(|event| (event.sequence, event.pid, Happening::Exited(event.detail))));
+        }
+        all.sort_by_key(|(sequence, ..)| *sequence);
+        all.into_iter().map(|(_, pid, happening)| (pid, happening)).collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! The conformance oracle: what a real Erlang/OTP 25 did, compared with what Arsenal does.
+//!
+//! Each scenario of `tests/data/oracle/scenarios` (another folder by `ORACLE_DIR`) is driven through the public gRPC API,
+//! on a node of its own, and its outcome compared with the line of the same name in `expected.jsonl`. What differs on
+//! purpose stands with its reason in `tests/data/oracle/deviations.json`; a deviation that no longer differs fails too.
+//! Steps by an acting process carry its pid (`from`, `parent`, `watcher`, `holder`, `owner`) where the API has a field
+//! for it, and are commands to the tests' own modules where it has none (raise, receive, hibernate).
+//!
+//! A scenario that differs is run once more when all others are done: its pauses are those of an idle machine.
+
+mod compare;
+mod driver;
+mod outcome;
+mod scenario;
+mod spec;
+mod steps;
+mod terms;
+
+use driver::Driver;
+use scenario::{Oracle, Scenario};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+/// Scenarios that run at a time: most of them wait most of the time.
+const WORKERS: usize = 12;
+
+/// How a scenario ended.
+enum Verdict {
+    Agrees,
+    Differs(Vec<String>),
+    Unsupported(Vec<String>),
+    Skipped(&'static str),
+}
+
+#[test]
+fn oracle_scenarios_end_as_they_do_in_erlang() {
+    let oracle = Arc::new(Oracle::load());
+    assert!(!oracle.scenarios.is_empty(), "{} holds no scenarios", oracle.folder.display());
+    let mut verdicts = run(&oracle, (0..oracle.scenarios.len()).collect(), WORKERS);
+    let again: Vec<usize> =
+        verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Differs(_))).map(|(at, _)| *at).collect();
+    if !again.is_empty() {
+        println!("{} scenarios differ and run once more, one at a time", again.len());
+        verdicts.extend(run(&oracle, again, 1));
+    }
+    let failed = report(&oracle, &verdicts);
+    assert!(failed.is_empty(), "{} scenarios differ from Erlang: {}", failed.len(), failed.join(", "));
+}
+
+/// Runs scenarios by number, `workers` at a time.
+fn run(oracle: &Arc<Oracle>, numbers: Vec<usize>, workers: usize) -> BTreeMap<usize, Verdict> {
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(numbers.len()) {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                while let Some(&at) = numbers.get(next.fetch_add(1, Relaxed)) {
+                    let verdict = runtime.block_on(judge(oracle, &oracle.scenarios[at]));
+                    verdicts.lock().unwrap().insert(at, verdict);
+                }
+            });
+        }
+    });
+    verdicts.into_inner().unwrap()
+}
+
+/// Runs one scenario and compares.
+async fn judge(oracle: &Oracle, scenario: &Scenario) -> Verdict {
+    if scenario.nodes > 1 {
+        return Verdict::Skipped("needs two nodes");
+    }
+    let Some(expected) = oracle.expected.get(&scenario.name) else {
+        return Verdict::Skipped("has no expectation");
+    };
+    let actual = Driver::start().await.run(scenario).await;
+    let unsupported = unsupported_steps(&actual);
+    if unsupported.is_empty() {
+        let differences = compare::differences(scenario, expected, &actual);
+        return if differences.is_empty() { Verdict::Agrees } else { Verdict::Differs(differences) };
+    }
+    Verdict::Unsupported(unsupported)
+}
+
+fn unsupported_steps(outcome: &Value) -> Vec<String> {
+    let steps = outcome["steps"].as_array().into_iter().flatten();
+    let unsupported = steps.filter(|step| step["r"]["unsupported"] == true);
+    unsupported.map(|step| step["op"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Prints what differs, what is not supported, each topic, and the closing line; gives the names of what failed.
+fn report<'a>(oracle: &'a Oracle, verdicts: &BTreeMap<usize, Verdict>) -> Vec<&'a str> {
+    let mut topics: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let (mut passed, mut failed) = (0, Vec::new());
+    let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut unsupported: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (at, verdict) in verdicts {
+        let scenario = &oracle.scenarios[*at];
+        if let Verdict::Skipped(why) = verdict {
+            *skipped.entry(why).or_default() += 1;
+            continue;
+        }
+        let deviation = oracle.deviations.get(&scenario.name);
+        let good = match (verdict, deviation) {
+            (Verdict::Agrees, None) => true,
+            (Verdict::Agrees, Some(reason)) => {
+                println!("AGREES   {} which should deviate: {reason}", scenario.name);
+                false
+            }
+            (Verdict::Differs(_), Some(reason)) => {
+                println!("DEVIATES {} {reason}", scenario.name);
+                true
+            }
+            (Verdict::Differs(differences), None) => {
+                println!("DIFFERS  {}\n    {}", scenario.name, differences.join("\n    "));
+                false
+            }
+            (Verdict::Unsupported(steps), _) => {
+                for step in steps {
+                    unsupported.entry(step).or_default().push(&scenario.name);
+                }
+                false
+            }
+            (Verdict::Skipped(_), _) => true,
+        };
+        let topic = topics.entry(&scenario.topic).or_default();
+        topic.1 += 1;
+        if good {
+            topic.0 += 1;
+            passed += 1;
+        } else {
+            failed.push(scenario.name.as_str());
+        }
+    }
+    for (operation, scenarios) in &unsupported {
+        println!("UNSUPPORTED {operation} ({} steps): {}", scenarios.len(), scenarios.join(", "));
+    }
+    for (topic, (good, all)) in &topics {
+        println!("{topic:24} {good} / {all}");
+    }
+    for (why, count) in &skipped {
+        println!("{count} skipped: {why}");
+    }
+    println!("{passed} passed, {} failed, {} skipped", failed.len(), skipped.values().sum::<usize>());
+    failed
+}
