@@ -12,7 +12,7 @@ pub type Key = u64;
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
-    /// Run a callback; its result goes to [`Core::handled`].
+    /// Run a callback; its result goes to [`Core::handled`](super::Core::handled).
     Handle {
         /// Of which handler.
         key: Key,
@@ -21,14 +21,14 @@ pub enum Act {
         /// With what.
         content: Term,
     },
-    /// Run terminate and forget the handler; the result goes to [`Core::terminated`].
+    /// Run terminate and forget the handler; the result goes to [`Core::terminated`](super::Core::terminated).
     Terminate {
         /// Of which handler.
         key: Key,
         /// With what.
         argument: Term,
     },
-    /// Run init; the result goes to [`Core::installed`].
+    /// Run init; the result goes to [`Core::installed`](super::Core::installed).
     Install {
         /// The new handler.
         key: Key,
