@@ -7,7 +7,7 @@ use super::core::ChildState;
 use super::history::Failure;
 use super::model::{ModelChild, SupervisorModel};
 use super::request::FlagChanges;
-use super::simulate::{Simulation, TimedFailure, TimelineEvent};
+use super::simulate::{Ending, Simulation, TimedFailure, TimelineEvent};
 use super::spec::{Strategy, SupervisorFlags};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::Term;
@@ -51,6 +51,10 @@ pub struct Dependency {
 pub struct Evaluation {
     /// The choice.
     pub flags: SupervisorFlags,
+    /// The start order that it assumes.
+    pub order: Vec<Term>,
+    /// Whether it is how the supervisor is now.
+    pub current: bool,
     /// Failures answered with a restart.
     pub restarts: usize,
     /// Children restarted though they had not failed.
@@ -66,55 +70,63 @@ pub struct Evaluation {
 /// A suggestion and what it rests on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
-    /// The choice with the lowest cost.
-    pub suggested: Evaluation,
-    /// How the present flags do by the same measure.
-    pub present: Evaluation,
-    /// Every choice that was replayed, the present one included.
+    /// Every choice that was replayed, best first; the present one is among them. The first is the suggestion.
     pub evaluations: Vec<Evaluation>,
-    /// The start order that the replay assumed: what does not fail first, then leaders before followers.
-    pub order: Vec<Term>,
     /// What follows what.
     pub dependencies: Vec<Dependency>,
     /// Failures replayed.
     pub failures: usize,
     /// From the first to the last of them.
-    pub window: Duration,
+    pub span: Duration,
     /// From 0 to 1: how much the sample carries.
     pub confidence: f64,
 }
 
-/// Replays the history and suggests flags.
+impl Advice {
+    /// The choice with the lowest cost.
+    pub fn suggested(&self) -> &Evaluation {
+        &self.evaluations[0]
+    }
+}
+
+/// Replays the failures of the last `window`, or all on record, and suggests flags.
 ///
 /// # Errors
 /// [`OptimizeError::InsufficientData`] below [`FAILURES_MIN`] failures.
-pub fn optimize(model: &SupervisorModel) -> Result<Advice, OptimizeError> {
-    let failures: Vec<Failure> = model.history.iter().cloned().collect();
-    let (Some(first), Some(last)) = (failures.first(), failures.last()) else {
-        return Err(OptimizeError::InsufficientData { failures: 0 });
-    };
+pub fn optimize(model: &SupervisorModel, window: Option<Duration>) -> Result<Advice, OptimizeError> {
+    let since = window.map_or(Duration::ZERO, |window| model.now.saturating_sub(window));
+    let failures: Vec<Failure> =
+        model.history.iter().filter(|failure| failure.at >= since).cloned().collect();
     if failures.len() < FAILURES_MIN {
         return Err(OptimizeError::InsufficientData { failures: failures.len() });
     }
     let dependencies = dependencies(&failures);
-    let replay =
-        Replay { model: replayed_model(model, &failures, &dependencies), failures: &failures, dependencies };
-    let present = replay.evaluate(model.flags);
-    let mut evaluations = vec![present.clone()];
-    evaluations.extend(candidates(model, &failures).into_iter().map(|flags| replay.evaluate(flags)));
-    let suggested = evaluations.iter().min_by(|a, b| a.cost.total_cmp(&b.cost)).unwrap_or(&present).clone();
+    let as_it_is = replayed_model(model, &failures);
+    let reordered = ordered(as_it_is.clone(), &failures, &dependencies);
+    let replay = Replay { failures: &failures, dependencies: &dependencies };
+    let mut evaluations = vec![Evaluation { current: true, ..replay.evaluate(&as_it_is, model.flags) }];
+    for flags in candidates(model, &failures) {
+        if flags != model.flags {
+            evaluations.push(replay.evaluate(&as_it_is, flags));
+        }
+        // Only there the order decides who restarts with whom.
+        if flags.strategy == Strategy::RestForOne && ids(&reordered) != ids(&as_it_is) {
+            evaluations.push(replay.evaluate(&reordered, flags));
+        }
+    }
+    evaluations.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    let span = match (failures.first(), failures.last()) {
+        (Some(first), Some(last)) => last.at.saturating_sub(first.at),
+        _ => Duration::ZERO,
+    };
     #[expect(clippy::cast_precision_loss, reason = "at most History::FAILURES_MAX")]
     let sample = failures.len() as f64;
-    Ok(Advice {
-        suggested,
-        present,
-        evaluations,
-        order: replay.model.children.iter().map(|child| child.spec.id.clone()).collect(),
-        dependencies: replay.dependencies,
-        failures: failures.len(),
-        window: last.at.saturating_sub(first.at),
-        confidence: sample / (sample + 5.0),
-    })
+    let confidence = sample / (sample + 5.0);
+    Ok(Advice { evaluations, dependencies, failures: failures.len(), span, confidence })
+}
+
+fn ids(model: &SupervisorModel) -> Vec<Term> {
+    model.children.iter().map(|child| child.spec.id.clone()).collect()
 }
 
 /// Who follows whom: every failure of the follower came soon after the leader's, and not the other way round as often.
@@ -153,8 +165,8 @@ fn dependencies(failures: &[Failure]) -> Vec<Dependency> {
     found
 }
 
-/// The supervisor with all children up, no restart counted yet, in the order that suits the dependencies.
-fn replayed_model(model: &SupervisorModel, failures: &[Failure], found: &[Dependency]) -> SupervisorModel {
+/// The supervisor with all children up and no restart counted yet.
+fn replayed_model(model: &SupervisorModel, failures: &[Failure]) -> SupervisorModel {
     let failed = |id: &Term| failures.iter().any(|failure| failure.child == *id);
     let mut idle = 0;
     let mut children: Vec<ModelChild> = Vec::new();
@@ -180,7 +192,6 @@ fn replayed_model(model: &SupervisorModel, failures: &[Failure], found: &[Depend
     if model.template.is_some() {
         flags.strategy = Strategy::OneForOne;
     }
-    let children = ordered(children, found, failed);
     SupervisorModel {
         flags,
         template: None,
@@ -191,24 +202,23 @@ fn replayed_model(model: &SupervisorModel, failures: &[Failure], found: &[Depend
     }
 }
 
-/// What never failed first, where nobody's restart touches it; then everyone before those that follow it.
-fn ordered(
-    mut children: Vec<ModelChild>,
-    found: &[Dependency],
-    failed: impl Fn(&Term) -> bool,
-) -> Vec<ModelChild> {
-    children.sort_by_key(|child| failed(&child.spec.id));
-    let mut order: Vec<ModelChild> = Vec::with_capacity(children.len());
+/// In another order: what never failed first, where nobody's restart touches it; then everyone before those that
+/// follow it.
+fn ordered(mut model: SupervisorModel, failures: &[Failure], found: &[Dependency]) -> SupervisorModel {
+    let mut children = std::mem::take(&mut model.children);
+    children.sort_by_key(|child| failures.iter().any(|failure| failure.child == child.spec.id));
     while !children.is_empty() {
         let leads_remain = |child: &ModelChild| {
-            let leads = found.iter().filter(|d| d.follower == child.spec.id);
-            leads.into_iter().any(|d| children.iter().any(|other| other.spec.id == d.leader))
+            found
+                .iter()
+                .filter(|dependency| dependency.follower == child.spec.id)
+                .any(|dependency| children.iter().any(|other| other.spec.id == dependency.leader))
         };
         // In a circle nobody is first; then the present order is as good as any.
         let next = children.iter().position(|child| !leads_remain(child)).unwrap_or(0);
-        order.push(children.remove(next));
+        model.children.push(children.remove(next));
     }
-    order
+    model
 }
 
 /// The choices worth a replay.
@@ -245,17 +255,24 @@ fn candidates(model: &SupervisorModel, failures: &[Failure]) -> Vec<SupervisorFl
 }
 
 struct Replay<'a> {
-    model: SupervisorModel,
     failures: &'a [Failure],
-    dependencies: Vec<Dependency>,
+    dependencies: &'a [Dependency],
 }
 
 impl Replay<'_> {
-    fn evaluate(&self, flags: SupervisorFlags) -> Evaluation {
-        let mut tally =
-            Evaluation { flags, restarts: 0, collateral: 0, avoided: 0, escalations: 0, cost: 0.0 };
+    fn evaluate(&self, model: &SupervisorModel, flags: SupervisorFlags) -> Evaluation {
+        let mut tally = Evaluation {
+            flags,
+            order: ids(model),
+            current: false,
+            restarts: 0,
+            collateral: 0,
+            avoided: 0,
+            escalations: 0,
+            cost: f64::INFINITY,
+        };
         let fresh = || {
-            let mut model = self.model.clone();
+            let mut model = model.clone();
             model.flags = flags;
             if flags.strategy == Strategy::SimpleOneForOne {
                 model.flags.strategy = Strategy::OneForOne;
@@ -272,17 +289,15 @@ impl Replay<'_> {
             }
             let seen = simulation.entries.len();
             let (child, reason) = (failure.child.clone(), failure.reason.clone());
-            simulation.inject(&TimedFailure { after, child, reason });
-            let count =
-                |event| simulation.entries[seen..].iter().filter(|entry| entry.event == event).count();
-            tally.restarts += count(TimelineEvent::Restarting);
-            if simulation.ended.is_some() {
+            simulation.inject(&TimedFailure { after, child, reason, failed_starts: 0 });
+            tally.restarts += simulation.count(seen, TimelineEvent::Restarting);
+            if simulation.ending == Ending::Running {
+                tally.collateral += simulation.count(seen, TimelineEvent::Stopped);
+            } else {
                 tally.escalations += 1;
                 // Its parent starts it anew.
                 let Some(again) = fresh() else { return tally };
                 simulation = again;
-            } else {
-                tally.collateral += count(TimelineEvent::Stopped);
             }
         }
         tally.cost = cost(&tally);

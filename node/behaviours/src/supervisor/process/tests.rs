@@ -364,7 +364,7 @@ fn a_plain_call_is_answered_in_otps_shape_and_nonsense_changes_nothing() {
 
 #[test]
 fn a_dry_run_tells_what_the_live_tree_then_does() {
-    use crate::supervisor::simulate::{TimedFailure, simulate};
+    use crate::supervisor::simulate::{Ending, TimedFailure, simulate};
     for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
         let node = node();
         let mut specs =
@@ -376,12 +376,13 @@ fn a_dry_run_tells_what_the_live_tree_then_does() {
                 after: Duration::from_secs(second),
                 child: child.into(),
                 reason: Term::KILLED,
+                failed_starts: 0,
             })
             .into();
         let Ok(SupervisorReply::Model(model)) = ask(&node, supervisor, SupervisorRequest::GetModel) else {
             panic!()
         };
-        let dry = simulate(*model, Default::default(), &failures).unwrap();
+        let dry = simulate(*model, Default::default(), false, &failures).unwrap();
         let (mark, begin) = (node.events().last_sequence(), node.now_ns());
         for failure in &failures {
             let due = begin + u64::try_from(failure.after.as_nanos()).unwrap();
@@ -406,7 +407,7 @@ fn a_dry_run_tells_what_the_live_tree_then_does() {
         let dry_lines: Vec<_> =
             dry.entries.iter().map(|entry| format!("{} {}", entry.event.as_str(), entry.child)).collect();
         assert_eq!(dry_lines, live, "{strategy:?}");
-        assert_eq!(dry.ended.is_some(), !node.is_alive(supervisor));
-        assert!(dry.ended.is_some());
+        assert_eq!(dry.ending, Ending::Escalated);
+        assert!(!node.is_alive(supervisor));
     }
 }
