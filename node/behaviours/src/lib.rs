@@ -3,6 +3,7 @@
 //! - [`gen_server`], [`gen_statem`], [`gen_event`]: traits that native code implements, and the modules made of them.
 //! - [`functions`]: raw processes and exported functions from closures.
 //! - [`modules`]: echo, counter, kv and the others that every node knows.
+//! - [`family`]: the end of a process and all that hangs on it.
 //! - [`pause`] and [`raise`]: how a callback of any behaviour waits in the middle, and how it fails.
 //!
 //! Invariants: a rule of OTP that needs no process to be stated is a pure core with its own tests; the process around
@@ -75,6 +76,7 @@
 //! # assert!(module.describe().hooks.inspect);
 //! ```
 
+pub mod family;
 pub mod functions;
 pub mod gen_event;
 pub mod gen_server;

@@ -10,6 +10,7 @@ pub mod listing;
 pub mod operations;
 pub mod page;
 pub mod payload;
+pub mod process;
 pub mod reference;
 pub mod registry;
 pub mod routes;
