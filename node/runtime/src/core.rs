@@ -47,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) calls_in_row: u32,
     /// When the last message arrived, in milliseconds of the node's clock.
     pub(crate) last_message_ms: u32,
+    /// The most messages that ever waited.
+    pub(crate) high_water: u32,
 }
 
 /// What the body goes on with before it looks at the mailbox.
@@ -226,6 +228,16 @@ impl Core {
         message.number = self.received;
         self.last_message_ms = message.arrived_ms;
         self.inner.push(message);
+        self.high_water = self.high_water.max(self.inner.len() as u32);
+    }
+
+    /// Of a process whose waits are measured: this message is handled now.
+    pub(crate) fn note_wait(&mut self, process: &Process, message: &Message, node: &Node) {
+        if process.has(flag::MEASURED) {
+            let waits = &mut self.extras_mut().waits;
+            waits.messages += 1;
+            waits.total_ms += u64::from(node.now_ms().wrapping_sub(message.arrived_ms));
+        }
     }
 
     /// `exit/2`: `normal` only reaches one that traps exits, or itself.

@@ -33,6 +33,8 @@ pub struct DeadLetter {
     pub reason: DeadLetterReason,
     /// When it came here, in nanoseconds of the node's clock.
     pub at_ns: u64,
+    /// The operation that took it out, 0 for none.
+    pub operation: u64,
 }
 
 #[derive(Default)]
@@ -59,6 +61,7 @@ impl DeadLetters {
         messages: impl IntoIterator<Item = Message>,
         reason: DeadLetterReason,
         at_ns: u64,
+        operation: u64,
     ) {
         let mut inner = self.letters.lock();
         for message in messages {
@@ -68,7 +71,18 @@ impl DeadLetters {
                 inner.letters.pop_front();
                 inner.dropped += 1;
             }
-            inner.letters.push_back(DeadLetter { number, to, message, reason, at_ns });
+            inner.letters.push_back(DeadLetter { number, to, message, reason, at_ns, operation });
+        }
+    }
+
+    /// Puts letters that were taken back among the others, each to its place.
+    pub fn put_back(&self, letters: Vec<DeadLetter>) {
+        let mut inner = self.letters.lock();
+        inner.letters.extend(letters);
+        inner.letters.make_contiguous().sort_by_key(|letter| letter.number);
+        while inner.letters.len() > self.max {
+            inner.letters.pop_front();
+            inner.dropped += 1;
         }
     }
 

@@ -26,4 +26,8 @@ pub(crate) struct Extras {
     pub(crate) memory_bytes_max: Option<u64>,
     /// Messages refused by the mailbox's bound.
     pub(crate) dropped: u64,
+    /// Messages taken out of the mailbox by surgery.
+    pub(crate) removed: u64,
+    /// How long messages waited, since that is measured.
+    pub(crate) waits: crate::surgery::Waits,
 }

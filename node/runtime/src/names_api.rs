@@ -72,6 +72,14 @@ impl Node {
         self.names().whereis(name)
     }
 
+    /// Who holds a name: the local one, else the global one; of `NAME@global`, the global one. No name contains an `@`.
+    pub fn holder_of(&self, name: &str) -> Option<Pid> {
+        match name.strip_suffix("@global") {
+            Some(name) => self.global_whereis(name),
+            None => self.whereis(name).or_else(|| self.global_whereis(name)),
+        }
+    }
+
     /// What is known of a local name.
     pub fn name_entry(&self, name: &str) -> Option<NameEntry> {
         self.names().get(name)

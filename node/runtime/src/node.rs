@@ -401,7 +401,7 @@ impl Node {
 
     pub(crate) fn mailbox_overflow(&self, to: &Process, messages: Vec<Message>) {
         let count = messages.len() as u64;
-        self.0.dead_letters.add(to.pid, messages, DeadLetterReason::Limit, self.now_ns());
+        self.0.dead_letters.add(to.pid, messages, DeadLetterReason::Limit, self.now_ns(), 0);
         to.core.lock().extras_mut().dropped += count;
     }
 
@@ -494,6 +494,9 @@ fn tick(node: &WeakNode) {
             let slices = shared.counters.slices.load(Relaxed);
             let runs = shared.counters.current.load(Relaxed) != 0;
             shared.counters.stuck.store(runs && slices == *seen, Relaxed);
+            if slices != *seen {
+                shared.counters.slice_since_ms.store(node.now_ms(), Relaxed);
+            }
             *seen = slices;
         }
         schedulers.balance();

@@ -90,6 +90,8 @@ pub(crate) mod flag {
     pub(crate) const SESSION: u16 = 1024;
     /// Watches a group or holds another process.
     pub(crate) const WATCHER: u16 = 2048;
+    /// How long its messages wait is measured.
+    pub(crate) const MEASURED: u16 = 4096;
 }
 
 impl Process {

@@ -6,9 +6,8 @@ use crate::limits::MailboxLimit;
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::pid::Pid;
-use crate::process::ProcessRef;
+use crate::process::{ProcessRef, flag};
 use crate::term::Term;
-use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Sizes of a mailbox.
@@ -26,6 +25,78 @@ pub struct MailboxStats {
     pub turns: u32,
     /// Its limit.
     pub limit: Option<MailboxLimit>,
+}
+
+/// Which messages surgery takes out, and what becomes of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Extraction {
+    /// What the dead letters say.
+    pub reason: DeadLetterReason,
+    /// EXIT and DOWN messages go too.
+    pub signals: bool,
+    /// How many go at most, oldest first.
+    pub max: usize,
+    /// How many have to go, if that is to be checked.
+    pub expected: Option<usize>,
+    /// The operation, 0 for none.
+    pub operation: u64,
+}
+
+impl Extraction {
+    /// All ordinary messages.
+    pub const fn new(reason: DeadLetterReason) -> Self {
+        Self { reason, signals: false, max: usize::MAX, expected: None, operation: 0 }
+    }
+
+    /// Whether it may take such a message at all: system requests and replies stay, whoever asks.
+    pub fn may_take(&self, message: &Message) -> bool {
+        message.kind.is_ordinary() || (self.signals && matches!(message.kind, Kind::Exit | Kind::Down))
+    }
+}
+
+/// Other than the expected number of messages would be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{found} messages match, not {expected}")]
+pub struct UnexpectedCount {
+    /// How many were expected.
+    pub expected: usize,
+    /// How many there are.
+    pub found: usize,
+}
+
+/// How long messages waited before they were handled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Waits {
+    /// How many were measured.
+    pub messages: u64,
+    /// What they waited together, in milliseconds.
+    pub total_ms: u64,
+}
+
+/// What has passed through a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QueueCounters {
+    /// When this was read, in nanoseconds of the node's clock.
+    pub at_ns: u64,
+    /// Messages that wait.
+    pub waiting: usize,
+    /// The most that ever waited.
+    pub high_water: u32,
+    /// Messages that entered the mailbox; wraps.
+    pub received: u32,
+    /// Messages that surgery took out.
+    pub removed: u64,
+    /// Messages that the mailbox's bound refused.
+    pub refused: u64,
+    /// Of messages handled since [`Node::measure_waits`].
+    pub waits: Waits,
+}
+
+impl QueueCounters {
+    /// Messages that were handled so far; wraps as `received` does.
+    pub fn handled(&self) -> u32 {
+        self.received.wrapping_sub(self.waiting as u32).wrapping_sub(self.removed as u32)
+    }
 }
 
 impl Node {
@@ -56,20 +127,42 @@ impl Node {
     }
 
     /// Takes out up to `max` ordinary messages for which `doomed` is true, oldest first, and puts copies among the dead
-    /// letters. Whoever waits on a call among them is told at once. With `signals` the EXIT, DOWN and other system
-    /// messages go too.
+    /// letters. Whoever waits on a call among them is told at once. With `signals` the EXIT and DOWN messages go too.
     pub fn extract(
         &self,
         process: &ProcessRef,
         reason: DeadLetterReason,
         signals: bool,
         max: usize,
-        mut doomed: impl FnMut(&Message) -> bool,
+        doomed: impl FnMut(&Message) -> bool,
     ) -> Vec<Message> {
+        let how = Extraction { signals, max, ..Extraction::new(reason) };
+        // without an expected count nothing is refused
+        self.extract_expected(process, &how, doomed).unwrap_or_default()
+    }
+
+    /// As [`Node::extract`], in one step with the check of how many would go.
+    ///
+    /// # Errors
+    /// Other than the expected number of messages would go; none went.
+    pub fn extract_expected(
+        &self,
+        process: &ProcessRef,
+        how: &Extraction,
+        mut doomed: impl FnMut(&Message) -> bool,
+    ) -> Result<Vec<Message>, UnexpectedCount> {
+        let mut goes = |message: &Message| how.may_take(message) && doomed(message);
         let taken = self.with_core(&process.0, |core, outbox| {
-            let taken = core.inner.extract(max, |message| {
-                (message.kind.is_ordinary() || (signals && message.kind != Kind::System)) && doomed(message)
-            });
+            if let Some(expected) = how.expected {
+                let found = core.inner.iter().filter(|message| goes(message)).count().min(how.max);
+                if found != expected {
+                    return Err(UnexpectedCount { expected, found });
+                }
+            }
+            let taken = core.inner.extract(how.max, goes);
+            if !taken.is_empty() {
+                core.extras_mut().removed += taken.len() as u64;
+            }
             for call in
                 taken.iter().filter(|message| message.kind == Kind::Call).filter_map(Message::reply_to)
             {
@@ -77,10 +170,37 @@ impl Node {
                 let down = Signal::Down { reference: call.reference, object, reason: Term::Atom("flushed") };
                 outbox.send(self, call.to, down);
             }
-            taken
-        });
-        self.dead_letters().add(process.pid(), taken.iter().cloned(), reason, self.now_ns());
-        taken
+            Ok(taken)
+        })?;
+        self.dead_letters().add(
+            process.pid(),
+            taken.iter().cloned(),
+            how.reason,
+            self.now_ns(),
+            how.operation,
+        );
+        Ok(taken)
+    }
+
+    /// What has passed through a mailbox so far.
+    pub fn queue_counters(&self, process: &ProcessRef) -> QueueCounters {
+        self.with_core(&process.0, |core, _| {
+            let extras = core.extras();
+            QueueCounters {
+                at_ns: self.now_ns(),
+                waiting: core.inner.len(),
+                high_water: core.high_water,
+                received: core.received,
+                removed: extras.map_or(0, |extras| extras.removed),
+                refused: extras.map_or(0, |extras| extras.dropped),
+                waits: extras.map(|extras| extras.waits).unwrap_or_default(),
+            }
+        })
+    }
+
+    /// From now on, or no longer, adds up how long the process's messages wait: a reading of the clock for each.
+    pub fn measure_waits(&self, process: &ProcessRef, on: bool) {
+        process.0.set(flag::MEASURED, on);
     }
 
     /// Reorders stably: `rank` gives each message's rank; lower ones are handled first. Gives how many messages moved.
@@ -91,29 +211,6 @@ impl Node {
             order.sort_by(|a, b| ranks[*a].cmp(&ranks[*b]));
             core.inner.reorder(ranks);
             order.iter().enumerate().filter(|(to, from)| to != *from).count()
-        })
-    }
-
-    /// Gives back spare capacity and lets equal payloads share one; bytes before and after.
-    pub fn compact_mailbox(&self, process: &ProcessRef) -> (usize, usize) {
-        self.with_core(&process.0, |core, _| {
-            let before = core.inner.bytes();
-            let mut seen: HashMap<String, Term> = HashMap::new();
-            let mut shared = 0;
-            for message in core.inner.iter_mut() {
-                let size = message.payload.size_bytes();
-                match seen.get(&message.payload.to_string()) {
-                    Some(same) if *same == message.payload => {
-                        message.payload = same.clone();
-                        shared += size - size_of::<Term>();
-                    }
-                    _ => {
-                        seen.insert(message.payload.to_string(), message.payload.clone());
-                    }
-                }
-            }
-            core.inner.shrink();
-            (before, core.inner.bytes().saturating_sub(shared))
         })
     }
 

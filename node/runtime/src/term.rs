@@ -230,6 +230,29 @@ impl Term {
         Self::Map(members.into())
     }
 
+    /// Where its content is, if it has content of its own: equal for terms that share it.
+    pub fn address(&self) -> Option<usize> {
+        match self {
+            Self::Str(text) => Some(Arc::as_ptr(text).addr()),
+            Self::List(terms) => Some(Arc::as_ptr(terms).addr()),
+            Self::Map(members) => Some(Arc::as_ptr(members).addr()),
+            Self::Bytes(bytes) => Some(Arc::as_ptr(bytes).addr()),
+            Self::Encoded(encoded) => Some(Arc::as_ptr(encoded).addr()),
+            _ => None,
+        }
+    }
+
+    /// Bytes of what it says: as it was sent, where it came encoded, else what [`Term::size_bytes`] estimates.
+    pub fn content_bytes(&self) -> usize {
+        match self {
+            Self::Encoded(encoded) => encoded.bytes().len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Atom(text) => text.len(),
+            Self::Str(text) => text.len(),
+            term => term.size_bytes(),
+        }
+    }
+
     /// What it costs to keep, in bytes: an estimate of the heap behind it, its own 24 bytes included. Shared parts
     /// count for each holder.
     pub fn size_bytes(&self) -> usize {

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub enum TimerTarget {
     /// This process; the timer ends with it.
     Process(Pid),
-    /// Whoever has this name when the timer fires.
+    /// Whoever has this name when the timer fires: the local one, else the global one; `NAME@global` is the global one.
     Name(Arc<str>),
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn fire_due(node: &Node) -> usize {
         fired += 1;
         match due {
             Due::Message(TimerTarget::Process(pid), message) => node.fire_timer(Some(pid), message),
-            Due::Message(TimerTarget::Name(name), message) => node.fire_timer(node.whereis(&name), message),
+            Due::Message(TimerTarget::Name(name), message) => node.fire_timer(node.holder_of(&name), message),
             Due::Alarm(pid) => node.alarm(pid),
             Due::Lease(pid) => node.expire_holds(pid),
         }
