@@ -9,7 +9,6 @@
 
 use crate::predicate::{Predicate, PredicateError};
 use crate::process_variables::{NAMES, ProcessView, bind_view};
-use arsenal_runtime::Term;
 use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue, operators};
 use std::collections::BTreeSet;
@@ -209,26 +208,6 @@ fn number(name: &str) -> Option<Number> {
         "turns" => Some(Number::Turns),
         _ => None,
     }
-}
-
-/// Null before booleans before numbers before texts; what else there is stands equal, last. Texts that are pids go by
-/// their numbers.
-pub fn compare(a: &Term, b: &Term) -> std::cmp::Ordering {
-    let rank = |term: &Term| match term.view() {
-        Term::Null => 0,
-        Term::Bool(_) => 1,
-        Term::Int(_) | Term::Float(_) => 2,
-        Term::Pid(_) | Term::Atom(_) | Term::Str(_) => 3,
-        _ => 4,
-    };
-    rank(a).cmp(&rank(b)).then_with(|| match (a.view(), b.view()) {
-        (Term::Bool(a), Term::Bool(b)) => a.cmp(b),
-        (Term::Int(a), Term::Int(b)) => a.cmp(b),
-        (a, b) => match (a.as_f64(), b.as_f64()) {
-            (Some(a), Some(b)) => a.total_cmp(&b),
-            _ => (a.as_pid(), a.as_str()).cmp(&(b.as_pid(), b.as_str())),
-        },
-    })
 }
 
 #[cfg(test)]

@@ -103,7 +103,8 @@ impl<'a> ProcessView<'a> {
 
     /// The same, but waits this long for the end of a turn where the body is asked.
     pub fn patient(node: &'a Node, process: &'a ProcessRef, patience: Duration) -> Self {
-        let (header, info, bytes, glimpse) = (OnceCell::new(), OnceCell::new(), OnceCell::new(), OnceCell::new());
+        let (header, info, bytes, glimpse) =
+            (OnceCell::new(), OnceCell::new(), OnceCell::new(), OnceCell::new());
         Self { node, process, patience, header, info, bytes, glimpse }
     }
 
@@ -125,6 +126,12 @@ impl<'a> ProcessView<'a> {
     /// What it weighs.
     pub fn bytes(&self) -> ProcessBytes {
         *self.bytes.get_or_init(|| self.node.bytes_of(self.process, self.patience))
+    }
+
+    /// Bytes that it holds, of all kinds that can be told.
+    pub fn memory(&self) -> usize {
+        let bytes = self.bytes();
+        bytes.mailbox + bytes.state.unwrap_or_default() + bytes.dictionary + bytes.control
     }
 
     /// What its body tells; nothing in mid turn.
@@ -204,10 +211,7 @@ impl<'a> ProcessView<'a> {
 
     fn of_body(&self, name: &str) -> Option<Term> {
         Some(match name {
-            "memory" => {
-                let bytes = self.bytes();
-                count(bytes.mailbox + bytes.state.unwrap_or_default() + bytes.dictionary + bytes.control)
-            }
+            "memory" => count(self.memory()),
             "current_function" => self.current_function().into(),
             "state_name" => self.glimpse().and_then(|seen| seen.state_name.clone()).unwrap_or_default(),
             "event_handlers" => {

@@ -135,6 +135,18 @@ impl EventLog {
         sequence
     }
 
+    /// What the records take, in bytes.
+    pub fn bytes(&self) -> usize {
+        let heap = |term: &Term| term.size_bytes() - size_of::<Term>();
+        let ring = self.ring.lock();
+        let events = ring.events.capacity() * size_of::<EventRecord>();
+        let details: usize = ring.events.iter().map(|event| heap(&event.detail)).sum();
+        drop(ring);
+        let exits = self.exits.lock();
+        let reasons: usize = exits.iter().map(|record| heap(&record.reason)).sum();
+        events + details + exits.capacity() * size_of::<ExitRecord>() + reasons
+    }
+
     /// The number of the newest record, 0 for none.
     pub fn last_sequence(&self) -> u64 {
         self.sequence.load(Relaxed)

@@ -12,6 +12,7 @@ use crate::process::{Process, ProcessRef, flag};
 use crate::term::Term;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// What a body tells of itself.
@@ -131,6 +132,18 @@ impl Node {
             core.extras().is_some_and(|extras| extras.name.is_some() || !extras.global_names.is_empty())
         };
         (process.0.has(flag::NAMED) || process.0.has(flag::GLOBAL)) && registered(&process.0.core.lock())
+    }
+
+    /// For a process in a turn: since when it has been in this slice, in milliseconds of the node's clock, to the tick.
+    pub fn in_slice_since(&self, process: &ProcessRef) -> Option<u32> {
+        let runs = |counters: &crate::scheduler::Counters| counters.current.load(Relaxed) == process.0.pid.serial;
+        let shared = self.schedulers().shared.iter().find(|shared| runs(&shared.counters))?;
+        Some(shared.counters.slice_since_ms.load(Relaxed))
+    }
+
+    /// How many monitors a process has of others.
+    pub fn monitor_count(&self, process: &ProcessRef) -> usize {
+        process.0.core.lock().monitors().count()
     }
 
     /// Threads of the blocking pool.

@@ -24,7 +24,7 @@ use crate::watch::Watchers;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -92,6 +92,7 @@ struct Inner {
     sessions: Mutex<HashMap<Pid, Arc<tokio::sync::Notify>>>,
     dispatch: OnceLock<Arc<dyn Dispatch>>,
     refs: AtomicU64,
+    coarse_ms: AtomicU32,
     late_replies: AtomicU64,
     stopping: AtomicBool,
     closed: AtomicBool,
@@ -159,6 +160,7 @@ impl Node {
             sessions: Mutex::default(),
             dispatch: OnceLock::new(),
             refs: AtomicU64::new(1),
+            coarse_ms: AtomicU32::new(0),
             late_replies: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -226,6 +228,19 @@ impl Node {
         let since =
             self.0.clock.calendar(self.now_ns()).duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// As [`Node::now_ms`], to the ticker's last tick: a millisecond while anything runs. For what is stamped too often
+    /// to read the clock each time.
+    pub(crate) fn coarse_ms(&self) -> u32 {
+        match self.0.clock {
+            Clock::System(..) => self.0.coarse_ms.load(Relaxed),
+            Clock::Virtual(_) => self.now_ms(),
+        }
+    }
+
+    pub(crate) fn tick_clock(&self, now_ns: u64) {
+        self.0.coarse_ms.store((now_ns / 1_000_000) as u32, Relaxed);
     }
 
     /// Its event log.
@@ -489,6 +504,7 @@ fn tick(node: &WeakNode) {
             return;
         }
         let schedulers = node.schedulers();
+        node.tick_clock(node.now_ns());
         seen.resize(schedulers.len(), u64::MAX);
         for (shared, seen) in schedulers.shared.iter().zip(&mut seen) {
             let slices = shared.counters.slices.load(Relaxed);

@@ -13,7 +13,7 @@ use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
 use crossbeam_utils::sync::{Parker, Unparker};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 /// What other threads see of a scheduler.
@@ -45,6 +45,8 @@ pub(crate) struct Counters {
     pub(crate) phase_ns: AtomicU64,
     /// The present slice has lasted longer than a tick; set by the ticker.
     pub(crate) stuck: AtomicBool,
+    /// When the ticker first saw the present slice, in milliseconds of the node's clock.
+    pub(crate) slice_since_ms: AtomicU32,
 }
 
 pub(crate) struct Schedulers {
@@ -67,6 +69,8 @@ pub(crate) struct Scheduler {
 
 /// Slices after which the shared queues are looked at before the own one.
 const FAIRNESS: u32 = 31;
+/// Processes of low priority passed over in one search; the next one runs though normal ones wait.
+const PASSED_OVER_MAX: usize = 1_000;
 /// Looks around before an idle scheduler goes to sleep.
 const SPINS: u32 = 60;
 
@@ -224,6 +228,7 @@ impl Scheduler {
     fn change_phase(&self, node: &Node, since: u64, idle: bool) -> u64 {
         let now = node.now_ns();
         let counters = &node.schedulers().shared[usize::from(self.id)].counters;
+        node.tick_clock(now);
         let total = if idle { &counters.busy_ns } else { &counters.idle_ns };
         total.fetch_add(now.saturating_sub(since), Relaxed);
         counters.phase_ns.store(now, Relaxed);
@@ -259,11 +264,11 @@ impl Scheduler {
         if self.outbox.ready.is_empty() {
             return;
         }
-        let ready = std::mem::take(&mut self.outbox.ready);
-        let mut ready = ready.into_iter();
-        for process in ready.by_ref() {
+        let mut ready = std::mem::take(&mut self.outbox.ready);
+        for process in ready.drain(..) {
             self.enqueue(node, process);
         }
+        self.outbox.ready = ready;
         if self.local.len() > 1 {
             node.schedulers().wake_one();
         }
@@ -286,11 +291,10 @@ impl Scheduler {
     pub(crate) fn next(&mut self, node: &Node) -> Option<Arc<Process>> {
         let all = node.schedulers();
         self.tick = self.tick.wrapping_add(1);
-        let candidates = all.shared.iter().map(|shared| shared.stealer.len()).sum::<usize>();
         let mut passed_over = 0;
         loop {
             let process = self.take(all)?;
-            if let Some(process) = self.admit(node, process, passed_over > candidates + 8) {
+            if let Some(process) = self.admit(node, process, passed_over > PASSED_OVER_MAX) {
                 return Some(process);
             }
             passed_over += 1;
@@ -402,5 +406,15 @@ impl Scheduler {
             }
         }
         None
+    }
+}
+
+impl Counters {
+    /// Adds a slice. Only the scheduler itself calls this, so no locked instruction is needed.
+    pub(crate) fn add(&self, turns: u32, reductions: u32) {
+        let add = |counter: &AtomicU64, by: u64| counter.store(counter.load(Relaxed) + by, Relaxed);
+        add(&self.turns, turns.into());
+        add(&self.reductions, reductions.into());
+        add(&self.slices, 1);
     }
 }
