@@ -41,8 +41,7 @@ impl Query<'_> {
     /// `BAD_FILTER`, `BAD_PAGE_TOKEN`, or `BADARG` for an order or a page size.
     pub fn page<R: Row>(&self, rows: Vec<R>) -> Result<(Vec<R>, String), Status> {
         let order = Order::parse(self.order_by, R::FIELDS)?;
-        let mut rows = keep(rows, self.filter)?;
-        order.sort(&mut rows);
+        let rows = order.sort(keep(rows, self.filter)?);
         page::of(rows, self.page_size, self.page_token, &[self.filter, self.order_by, self.of])
     }
 }
@@ -86,10 +85,15 @@ pub fn bad_filter(error: &PredicateError) -> Status {
 }
 
 /// Fields to order by, each ascending or descending; members of a field by a dotted path.
-struct Order(Vec<(Vec<String>, bool)>);
+#[derive(Debug)]
+pub struct Order(Vec<(Vec<String>, bool)>);
 
 impl Order {
-    fn parse(text: &str, fields: &[&str]) -> Result<Self, Status> {
+    /// Reads `order_by`.
+    ///
+    /// # Errors
+    /// `BADARG` for what is none of `fields`.
+    pub fn parse(text: &str, fields: &[&str]) -> Result<Self, Status> {
         let wrong = |part: &str| {
             let message = format!(
                 "`order_by` has `{part}`; it takes {}, each with an optional `desc`",
@@ -110,22 +114,36 @@ impl Order {
         parsed.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Sorts stably, so that equal rows keep the list's own order.
-    fn sort<R: Row>(&self, rows: &mut [R]) {
-        if self.0.is_empty() {
-            return;
-        }
-        let key = |row: &R, path: &[String]| {
-            let field = row.field(&path[0]);
-            path[1..].iter().try_fold(field, |term, name| term.get(name).cloned()).unwrap_or_default()
+    /// Whether nothing was asked for: the list's own order.
+    pub fn is_own(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What a row is ordered by. Read once a row, as it may change while others are compared.
+    pub fn key(&self, field: impl Fn(&str) -> Term) -> Vec<Term> {
+        let of = |path: &[String]| {
+            path[1..].iter().try_fold(field(&path[0]), |term, name| term.get(name).cloned()).unwrap_or_default()
         };
-        rows.sort_by(|a, b| {
-            let compared = self.0.iter().map(|(path, descending)| {
-                let ordering = compare(&key(a, path), &key(b, path));
-                if *descending { ordering.reverse() } else { ordering }
-            });
-            compared.fold(Ordering::Equal, Ordering::then)
+        self.0.iter().map(|(path, _)| of(path)).collect()
+    }
+
+    /// Which of two keys comes first.
+    pub fn compare(&self, a: &[Term], b: &[Term]) -> Ordering {
+        let compared = self.0.iter().zip(a.iter().zip(b)).map(|((_, descending), (a, b))| {
+            let ordering = compare(a, b);
+            if *descending { ordering.reverse() } else { ordering }
         });
+        compared.fold(Ordering::Equal, Ordering::then)
+    }
+
+    /// Sorts stably, so that equal rows keep the list's own order.
+    fn sort<R: Row>(&self, rows: Vec<R>) -> Vec<R> {
+        if self.is_own() {
+            return rows;
+        }
+        let mut keyed: Vec<_> = rows.into_iter().map(|row| (self.key(|name| row.field(name)), row)).collect();
+        keyed.sort_by(|(a, _), (b, _)| self.compare(a, b));
+        keyed.into_iter().map(|(_, row)| row).collect()
     }
 }
 
@@ -145,7 +163,8 @@ fn compare(a: &Term, b: &Term) -> Ordering {
         (Term::Pid(a), Term::Pid(b)) => a.cmp(b),
         (a, b) => match (a.as_f64(), b.as_f64(), a.as_str(), b.as_str()) {
             (Some(a), Some(b), ..) => a.total_cmp(&b),
-            (_, _, Some(a), Some(b)) => a.cmp(b),
+            // a pid's text too
+            (_, _, Some(_), Some(_)) => (a.as_pid(), a.as_str()).cmp(&(b.as_pid(), b.as_str())),
             _ => Ordering::Equal,
         },
     })
