@@ -223,7 +223,7 @@ impl Core {
     }
 
     fn push(&mut self, mut message: Message, node: &Node) {
-        message.arrived_ms = node.now_ms();
+        message.arrived_ms = node.coarse_ms();
         self.received = self.received.wrapping_add(1);
         message.number = self.received;
         self.last_message_ms = message.arrived_ms;
@@ -236,7 +236,7 @@ impl Core {
         if process.has(flag::MEASURED) {
             let waits = &mut self.extras_mut().waits;
             waits.messages += 1;
-            waits.total_ms += u64::from(node.now_ms().wrapping_sub(message.arrived_ms));
+            waits.total_ms += u64::from(node.coarse_ms().wrapping_sub(message.arrived_ms));
         }
     }
 

@@ -150,7 +150,7 @@ fn header(process: &Process) -> Header {
         schedule::DEAD => Status::Exited,
         _ if process.has(flag::PAUSED) => Status::Suspended,
         _ if process.has(flag::BLOCKING) => Status::Blocked,
-        schedule::RUNNING | schedule::NOTIFIED if process.has(flag::IN_TURN) => Status::Running,
+        schedule::RUNNING | schedule::NOTIFIED if process.in_turn.load(Relaxed) => Status::Running,
         schedule::IDLE => Status::Waiting,
         _ => Status::Runnable,
     };

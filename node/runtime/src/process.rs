@@ -35,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) home: AtomicU16,
     /// The only scheduler that may run it, or [`UNPINNED`].
     pub(crate) pinned: AtomicU16,
+    /// The body handles an event just now.
+    pub(crate) in_turn: AtomicBool,
     /// Has to go to the run queue of `home` next.
     pub(crate) moving: AtomicBool,
     /// How often a process of low priority was passed over.
@@ -85,8 +87,6 @@ pub(crate) mod flag {
     pub(crate) const TIMER_FIRED: u16 = 64;
     pub(crate) const GLOBAL: u16 = 128;
     pub(crate) const GROUPED: u16 = 256;
-    /// Stepping in a turn now.
-    pub(crate) const IN_TURN: u16 = 512;
     pub(crate) const SESSION: u16 = 1024;
     /// Watches a group or holds another process.
     pub(crate) const WATCHER: u16 = 2048;

@@ -276,6 +276,7 @@ impl Node {
             flags: AtomicU16::new(flags),
             home: AtomicU16::new(UNPINNED),
             pinned: AtomicU16::new(UNPINNED),
+            in_turn: AtomicBool::new(false),
             moving: AtomicBool::new(false),
             passed_over: AtomicU8::new(0),
             queue_len: AtomicU32::new(0),

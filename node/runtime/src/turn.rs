@@ -40,11 +40,10 @@ impl Scheduler {
         counters.current.store(process.pid.serial, Relaxed);
         counters.stuck.store(false, Relaxed);
         let (turns, used) = self.run_process(node, &process);
-        process.turns.fetch_add(turns, Relaxed);
-        process.reductions.fetch_add(u64::from(used), Relaxed);
-        counters.turns.fetch_add(u64::from(turns), Relaxed);
-        counters.reductions.fetch_add(u64::from(used), Relaxed);
-        counters.slices.fetch_add(1, Relaxed);
+        // written by the one scheduler that runs the slice, so no locked instruction is needed
+        process.turns.store(process.turns.load(Relaxed).wrapping_add(turns), Relaxed);
+        process.reductions.store(process.reductions.load(Relaxed) + u64::from(used), Relaxed);
+        counters.add(turns, used);
         counters.current.store(0, Relaxed);
         self.enqueue_ready(node);
     }
@@ -220,10 +219,10 @@ impl Scheduler {
             answered: &mut self.answered,
         };
         let Some(body) = body.as_mut() else { return (Ok(Step::Exit(Term::Atom("undef"))), 0) };
-        process.set(flag::IN_TURN, true);
+        process.in_turn.store(true, Relaxed);
         let step = catch_unwind(AssertUnwindSafe(|| body.step(event, &mut context)));
         let burned = context.burned;
-        process.set(flag::IN_TURN, false);
+        process.in_turn.store(false, Relaxed);
         (step.map_err(|panic| crate::death::crash_of(&*panic)), burned)
     }
 
