@@ -37,9 +37,9 @@ pub(super) const FUNCTIONS: &[&str] = &[
     "uint",
 ];
 
-/// CEL's type names, which need no binding.
+/// CEL's type names, which need no binding. `type` itself is not among them: things have a field of that name.
 pub(super) const TYPES: &[&str] =
-    &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
+    &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
 /// Refuses brackets nested deeper than [`NESTING_MAX`] and long runs of prefix operators, before the parser, which
 /// recurses for each, sees them.
