@@ -5,6 +5,8 @@
 //! server share the machine, so the ratio counts, not the number. One JSON line a row; the name of a row as argument
 //! runs that row alone.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
 #[path = "../tests/support/protos.rs"]
 mod protos;
 
@@ -144,7 +146,10 @@ fn medium() -> String {
         )
     };
     let items: Vec<String> = (0..40).map(item).collect();
-    format!(r#"{{"name":"order-processing","count":42,"active":true,"tags":["a","b"],"items":[{}]}}"#, items.join(","))
+    format!(
+        r#"{{"name":"order-processing","count":42,"active":true,"tags":["a","b"],"items":[{}]}}"#,
+        items.join(",")
+    )
 }
 
 fn gateway() -> Gateway {
@@ -168,7 +173,8 @@ async fn load(address: std::net::SocketAddr, body: &'static str) -> f64 {
         clients.spawn(async move {
             let stream = tokio::net::TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
             tokio::spawn(connection);
             while !stop.load(Ordering::Relaxed) {
                 let request = Request::post("/say")
@@ -200,7 +206,8 @@ fn throughput(name: &str, body: String) {
     let body: &'static str = Box::leak(body.into_boxed_str());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let bare = Router::new().route("/say", post(|Json(message): Json<Bare>| async move { Json(message) }));
+        let bare =
+            Router::new().route("/say", post(|Json(message): Json<Bare>| async move { Json(message) }));
         let bare = load(serve(bare).await, body).await;
         let embedded = gateway().into_router(upstream::service(TonicEcho));
         let embedded = load(serve(embedded).await, body).await;

@@ -33,8 +33,8 @@ pub struct Config {
     pub stream_format: StreamFormat,
     /// How often an SSE stream shows that it lives while nothing happens.
     pub heartbeat: Duration,
-    /// How long an SSE client is told to wait before it reconnects.
-    pub sse_retry: Duration,
+    /// How long an SSE client is told to wait before it reconnects; `None` leaves it to the client.
+    pub sse_retry: Option<Duration>,
     /// Which metadata crosses.
     pub metadata: MetadataConfig,
     /// The deadline of a unary call whose client sets none.
@@ -63,7 +63,7 @@ impl Default for Config {
             error_domain: "gateway".to_owned(),
             stream_format: StreamFormat::Ndjson,
             heartbeat: Duration::from_secs(15),
-            sse_retry: Duration::from_secs(2),
+            sse_retry: None,
             metadata: MetadataConfig::default(),
             default_timeout: None,
             timeout_max: None,
@@ -140,6 +140,17 @@ pub enum Transcoder {
     Reference,
 }
 
+/// What becomes of response metadata that is not listed. What steers the call itself never crosses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnlistedMetadata {
+    /// It stays inside.
+    Dropped,
+    /// It becomes headers behind `grpc-metadata-`, as grpc-gateway has it.
+    Prefixed,
+    /// It becomes headers under its own names.
+    AsIs,
+}
+
 /// Which metadata crosses. Names are in lower case.
 #[derive(Clone, Debug)]
 pub struct MetadataConfig {
@@ -148,8 +159,8 @@ pub struct MetadataConfig {
     pub request_headers: Vec<String>,
     /// Response metadata that become headers under their own names.
     pub response_headers: Vec<String>,
-    /// All other response metadata becomes headers too, behind `grpc-metadata-`.
-    pub prefix_response: bool,
+    /// What becomes of response metadata that is not listed.
+    pub unlisted_response: UnlistedMetadata,
     /// Believe the client's `x-forwarded-*` headers and append to them; else they are replaced.
     pub trust_forwarded: bool,
 }
@@ -159,7 +170,7 @@ impl Default for MetadataConfig {
         Self {
             request_headers: Vec::new(),
             response_headers: ["etag", "retry-after", "x-request-id"].map(str::to_owned).into(),
-            prefix_response: false,
+            unlisted_response: UnlistedMetadata::Dropped,
             trust_forwarded: false,
         }
     }

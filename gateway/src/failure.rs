@@ -32,9 +32,9 @@ pub struct Failure {
     /// Encoded google.protobuf.Any.
     pub details: Vec<Bytes>,
     /// Response headers of the gateway's own, such as `allow`.
-    pub headers: HeaderMap,
+    pub headers: Box<HeaderMap>,
     /// The metadata that came with the status; what of it crosses is decided when the answer is made.
-    pub metadata: HeaderMap,
+    pub metadata: Box<HeaderMap>,
 }
 
 /// The stable names of the gateway's own failures, in ErrorInfo.
@@ -125,7 +125,6 @@ impl Reason {
             Reason::BodyTooLarge => Some(StatusCode::PAYLOAD_TOO_LARGE),
             Reason::UnsupportedMediaType => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Reason::NotAcceptable => Some(StatusCode::NOT_ACCEPTABLE),
-            Reason::ResponseTooLarge => Some(StatusCode::BAD_GATEWAY),
             _ => None,
         }
     }
@@ -142,8 +141,8 @@ impl Failure {
             message: message.into(),
             http: reason.http(),
             details: vec![any("google.rpc.ErrorInfo", &info)],
-            headers: HeaderMap::new(),
-            metadata: HeaderMap::new(),
+            headers: Box::default(),
+            metadata: Box::default(),
         }
     }
 
@@ -171,8 +170,8 @@ impl Failure {
             message: String::new(),
             http: None,
             details: Vec::new(),
-            headers: HeaderMap::new(),
-            metadata: HeaderMap::new(),
+            headers: Box::default(),
+            metadata: Box::default(),
         };
         let binary = trailers.get("grpc-status-details-bin").and_then(|value| value.to_str().ok());
         match binary.and_then(crate::transcode::base64).as_deref().and_then(status_of) {
@@ -231,7 +230,7 @@ impl Failure {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.http_status();
         let headers = response.headers_mut();
-        *headers = std::mem::take(&mut self.headers);
+        *headers = std::mem::take(&mut *self.headers);
         crossing.response(&self.metadata, headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));

@@ -130,10 +130,8 @@ impl Messages {
                 ..Failure::new(Reason::UpstreamBroken, &config.error_domain, message)
             });
         }
-        if has_status {
-            if let Some(failure) = Failure::from_trailers(&parts.headers) {
-                return Err(failure);
-            }
+        if has_status && let Some(failure) = Failure::from_trailers(&parts.headers) {
+            return Err(failure);
         }
         let messages = Self {
             body,

@@ -9,7 +9,7 @@ use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
-    config::MetadataConfig,
+    config::{MetadataConfig, UnlistedMetadata},
     failure::{Failure, Reason},
     transcode::base64,
 };
@@ -23,7 +23,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub struct Crossing {
     request: HashSet<HeaderName>,
     response: HashSet<HeaderName>,
-    prefix_response: bool,
+    unlisted: UnlistedMetadata,
     trust_forwarded: bool,
 }
 
@@ -41,7 +41,7 @@ impl Crossing {
         Ok(Self {
             request: names(ALWAYS.into_iter().chain(configured))?,
             response: names(config.response_headers.iter().map(String::as_str))?,
-            prefix_response: config.prefix_response,
+            unlisted: config.unlisted_response,
             trust_forwarded: config.trust_forwarded,
         })
     }
@@ -92,11 +92,15 @@ impl Crossing {
     /// Adds to `headers` what of the metadata crosses.
     pub fn response(&self, metadata: &HeaderMap, headers: &mut HeaderMap) {
         for (name, value) in metadata {
-            if self.response.contains(name) {
-                headers.append(name.clone(), value.clone());
-            } else if self.prefix_response && !steers_the_call(name) {
-                if let Ok(name) = HeaderName::from_bytes(format!("{PREFIX}{name}").as_bytes()) {
-                    headers.append(name, value.clone());
+            let unlisted = if steers_the_call(name) { UnlistedMetadata::Dropped } else { self.unlisted };
+            match unlisted {
+                _ if self.response.contains(name) => drop(headers.append(name.clone(), value.clone())),
+                UnlistedMetadata::Dropped => {}
+                UnlistedMetadata::AsIs => drop(headers.append(name.clone(), value.clone())),
+                UnlistedMetadata::Prefixed => {
+                    if let Ok(name) = HeaderName::from_bytes(format!("{PREFIX}{name}").as_bytes()) {
+                        headers.append(name, value.clone());
+                    }
                 }
             }
         }
@@ -139,10 +143,8 @@ fn carried(name: &HeaderName, value: &HeaderValue, domain: &str) -> Result<Optio
 /// The deadline that the client asks for, by `grpc-timeout` (gRPC's form), `request-timeout` or `x-server-timeout`
 /// (seconds).
 pub fn timeout(headers: &HeaderMap, domain: &str) -> Result<Option<Duration>, Failure> {
-    let seconds =
-        |text: &str| text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let readers: [(&str, &dyn Fn(&str) -> Option<Duration>); 3] =
-        [("grpc-timeout", &grpc_timeout), ("request-timeout", &seconds), ("x-server-timeout", &seconds)];
+    let readers: [(&str, Reader); 3] =
+        [("grpc-timeout", grpc_timeout), ("request-timeout", seconds), ("x-server-timeout", seconds)];
     for (name, read) in readers {
         let Some(value) = headers.get(name) else { continue };
         let timeout = value.to_str().ok().and_then(read);
@@ -151,6 +153,13 @@ pub fn timeout(headers: &HeaderMap, domain: &str) -> Result<Option<Duration>, Fa
         return timeout.map(Some).ok_or_else(|| Failure::new(Reason::InvalidHeader, domain, message()));
     }
     Ok(None)
+}
+
+/// How the text of a timeout is read.
+type Reader = fn(&str) -> Option<Duration>;
+
+fn seconds(text: &str) -> Option<Duration> {
+    text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
 fn grpc_timeout(text: &str) -> Option<Duration> {
@@ -183,10 +192,10 @@ pub fn put_timeout(metadata: &mut HeaderMap, timeout: Duration) {
     ];
     let nanos = timeout.as_nanos();
     let fitting = units.into_iter().find(|(unit, _)| nanos / unit < DIGITS);
-    if let Some((unit, letter)) = fitting {
-        if let Ok(value) = HeaderValue::from_str(&format!("{}{letter}", nanos / unit)) {
-            metadata.insert("grpc-timeout", value);
-        }
+    if let Some((unit, letter)) = fitting
+        && let Ok(value) = HeaderValue::from_str(&format!("{}{letter}", nanos / unit))
+    {
+        metadata.insert("grpc-timeout", value);
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Method {
     pub template_text: String,
     /// The template, parsed.
     pub template: Template,
+    /// Where each variable of the template goes, in the same order.
+    pub captures: Vec<Capture>,
     /// The request message.
     pub input: MessageId,
     /// The response message.
@@ -53,6 +55,15 @@ pub struct Method {
     pub client_streaming: bool,
     /// The server sends a stream.
     pub server_streaming: bool,
+}
+
+/// Where the text of a path variable goes.
+#[derive(Debug)]
+pub struct Capture {
+    /// The field path, for messages.
+    pub name: String,
+    /// Message and field index at each step.
+    pub steps: Vec<(MessageId, usize)>,
 }
 
 /// What the body of a request becomes.
@@ -135,9 +146,8 @@ impl Method {
         if rule.method.is_empty() || HeaderName::from_bytes(rule.method.as_bytes()).is_err() {
             return Err(MethodError::HttpMethod(rule.method.clone()));
         }
-        for variable in &template.variables {
-            check_variable(schema, input, variable)?;
-        }
+        let captures = template.variables.iter().map(|variable| compile_variable(schema, input, variable));
+        let captures = captures.collect::<Result<_, _>>()?;
         let body = body_of(schema, input, rule)?;
         let (response_body, raw_response) = response_body_of(schema, output, rule)?;
         let path = format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name());
@@ -160,6 +170,7 @@ impl Method {
             http_method: rule.method.clone(),
             template_text: rule.template.clone(),
             template,
+            captures,
             input,
             output,
             body,
@@ -209,7 +220,7 @@ fn segment_start(path: &str, index: usize) -> usize {
     memchr::memchr_iter(b'/', path.as_bytes()).nth(index - 1).map_or(path.len(), |slash| slash + 1)
 }
 
-fn check_variable(schema: &Schema, input: MessageId, variable: &Variable) -> Result<(), MethodError> {
+fn compile_variable(schema: &Schema, input: MessageId, variable: &Variable) -> Result<Capture, MethodError> {
     let name = variable.field_path.join(".");
     let Some(path) = query::resolve(schema, input, &name) else {
         return Err(MethodError::UnknownVariable {
@@ -225,7 +236,7 @@ fn check_variable(schema: &Schema, input: MessageId, variable: &Variable) -> Res
     if within_list || !query::is_text_like(schema, leaf) {
         return Err(MethodError::UnfitVariable(name));
     }
-    Ok(())
+    Ok(Capture { name, steps: path.iter().map(|&(message, index, _)| (message, index)).collect() })
 }
 
 fn body_of(schema: &Schema, input: MessageId, rule: &Rule) -> Result<Body, MethodError> {

@@ -18,10 +18,16 @@ pub(crate) fn check(compiled: &Compiled, method: &Method, headers: &HeaderMap) -
     if let Some(content_type) = headers.get(header::CONTENT_TYPE).filter(|_| json) {
         let text = String::from_utf8_lossy(content_type.as_bytes());
         let essence = essence(&text);
-        if !is_json(essence) && !(method.client_streaming && essence.eq_ignore_ascii_case(NDJSON)) {
+        let lines = method.client_streaming && essence.eq_ignore_ascii_case(NDJSON);
+        if !is_json(essence) && !lines {
             let message = format!("content type `{essence}`, where application/json is expected");
             return Err(compiled.failure(Reason::UnsupportedMediaType, message));
         }
+    }
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        let message =
+            format!("content encoding `{}` is not taken", String::from_utf8_lossy(encoding.as_bytes()));
+        return Err(compiled.failure(Reason::UnsupportedMediaType, message));
     }
     if !method.raw_response && !accepted(headers).any(|(media_type, _)| offered(media_type)) {
         let message = "none of the accepted media types is offered, only application/json";

@@ -84,7 +84,7 @@ fn tags(context: &Context<'_>, routes: &Table<Method>) -> Vec<Value> {
     for method in routes.routes() {
         let service = method.descriptor.parent_service();
         if tags.iter().all(|tag| tag["name"] != service.name()) {
-            let description = context.comments.of_service(&service);
+            let description = context.comments.of_service(service);
             tags.push(json!({"name": service.name(), "description": description}));
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     gateway::Compiled,
     grpc,
     method::{Body, Method},
+    schema::MessageId,
     transcode::{
         decode,
         lexer::JsonError,
@@ -80,12 +81,14 @@ impl Compiled {
             self.put_last_event_id(method, headers, frame)?;
         }
         let path_from = frame.len();
-        for variable in &method.template.variables {
+        for (variable, capture) in method.template.variables.iter().zip(&method.captures) {
             let value = method
                 .capture(variable, target.path, self.config.unescape)
                 .map_err(|error| self.failure(Reason::InvalidTarget, format!("path: {error}")))?;
-            let name = variable.field_path.join(".");
-            let Some(path) = query::resolve(&self.schema, method.input, &name) else { continue };
+            let field = |&(message, index): &(MessageId, usize)| {
+                (message, index, &self.schema.message(message).fields[index])
+            };
+            let path = capture.steps.iter().map(field).collect();
             query::put_capture(
                 &self.schema,
                 &path,
@@ -95,8 +98,8 @@ impl Compiled {
                 frame,
             )
             .map_err(|reason| {
-                let message = format!("path parameter `{name}`: {reason}");
-                self.failure(Reason::InvalidPathParameter, message).about_field(&name)
+                let message = format!("path parameter `{}`: {reason}", capture.name);
+                self.failure(Reason::InvalidPathParameter, message).about_field(&capture.name)
             })?;
         }
         if self.config.refuse_path_collision {

@@ -121,15 +121,16 @@ impl<T> Table<T> {
                 segments.push(segment);
             }
         }
-        if let Some((text, verb)) = segments.last().and_then(|last| last.rsplit_once(':')) {
-            if !text.is_empty() && !verb.is_empty() {
-                let whole = segments.replace_last(text);
-                match self.search(method, &segments, verb) {
-                    Err(Miss::NotFound) if !strict_verbs => {}
-                    found => return found,
-                }
-                segments.replace_last(whole);
+        if let Some((text, verb)) = segments.last().and_then(|last| last.rsplit_once(':'))
+            && !text.is_empty()
+            && !verb.is_empty()
+        {
+            let whole = segments.replace_last(text);
+            match self.search(method, &segments, verb) {
+                Err(Miss::NotFound) if !strict_verbs => {}
+                found => return found,
             }
+            segments.replace_last(whole);
         }
         self.search(method, &segments, "")
     }

@@ -221,10 +221,10 @@ impl Message {
 
     /// Finds a field by its JSON or proto name. `hint` is where the writer of ordered JSON would be.
     pub fn field_by_name(&self, name: &str, hint: usize) -> Option<usize> {
-        if let Some(field) = self.fields.get(hint) {
-            if *field.json_name == *name {
-                return Some(hint);
-            }
+        if let Some(field) = self.fields.get(hint)
+            && *field.json_name == *name
+        {
+            return Some(hint);
         }
         self.names.get(name).map(|&index| usize::from(index))
     }

@@ -91,10 +91,10 @@ impl GatewayService {
             let message = format!("a target of {target_bytes} bytes");
             return Err(self.compiled.failure(Reason::TargetTooLong, message));
         }
-        if request.method() == HttpMethod::OPTIONS {
-            if let Some(response) = self.options(request.uri().path()) {
-                return Ok(response);
-            }
+        if request.method() == HttpMethod::OPTIONS
+            && let Some(response) = self.options(request.uri().path())
+        {
+            return Ok(response);
         }
         let (method, verb_length) = self.route(request.method(), request.uri().path())?;
         let span = tracing::info_span!(
@@ -265,10 +265,10 @@ impl GatewayService {
         out.insert(header::CONTENT_TYPE, content_type);
         out.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         compiled.crossing.response(headers, out);
-        if let Some(trailers) = &messages.trailers {
-            if headers.get("grpc-status").is_none() {
-                compiled.crossing.response(trailers, out);
-            }
+        if let Some(trailers) = &messages.trailers
+            && headers.get("grpc-status").is_none()
+        {
+            compiled.crossing.response(trailers, out);
         }
         if negotiate::is_not_modified(request, out) {
             out.remove(header::CONTENT_LENGTH);

@@ -3,6 +3,8 @@
 //! Where the two are known to differ, the plans follow the specification: integral doubles have no fraction, which is the
 //! same value, and `"1e5"` is an integer.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
 #[path = "support/protos.rs"]
 mod protos;
 #[path = "support/random.rs"]

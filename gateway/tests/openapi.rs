@@ -1,5 +1,7 @@
 //! The OpenAPI document of a small service: what a reader and a generator need is in it.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
 #[path = "support/protos.rs"]
 mod protos;
 

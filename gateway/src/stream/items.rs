@@ -47,7 +47,7 @@ pub(super) struct Shape(usize);
 enum State {
     /// Nothing was written.
     Fresh,
-    /// An SSE preamble was written, no item yet.
+    /// The preamble of SSE was written if there is one, no item yet.
     Greeted,
     /// Items were written.
     Flowing,
@@ -121,10 +121,11 @@ impl Items {
         if self.state == State::Done {
             return Poll::Ready(None);
         }
-        if self.framing == Framing::Sse && self.state == State::Fresh {
+        if self.state == State::Fresh {
             self.state = State::Greeted;
-            let retry = format!("retry: {}\n\n", self.compiled.config.sse_retry.as_millis());
-            return Poll::Ready(Some(Ok(retry.into_bytes())));
+            if let Some(retry) = self.compiled.config.sse_retry.filter(|_| self.framing == Framing::Sse) {
+                return Poll::Ready(Some(Ok(format!("retry: {}\n\n", retry.as_millis()).into_bytes())));
+            }
         }
         if let Poll::Ready(message) = self.poll_message(context) {
             self.heartbeat.reset();

@@ -7,8 +7,12 @@
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 
+mod any;
+mod entry;
+mod well_known;
+
 use super::{
-    JsonOptions, Keys, Seen, mask, structure, text, time,
+    JsonOptions, Keys, Seen, structure, text,
     wire::{self, Malformed, Reader, WireType},
 };
 use crate::schema::{Cardinality, Field, Form, Kind, MessageId, Schema};
@@ -163,19 +167,9 @@ impl Encoder<'_> {
                 Ok(())
             }
             Form::Any => self.any(bytes, depth_inside, out),
-            Form::Timestamp => seconds_and_nanos(bytes).and_then(|(seconds, nanos)| {
-                let printed = time::put_timestamp(out, seconds, nanos);
-                printed
-                    .then_some(())
-                    .ok_or(EncodeError::Unprintable("a google.protobuf.Timestamp out of range"))
-            }),
-            Form::Duration => seconds_and_nanos(bytes).and_then(|(seconds, nanos)| {
-                let printed = time::put_duration(out, seconds, nanos);
-                printed
-                    .then_some(())
-                    .ok_or(EncodeError::Unprintable("a google.protobuf.Duration out of range"))
-            }),
-            Form::FieldMask => field_mask(bytes, out),
+            Form::Timestamp => well_known::timestamp(bytes, out),
+            Form::Duration => well_known::duration(bytes, out),
+            Form::FieldMask => well_known::field_mask(bytes, out),
             Form::Struct => structure::print_struct(bytes, depth, out),
             Form::Value => structure::print_value(bytes, depth, out),
             Form::ListValue => structure::print_list(bytes, depth, out),
@@ -308,81 +302,6 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// Prints one map entry and gives the bytes of its key.
-    fn entry<'b>(
-        self,
-        field: &Field,
-        bytes: &'b [u8],
-        depth: usize,
-        comma: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<&'b [u8], EncodeError> {
-        let entry = field.kind.message().map(|id| self.schema.message(id));
-        let Some([key_field, value_field]) = entry.map(|entry| &*entry.fields) else {
-            return Err(EncodeError::Malformed(Malformed("not a map entry")));
-        };
-        let mut reader = Reader::new(bytes);
-        let (mut key, mut value): (Option<&'b [u8]>, Option<Reader<'b>>) = (None, None);
-        while !reader.is_empty() {
-            let (number, wire_type) = reader.tag()?;
-            let start = reader.rest();
-            let slot_reader = reader;
-            reader.skip(number, wire_type, depth)?;
-            if number == 1 && fits(key_field, wire_type) {
-                if key.replace(&start[..start.len() - reader.rest().len()]).is_some() {
-                    return Err(EncodeError::Scattered);
-                }
-            } else if number == 2 && fits(value_field, wire_type) && value.replace(slot_reader).is_some() {
-                return Err(EncodeError::Scattered);
-            }
-        }
-        if comma {
-            out.push(b',');
-        }
-        self.map_key(key_field, key, out)?;
-        out.push(b':');
-        match value {
-            Some(mut value) => self.value(value_field, &mut value, depth, out)?,
-            None => self.missing_map_value(value_field, depth, out)?,
-        }
-        Ok(key.unwrap_or_default())
-    }
-
-    fn map_key(self, field: &Field, key: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let Some(key) = key else {
-            let literal: &[u8] = match field.kind {
-                Kind::String => b"\"\"",
-                Kind::Bool => b"\"false\"",
-                _ => b"\"0\"",
-            };
-            out.extend_from_slice(literal);
-            return Ok(());
-        };
-        let mut reader = Reader::new(key);
-        let quoted = matches!(field.kind.wire_type(), WireType::Length)
-            || matches!(
-                field.kind,
-                Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64
-            );
-        if quoted {
-            return self.value(field, &mut reader, 1, out);
-        }
-        out.push(b'"');
-        self.value(field, &mut reader, 1, out)?;
-        out.push(b'"');
-        Ok(())
-    }
-
-    fn missing_map_value(self, field: &Field, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        match field.kind {
-            Kind::Message(id) => self.message(id, &[], depth, out),
-            _ => {
-                put_default(self.schema, field, self.printing.options, out);
-                Ok(())
-            }
-        }
-    }
-
     /// One value, whose tag was read.
     #[inline]
     fn value(
@@ -459,54 +378,6 @@ impl Encoder<'_> {
         self.value(field, &mut reader, depth, out)?;
         if reader.is_empty() { Ok(()) } else { Err(EncodeError::Scattered) }
     }
-
-    fn any(self, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let (mut url, mut value): (&[u8], &[u8]) = (b"", b"");
-        let mut reader = Reader::new(bytes);
-        while !reader.is_empty() {
-            match reader.tag()? {
-                (1, WireType::Length) => url = reader.bytes()?,
-                (2, WireType::Length) => value = reader.bytes()?,
-                (number, wire_type) => reader.skip(number, wire_type, depth)?,
-            }
-        }
-        let url = structure::utf8(url)?;
-        if url.is_empty() && value.is_empty() {
-            out.extend_from_slice(b"{}");
-            return Ok(());
-        }
-        out.extend_from_slice(b"{\"@type\":");
-        text::put_string(out, url);
-        let Some((schema, id)) = self.schema.resolve_type_url(url) else {
-            if !self.printing.opaque_any {
-                return Err(EncodeError::UnknownType(url.to_owned()));
-            }
-            out.extend_from_slice(b",\"value\":");
-            text::put_base64(out, value);
-            out.push(b'}');
-            return Ok(());
-        };
-        let inner = Encoder { schema, ..self };
-        let start = out.len();
-        if schema.message(id).form != Form::Object {
-            out.extend_from_slice(b",\"value\":");
-            inner.merged(id, value, depth, out)?;
-            out.push(b'}');
-            return Ok(());
-        }
-        let inside = depth.checked_sub(1).ok_or(EncodeError::TooDeep)?;
-        if let Err(error) = inner.fields(id, value, inside, false, out) {
-            if error != EncodeError::Scattered {
-                return Err(error);
-            }
-            out.truncate(start);
-            let message = DynamicMessage::decode(schema.message(id).descriptor.clone(), value)
-                .map_err(|_| EncodeError::Malformed(Malformed("cannot be merged")))?;
-            inner.fields(id, &message.encode_to_vec(), inside, false, out)?;
-        }
-        out.push(b'}');
-        Ok(())
-    }
 }
 
 /// Whether a value that comes with this wire type belongs to the field; what does not is unknown, as protobuf has it.
@@ -536,38 +407,4 @@ fn close(open: &mut Open, out: &mut Vec<u8>) {
         Open::List(_) => out.push(b']'),
         Open::Map(_) => out.push(b'}'),
     }
-}
-
-fn seconds_and_nanos(bytes: &[u8]) -> Result<(i64, i32), EncodeError> {
-    let (mut seconds, mut nanos) = (0, 0);
-    let mut reader = Reader::new(bytes);
-    while !reader.is_empty() {
-        match reader.tag()? {
-            (1, WireType::Varint) => seconds = reader.varint()? as i64,
-            (2, WireType::Varint) => nanos = reader.varint()? as i32,
-            (number, wire_type) => reader.skip(number, wire_type, 1)?,
-        }
-    }
-    Ok((seconds, nanos))
-}
-
-fn field_mask(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let mut joined = String::new();
-    let mut reader = Reader::new(bytes);
-    while !reader.is_empty() {
-        match reader.tag()? {
-            (1, WireType::Length) => {
-                let path = mask::camel_case(structure::utf8(reader.bytes()?)?);
-                let path =
-                    path.ok_or(EncodeError::Unprintable("a field mask path that would not read back"))?;
-                if !joined.is_empty() {
-                    joined.push(',');
-                }
-                joined.push_str(&path);
-            }
-            (number, wire_type) => reader.skip(number, wire_type, 1)?,
-        }
-    }
-    text::put_string(out, &joined);
-    Ok(())
 }

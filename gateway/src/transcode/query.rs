@@ -158,6 +158,9 @@ pub fn put_parameter(
     if path[..path.len() - 1].iter().any(|(_, _, field)| field.cardinality != Cardinality::Singular) {
         return Err(invalid("a field within a list cannot be set by a parameter".to_owned()));
     }
+    if path.len() > limits.depth {
+        return Err(invalid("nested too deep".to_owned()));
+    }
     assigned.add(&path).map_err(|reason| invalid(reason.to_owned()))?;
     let result = match (leaf.cardinality, map_key) {
         (Cardinality::Map, Some(key)) => {

@@ -10,39 +10,42 @@ use crate::{
     transcode::wire::{Reader, WireType},
 };
 
-/// HealthCheckResponse.ServingStatus.SERVING
-const SERVING: u64 = 1;
+/// grpc.health.v1.HealthCheckResponse.ServingStatus, by number.
+const STATUSES: [(&str, StatusCode); 4] = [
+    ("UNKNOWN", StatusCode::SERVICE_UNAVAILABLE),
+    ("SERVING", StatusCode::OK),
+    ("NOT_SERVING", StatusCode::SERVICE_UNAVAILABLE),
+    ("SERVICE_UNKNOWN", StatusCode::NOT_FOUND),
+];
 
 /// Asks upstream for its overall health: 200 while it serves, else 503.
 pub(super) async fn check(service: &GatewayService) -> Result<Response<Body>, Failure> {
-    let serving = serving(service).await;
-    let body = if serving { r#"{"status":"SERVING"}"# } else { r#"{"status":"NOT_SERVING"}"# };
-    let mut response = Response::new(Body::from(body));
-    if !serving {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
+    // Whoever cannot be asked does not serve.
+    let number = status_number(service).await.unwrap_or(2);
+    let (name, http_status) = STATUSES.get(number as usize).copied().unwrap_or(STATUSES[0]);
+    let mut response = Response::new(Body::from(format!(r#"{{"status":"{name}"}}"#)));
+    *response.status_mut() = http_status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
-async fn serving(service: &GatewayService) -> bool {
+async fn status_number(service: &GatewayService) -> Option<u64> {
     let mut request = Request::new(Body::from(vec![0; crate::grpc::PREFIX]));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static("/grpc.health.v1.Health/Check");
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    let Ok(response) = service.upstream.call(request).await else { return false };
-    let Ok((_, mut messages)) = Messages::open(response, &service.compiled.config) else { return false };
-    let Some(Ok(message)) = messages.next().await else { return false };
+    let response = service.upstream.call(request).await.ok()?;
+    let (_, mut messages) = Messages::open(response, &service.compiled.config).ok()?;
+    let message = messages.next().await?.ok()?;
     let mut reader = Reader::new(&message);
-    while let Ok((number, wire_type)) = reader.tag() {
-        if (number, wire_type) == (1, WireType::Varint) {
-            return reader.varint() == Ok(SERVING);
-        }
-        if reader.skip(number, wire_type, 10).is_err() {
-            break;
+    let mut number = 0;
+    while !reader.is_empty() {
+        match reader.tag().ok()? {
+            (1, WireType::Varint) => number = reader.varint().ok()?,
+            (field, wire_type) => reader.skip(field, wire_type, 10).ok()?,
         }
     }
-    false
+    Some(number)
 }

@@ -1,5 +1,7 @@
 //! The gateway in front of a small service, in process and over the wire.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
 mod library;
 #[path = "../support/protos.rs"]
 mod protos;
@@ -156,7 +158,7 @@ async fn lines_carry_items_and_then_the_error() {
 
 #[tokio::test]
 async fn events_carry_ids_and_resume_behind_the_last_one_seen() {
-    let (service, _) = embedded(Config::default());
+    let (service, _) = embedded(Config { sse_retry: Some(Duration::from_secs(2)), ..Config::default() });
     let sse =
         || Request::get("/v1/events:watch?count=2&after=1&fail=true").header("accept", "text/event-stream");
     let got = get(&service, sse().header("last-event-id", "5"), "").await;
@@ -178,7 +180,6 @@ async fn a_quiet_event_stream_shows_that_it_lives() {
     let (service, _) = embedded(Config { heartbeat: Duration::from_millis(10), ..Config::default() });
     let request = Request::get("/v1/events:watch?count=1&hang=true").header("accept", "text/event-stream");
     let mut body = service.handle(request.body(Body::empty()).unwrap()).await.into_body();
-    assert!(next_frame(&mut body).await.starts_with(b"retry:"));
     assert!(next_frame(&mut body).await.starts_with(b"id: 1"));
     assert_eq!(next_frame(&mut body).await, ":\n\n");
     assert_eq!(next_frame(&mut body).await, ":\n\n");

@@ -109,10 +109,10 @@ pub(crate) fn decode(vector: &Vector) -> Result<(), String> {
     }
     subject.agrees_with_reference(json, &plan)?;
     let bytes = plan?;
-    if let Some(wanted) = vector.expect["pb_hex"].as_str() {
-        if !same(&subject.message(&bytes)?, &subject.message(&unhex(wanted))?) {
-            return Err(format!("found {}", hex(&bytes)));
-        }
+    if let Some(wanted) = vector.expect["pb_hex"].as_str()
+        && !same(&subject.message(&bytes)?, &subject.message(&unhex(wanted))?)
+    {
+        return Err(format!("found {}", hex(&bytes)));
     }
     let found = subject.encode(&bytes)?;
     if vector.expect.get("canonical").is_some_and(|wanted| !same_json(wanted, &found)) {

@@ -4,6 +4,8 @@
 //! level `must` or `should` has to hold; an `option` one where the option exists; `peer` is information. What is skipped
 //! is named with the reason, and the last line counts.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
 #[path = "../support/canned.rs"]
 mod canned;
 mod http_vectors;

@@ -2,7 +2,7 @@
 
 use arsenal_gateway::{
     Config,
-    config::{ErrorFormat, StreamFormat, Transcoder},
+    config::{ErrorFormat, StreamFormat, Transcoder, UnlistedMetadata},
     path::Unescape,
 };
 use serde_json::Value;
@@ -45,7 +45,10 @@ pub(crate) fn config(options: &Value, transcoder: Transcoder) -> Result<Config, 
             ("default_timeout_ms", _) => {
                 config.default_timeout = value.as_u64().map(std::time::Duration::from_millis);
             }
-            ("response_metadata", text) => config.metadata.prefix_response = text == "prefixed",
+            ("response_metadata", "prefixed") => {
+                config.metadata.unlisted_response = UnlistedMetadata::Prefixed
+            }
+            ("response_metadata", "as_is") => config.metadata.unlisted_response = UnlistedMetadata::AsIs,
             ("patch_mask", text) => config.patch_mask = text == "auto",
             ("forwarded", text) => config.metadata.trust_forwarded = text == "append",
             _ => return Err(format!("no option {name}={value}")),
