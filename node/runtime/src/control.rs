@@ -363,6 +363,14 @@ impl Node {
         Ok(())
     }
 
+    /// Who waits for the answer to a call that the process received.
+    pub fn caller_of(&self, pid: Pid, reference: OwnedId) -> Option<Pid> {
+        let process = self.process(pid)?;
+        let core = process.0.core.lock();
+        let call = core.open_calls().iter().find(|call| Some(call.reference) == reference.reference());
+        call.map(|call| call.to)
+    }
+
     /// Answers a call that the process received; `false` if it is not open.
     ///
     /// # Errors
@@ -381,20 +389,27 @@ impl Node {
         }))
     }
 
-    /// Begins a process's waiting anew, for `timeout` from now on or as long as it said itself: a session's lease is
-    /// renewed. Gives when it ends, in nanoseconds of the node's clock; nothing for a process that waits for ever.
+    /// Lets a process wait longer: until `timeout` from now exactly, or, where none is given, at least as long from now
+    /// as it said itself. That is how a session's lease is renewed. Gives when it ends, in nanoseconds of the node's
+    /// clock; nothing for a process that waits for ever.
     ///
     /// # Errors
     /// If the process is not alive.
     pub fn renew_receive(&self, pid: Pid, timeout: Option<Duration>) -> Result<Option<u64>, ControlError> {
         let process = self.live(pid)?;
+        let until = |timeout: Duration| {
+            let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+            self.now_ns().saturating_add(ns).max(1)
+        };
         let deadline = self.with_core(&process.0, |core, _| {
-            core.receive.timeout = timeout.or(core.receive.timeout);
-            let ns = u64::try_from(core.receive.timeout?.as_nanos()).unwrap_or(u64::MAX);
-            core.deadline_ns = self.now_ns().saturating_add(ns).max(1);
+            let own = until(core.receive.timeout?);
+            core.deadline_ns = timeout.map_or(own.max(core.deadline_ns), until);
             Some(core.deadline_ns)
         });
-        self.nudge(&process.0);
+        if deadline.is_some() {
+            // the alarm is set when it goes idle again
+            self.nudge(&process.0);
+        }
         Ok(deadline)
     }
 

@@ -6,8 +6,8 @@
 
 use crate::module::Description;
 use crate::pid::Pid;
+use crate::shards::Shards;
 use crate::term::{Reason, Term};
-use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -67,16 +67,15 @@ pub struct ExitRecord {
     pub operation: u64,
 }
 
-struct Ring {
-    events: VecDeque<EventRecord>,
-}
-
 /// The node's event log and exit records.
 pub struct EventLog {
-    ring: Mutex<Ring>,
+    /// A ring for each of a few threads; a number is given under the ring's lock, so that whoever holds all locks misses
+    /// none.
+    rings: Shards<VecDeque<EventRecord>>,
+    /// Of one ring.
     max: usize,
     sequence: AtomicU64,
-    exits: Mutex<VecDeque<ExitRecord>>,
+    exits: Shards<VecDeque<ExitRecord>>,
     exits_max: usize,
     exits_dropped: AtomicU64,
     followers: AtomicUsize,
@@ -96,13 +95,15 @@ pub struct Events {
 pub struct Follower<'a>(&'a EventLog);
 
 impl EventLog {
-    pub(crate) fn new(max: usize, exits_max: usize) -> Self {
+    /// A log of `max` events and `exits_max` exit records in `shards` parts.
+    pub(crate) fn new(shards: usize, max: usize, exits_max: usize) -> Self {
+        let shards = shards.max(1);
         Self {
-            ring: Mutex::new(Ring { events: VecDeque::new() }),
-            max: max.max(1),
+            rings: Shards::new(shards),
+            max: max.div_ceil(shards).max(1),
             sequence: AtomicU64::new(0),
-            exits: Mutex::new(VecDeque::new()),
-            exits_max: exits_max.max(1),
+            exits: Shards::new(shards),
+            exits_max: exits_max.div_ceil(shards).max(1),
             exits_dropped: AtomicU64::new(0),
             followers: AtomicUsize::new(0),
             news: Notify::new(),
@@ -120,13 +121,12 @@ impl EventLog {
         operation: u64,
     ) -> u64 {
         let sequence = {
-            let mut ring = self.ring.lock();
-            let sequence = self.sequence.load(Relaxed) + 1;
-            self.sequence.store(sequence, Relaxed);
-            if ring.events.len() >= self.max {
-                ring.events.pop_front();
+            let mut ring = self.rings.mine();
+            let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
+            if ring.len() >= self.max {
+                ring.pop_front();
             }
-            ring.events.push_back(EventRecord { sequence, at_ns, kind, pid, other, detail, operation });
+            ring.push_back(EventRecord { sequence, at_ns, kind, pid, other, detail, operation });
             sequence
         };
         if self.followers.load(SeqCst) > 0 {
@@ -138,13 +138,16 @@ impl EventLog {
     /// What the records take, in bytes.
     pub fn bytes(&self) -> usize {
         let heap = |term: &Term| term.size_bytes() - size_of::<Term>();
-        let ring = self.ring.lock();
-        let events = ring.events.capacity() * size_of::<EventRecord>();
-        let details: usize = ring.events.iter().map(|event| heap(&event.detail)).sum();
-        drop(ring);
-        let exits = self.exits.lock();
-        let reasons: usize = exits.iter().map(|record| heap(&record.reason)).sum();
-        events + details + exits.capacity() * size_of::<ExitRecord>() + reasons
+        let mut total = 0;
+        for ring in self.rings.each() {
+            let details: usize = ring.iter().map(|event| heap(&event.detail)).sum();
+            total += ring.capacity() * size_of::<EventRecord>() + details;
+        }
+        for exits in self.exits.each() {
+            let reasons: usize = exits.iter().map(|record| heap(&record.reason)).sum();
+            total += exits.capacity() * size_of::<ExitRecord>() + reasons;
+        }
+        total
     }
 
     /// The number of the newest record, 0 for none.
@@ -152,13 +155,19 @@ impl EventLog {
         self.sequence.load(Relaxed)
     }
 
-    /// Up to `max` records after number `after`.
+    /// Up to `max` records after number `after`, in order.
     pub fn after(&self, after: u64, max: usize) -> Events {
-        let ring = self.ring.lock();
-        let Some(first) = ring.events.front().map(|event| event.sequence) else { return Events::default() };
-        let dropped = (first - 1).saturating_sub(after);
-        let skip = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-        Events { events: ring.events.iter().skip(skip).take(max).cloned().collect(), dropped }
+        let rings = self.rings.all();
+        let mut events: Vec<&EventRecord> = Vec::new();
+        for ring in &rings {
+            let from = ring.partition_point(|event| event.sequence <= after);
+            events.extend(ring.range(from..));
+        }
+        events.sort_unstable_by_key(|event| event.sequence);
+        events.truncate(max);
+        let Some(last) = events.last() else { return Events::default() };
+        let dropped = last.sequence - after - events.len() as u64;
+        Events { events: events.into_iter().cloned().collect(), dropped }
     }
 
     /// Says that somebody follows, until the follower is dropped.
@@ -173,7 +182,7 @@ impl EventLog {
     }
 
     pub(crate) fn record_exit(&self, record: ExitRecord) {
-        let mut exits = self.exits.lock();
+        let mut exits = self.exits.mine();
         if exits.len() >= self.exits_max {
             exits.pop_front();
             self.exits_dropped.fetch_add(1, Relaxed);
@@ -188,12 +197,18 @@ impl EventLog {
 
     /// How this process ended, if that is still known.
     pub fn exit_of(&self, pid: Pid) -> Option<ExitRecord> {
-        self.exits.lock().iter().rev().find(|record| record.pid == pid).cloned()
+        self.exits.each().find_map(|exits| exits.iter().rev().find(|record| record.pid == pid).cloned())
     }
 
     /// The records for which `wanted` is true, newest first.
     pub fn exits(&self, wanted: impl Fn(&ExitRecord) -> bool, max: usize) -> Vec<ExitRecord> {
-        self.exits.lock().iter().rev().filter(|record| wanted(record)).take(max).cloned().collect()
+        let mut found: Vec<ExitRecord> = Vec::new();
+        for exits in self.exits.each() {
+            found.extend(exits.iter().rev().filter(|record| wanted(record)).take(max).cloned());
+        }
+        found.sort_by_key(|record| std::cmp::Reverse(record.at_ns));
+        found.truncate(max);
+        found
     }
 }
 
@@ -209,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_reader_of_lost_records_learns_how_many() {
-        let log = EventLog::new(3, 1);
+        let log = EventLog::new(1, 3, 1);
         for _ in 0..5 {
             log.record(0, "test", Pid::NONE, Pid::NONE, Term::Null, 0);
         }

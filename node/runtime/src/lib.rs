@@ -39,6 +39,7 @@ mod queue;
 pub mod registry;
 pub mod request;
 mod scheduler;
+mod shards;
 mod small_map;
 mod spawn;
 pub mod start;

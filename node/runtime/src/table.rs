@@ -6,7 +6,8 @@
 
 use crate::pid::{INDEX_BITS, Pid};
 use crate::process::Process;
-use parking_lot::{Mutex, RwLock};
+use crate::shards::Shards;
+use parking_lot::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -14,14 +15,12 @@ const FIRST_BITS: u32 = 10;
 const BUCKETS: usize = (INDEX_BITS - FIRST_BITS + 1) as usize;
 const GENERATION_MAX: u64 = (1 << (63 - INDEX_BITS)) - 1;
 
-struct Slot {
-    process: RwLock<Option<Arc<Process>>>,
-    generation: Mutex<u64>,
-}
+type Slot = RwLock<Option<Arc<Process>>>;
 
 pub(crate) struct Table {
     buckets: [OnceLock<Box<[Slot]>>; BUCKETS],
-    free: Mutex<Vec<u32>>,
+    /// Serials for reuse: an index with its next generation.
+    free: Shards<Vec<u64>>,
     next: AtomicUsize,
     count: AtomicUsize,
     max: usize,
@@ -37,10 +36,10 @@ const fn place(index: usize) -> (usize, usize) {
 }
 
 impl Table {
-    pub(crate) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize, shards: usize) -> Self {
         Self {
             buckets: [const { OnceLock::new() }; BUCKETS],
-            free: Mutex::new(Vec::new()),
+            free: Shards::new(shards),
             next: AtomicUsize::new(1),
             count: AtomicUsize::new(0),
             max: max.min((1 << INDEX_BITS) - 1),
@@ -62,47 +61,54 @@ impl Table {
 
     /// Reserves a serial; nothing if the table is full.
     pub(crate) fn reserve(&self) -> Option<u64> {
-        let free = self.free.lock().pop();
-        let index = match free {
-            Some(index) => index as usize,
-            None => self
-                .next
-                .fetch_update(Relaxed, Relaxed, |next| (next <= self.max).then_some(next + 1))
-                .ok()?,
-        };
-        let (bucket, offset) = place(index);
-        let slots = self.buckets[bucket].get_or_init(|| {
+        let mine = self.free.mine().pop();
+        if let Some(serial) = mine.or_else(|| self.fresh()).or_else(|| self.free.each().find_map(|mut free| free.pop())) {
+            self.count.fetch_add(1, Relaxed);
+            return Some(serial);
+        }
+        None
+    }
+
+    /// An index that was never used. Other threads' free serials are looked at first, so that the table does not grow
+    /// where one thread starts what another one ends.
+    fn fresh(&self) -> Option<u64> {
+        const LOOK: usize = 1_024;
+        let next = self.next.load(Relaxed);
+        if next.is_multiple_of(LOOK)
+            && let Some(serial) = self.free.each().find_map(|mut free| free.pop())
+        {
+            return Some(serial);
+        }
+        let index = self.next.fetch_update(Relaxed, Relaxed, |next| (next <= self.max).then_some(next + 1)).ok()?;
+        let (bucket, _) = place(index);
+        self.buckets[bucket].get_or_init(|| {
             let len = if bucket == 0 { 1 << FIRST_BITS } else { 1 << (bucket as u32 + FIRST_BITS - 1) };
-            (0..len).map(|_| Slot { process: RwLock::new(None), generation: Mutex::new(0) }).collect()
+            (0..len).map(|_| RwLock::new(None)).collect()
         });
-        let generation = *slots[offset].generation.lock();
-        self.count.fetch_add(1, Relaxed);
-        Some(generation << INDEX_BITS | index as u64)
+        Some(index as u64)
     }
 
     /// Gives back a reserved serial, or that of a process that ended.
     pub(crate) fn release(&self, pid: Pid) {
-        let index = pid.index();
-        let Some(slot) = self.slot(index) else { return };
-        *slot.process.write() = None;
-        let mut generation = slot.generation.lock();
-        *generation += 1;
+        let Some(slot) = self.slot(pid.index()) else { return };
+        let process = slot.write().take();
         self.count.fetch_sub(1, Relaxed);
-        if *generation < GENERATION_MAX {
-            self.free.lock().push(u32::try_from(index).unwrap_or(u32::MAX));
+        if pid.serial >> INDEX_BITS < GENERATION_MAX {
+            self.free.mine().push(pid.serial + (1 << INDEX_BITS));
         }
+        drop(process);
     }
 
     pub(crate) fn insert(&self, process: &Arc<Process>) {
         if let Some(slot) = self.slot(process.pid.index()) {
-            *slot.process.write() = Some(Arc::clone(process));
+            *slot.write() = Some(Arc::clone(process));
         }
     }
 
     /// The process with this pid. The caller has checked that the pid is of this life of this node.
     pub(crate) fn get(&self, pid: Pid) -> Option<Arc<Process>> {
         let slot = self.slot(pid.index())?;
-        slot.process.read().as_ref().filter(|process| process.pid.serial == pid.serial).cloned()
+        slot.read().as_ref().filter(|process| process.pid.serial == pid.serial).cloned()
     }
 
     /// Live processes whose index is at least `from`, in index order, until `visit` answers `false`; gives the index
@@ -110,7 +116,7 @@ impl Table {
     pub(crate) fn visit(&self, from: usize, mut visit: impl FnMut(&Arc<Process>) -> bool) -> Option<usize> {
         let end = self.next.load(Relaxed);
         for index in from.max(1)..end {
-            let process = self.slot(index).and_then(|slot| slot.process.read().clone());
+            let process = self.slot(index).and_then(|slot| slot.read().clone());
             if let Some(process) = process
                 && !visit(&process)
             {
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_serial_is_never_given_twice() {
-        let table = Table::new(10);
+        let table = Table::new(10, 1);
         let first = table.reserve().unwrap();
         table.release(Pid::new(1, 1, first));
         let second = table.reserve().unwrap();
@@ -153,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_full_table_refuses() {
-        let table = Table::new(2);
+        let table = Table::new(2, 2);
         assert!(table.reserve().is_some());
         assert!(table.reserve().is_some());
         assert!(table.reserve().is_none());
