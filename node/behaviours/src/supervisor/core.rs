@@ -123,6 +123,11 @@ impl SupervisorCore {
         &self.flags
     }
 
+    /// What instances are started from, under `simple_one_for_one`.
+    pub fn template(&self) -> Option<&ChildSpec> {
+        self.template.as_deref()
+    }
+
     /// The children.
     pub fn children(&self) -> &Children {
         &self.children

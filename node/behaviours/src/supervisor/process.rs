@@ -12,7 +12,7 @@ pub use observer::{EventLog, Observer};
 
 use super::core::{Action, Event as CoreEvent, SupervisorCore};
 use super::request::{Form, Outcome, SupervisorReply, SupervisorRequest, write_reply};
-use super::spec::{ChildSpec, Strategy};
+use super::spec::ChildSpec;
 use crate::raise::Class;
 use crate::start::bad_return_value;
 use crate::system;
@@ -250,13 +250,21 @@ impl Running {
         None
     }
 
-    /// To terminate an instance that is not there any more is done: whether it ended just before or long ago nobody
-    /// remembers, as in OTP.
+    /// An instance that is not there any more is terminated already, and was started from the template: whether it
+    /// ended just before or long ago nobody remembers, as in OTP.
     fn answer_for_the_dead(&self, request: &SupervisorRequest, cx: &Context<'_>) -> Option<SupervisorReply> {
-        let SupervisorRequest::TerminateChild(child) = request else { return None };
-        let simple = self.core.flags().strategy == Strategy::SimpleOneForOne;
-        let pid = child.as_pid().filter(|pid| simple && !self.core.knows(*pid))?;
-        (!cx.node().is_alive(pid)).then_some(SupervisorReply::Done)
+        let dead = |child: &Term| {
+            let pid = child.as_pid().filter(|pid| !self.core.knows(*pid));
+            pid.is_some_and(|pid| !cx.node().is_alive(pid))
+        };
+        let template = self.core.template()?;
+        match request {
+            SupervisorRequest::TerminateChild(child) if dead(child) => Some(SupervisorReply::Done),
+            SupervisorRequest::GetChildSpec(child) if dead(child) => {
+                Some(SupervisorReply::ChildSpec(Box::new(template.clone())))
+            }
+            _ => None,
+        }
     }
 
     /// Feeds the core and does what it says, until something has to be waited for.
@@ -275,7 +283,9 @@ impl Running {
     fn perform(&mut self, observer: &dyn Observer, cx: &mut Context<'_>) -> Turn {
         while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Start { spec, args } => return self.start(&spec, &args, cx),
+                Action::Start { spec, args, incarnation } => {
+                    return self.start(&spec, &args, incarnation, cx);
+                }
                 Action::Stop(children) => {
                     let stopping = Stopping::begin(children, cx);
                     let receive = stopping.receive(cx);
@@ -312,7 +322,7 @@ impl Running {
         }
     }
 
-    fn start(&mut self, spec: &ChildSpec, args: &Term, cx: &mut Context<'_>) -> Turn {
+    fn start(&mut self, spec: &ChildSpec, args: &Term, incarnation: u32, cx: &mut Context<'_>) -> Turn {
         let options = StartOptions {
             name: spec.name.clone(),
             key: spec.key.clone(),
@@ -327,6 +337,7 @@ impl Running {
         };
         match cx.start(&spec.module, args, options) {
             Ok((reference, pid)) => {
+                cx.node().set_incarnation(pid, u64::from(incarnation));
                 let receive = Receive::reply(reference).within(spec.start_timeout);
                 self.rest(Work::Starting { reference, pid }, receive)
             }

@@ -48,6 +48,8 @@ pub enum Action {
         spec: Arc<ChildSpec>,
         /// What its init is given.
         args: Term,
+        /// Which start of it this is, if it succeeds.
+        incarnation: u32,
     },
     /// Stop these children, all at the same time; each to be answered by [`Event::Stopped`].
     Stop(Vec<StopChild>),

@@ -130,7 +130,11 @@ impl SupervisorCore {
         if child.state.pid().is_some() {
             return;
         }
-        actions.push(Action::Start { spec: Arc::clone(&child.spec), args: child.start_args() });
+        actions.push(Action::Start {
+            spec: Arc::clone(&child.spec),
+            args: child.start_args(),
+            incarnation: child.incarnation + 1,
+        });
         self.plan.waiting = Waiting::Start(place, child.state.last_pid());
         self.children.set_state(place, ChildState::Starting);
     }

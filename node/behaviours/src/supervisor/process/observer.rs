@@ -18,11 +18,6 @@ pub struct EventLog;
 
 impl Observer for EventLog {
     fn observe(&self, occurrence: &Occurrence, operation: u64, context: &mut Context<'_>) {
-        if let Occurrence::Started { pid, incarnation, .. } = occurrence
-            && *incarnation > 1
-        {
-            context.node().set_incarnation(*pid, u64::from(*incarnation));
-        }
         let (kind, child, detail) = event(occurrence);
         context.node().record(kind, context.me(), child, detail, operation);
     }

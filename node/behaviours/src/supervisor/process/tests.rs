@@ -3,7 +3,7 @@
 use super::*;
 use crate::supervisor::core::{ChildCounts, ChildState};
 use crate::supervisor::error::SupervisorError;
-use crate::supervisor::spec::{Restart, SUPERVISOR_MODULE, Shutdown, SupervisorSpec};
+use crate::supervisor::spec::{Restart, SUPERVISOR_MODULE, Shutdown, Strategy, SupervisorSpec};
 use arsenal_runtime::module::{Behaviour, Description, Module};
 use arsenal_runtime::node::{Node, NodeConfig};
 use arsenal_runtime::start::{ProcessName, StartError, Started};
@@ -182,7 +182,10 @@ fn each_strategy_restarts_whom_it_concerns() {
         let (mark, old) = (node.events().last_sequence(), pid(&node, supervisor, "b"));
         kill(&node, old);
         assert_eq!(starts_and_stops(&node, mark), expected);
-        assert_ne!(pid(&node, supervisor, "b"), old);
+        let new = pid(&node, supervisor, "b");
+        assert_ne!(new, old);
+        assert_eq!(node.incarnation_of(&node.process(new).unwrap()), Some(2));
+        assert_eq!(node.events().exit_of(old).unwrap().incarnation, 1);
     }
 }
 
@@ -320,6 +323,8 @@ fn instances_come_and_go_by_pid_and_end_together() {
     );
     let gone = SupervisorRequest::TerminateChild(pids[0].into());
     assert_eq!(ask(&node, supervisor, gone), Ok(SupervisorReply::Done), "it ended before");
+    let spec_of = |child: Pid| ask(&node, supervisor, SupervisorRequest::GetChildSpec(child.into()));
+    assert_eq!(spec_of(pids[0]), spec_of(pids[2]));
     let stranger = SupervisorRequest::TerminateChild(supervisor.into());
     assert_eq!(ask(&node, supervisor, stranger), Err(SupervisorError::NotFound(supervisor.into())));
     node.exit(Pid::NONE, supervisor, Term::SHUTDOWN);

@@ -61,7 +61,10 @@ impl Shutdown {
 
     pub(in crate::supervisor) fn from_term(term: &Term) -> Option<Self> {
         match term.as_int() {
-            Some(ms) => Some(Self::Timeout(Duration::from_millis(u64::try_from(ms).ok()?))),
+            // OTP has no timeout of zero: that is what brutal_kill is for.
+            Some(ms) => {
+                Some(Self::Timeout(Duration::from_millis(u64::try_from(ms).ok().filter(|ms| *ms > 0)?)))
+            }
             None if term.is("brutal_kill") => Some(Self::BrutalKill),
             None if term.is("infinity") => Some(Self::Infinity),
             None => None,

@@ -56,6 +56,7 @@ fn what_otp_refuses_is_refused_in_its_words() {
     let cases = [
         (with_child(&[("restart", "sometimes".into())]), invalid("invalid_restart_type", "sometimes".into())),
         (with_child(&[("shutdown", Term::Int(-1))]), invalid("invalid_shutdown", Term::Int(-1))),
+        (with_child(&[("shutdown", Term::Int(0))]), invalid("invalid_shutdown", Term::Int(0))),
         (with_child(&[("shutdown", "whenever".into())]), invalid("invalid_shutdown", "whenever".into())),
         (with_child(&[("type", "boss".into())]), invalid("invalid_child_type", "boss".into())),
         (
