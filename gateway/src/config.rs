@@ -31,6 +31,9 @@ pub struct Config {
     pub error_domain: String,
     /// The form of a server stream whose client accepts anything.
     pub stream_format: StreamFormat,
+    /// How long headers are held for the first item of a stream, which may turn out to be an error with an HTTP status of
+    /// its own. Upstream has accepted the call by then, and a follow of something quiet must not look hung.
+    pub first_item_wait: Duration,
     /// How often an SSE stream shows that it lives while nothing happens.
     pub heartbeat: Duration,
     /// How long an SSE client is told to wait before it reconnects; `None` leaves it to the client.
@@ -62,6 +65,7 @@ impl Default for Config {
             error_format: ErrorFormat::default(),
             error_domain: "gateway".to_owned(),
             stream_format: StreamFormat::Ndjson,
+            first_item_wait: Duration::from_secs(1),
             heartbeat: Duration::from_secs(15),
             sse_retry: None,
             metadata: MetadataConfig::default(),
@@ -79,6 +83,8 @@ impl Default for Config {
 pub struct Limits {
     /// The bytes of a request body, and of one message of a client stream. More is 413.
     pub request_bytes_max: usize,
+    /// How long the next piece of a request body may take. Longer is 408.
+    pub body_idle_max: Duration,
     /// The bytes of one message from upstream. More is RESOURCE_EXHAUSTED, found from its prefix before memory is taken.
     pub response_bytes_max: usize,
     /// How deep JSON and messages may nest.
@@ -93,6 +99,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_bytes_max: 4 << 20,
+            body_idle_max: Duration::from_secs(30),
             response_bytes_max: 4 << 20,
             depth_max: 100,
             json_values_max: 1 << 20,

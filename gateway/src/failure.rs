@@ -62,6 +62,8 @@ pub enum Reason {
     BodyTooLarge,
     /// The body broke off.
     BodyIncomplete,
+    /// The body did not come in time.
+    BodyTooSlow,
     /// The body is no JSON by its content type.
     UnsupportedMediaType,
     /// Nothing that the client accepts can be given.
@@ -95,6 +97,7 @@ impl Reason {
             Reason::InvalidBody => "INVALID_BODY",
             Reason::BodyTooLarge => "BODY_TOO_LARGE",
             Reason::BodyIncomplete => "BODY_INCOMPLETE",
+            Reason::BodyTooSlow => "BODY_TOO_SLOW",
             Reason::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Reason::NotAcceptable => "NOT_ACCEPTABLE",
             Reason::InvalidHeader => "INVALID_HEADER",
@@ -111,7 +114,7 @@ impl Reason {
             Reason::RouteNotFound => Code::NotFound,
             Reason::MethodNotAllowed => Code::Unimplemented,
             Reason::BodyTooLarge | Reason::ResponseTooLarge => Code::ResourceExhausted,
-            Reason::DeadlineExceeded => Code::DeadlineExceeded,
+            Reason::DeadlineExceeded | Reason::BodyTooSlow => Code::DeadlineExceeded,
             Reason::UpstreamUnavailable => Code::Unavailable,
             Reason::UpstreamBroken | Reason::ResponseUnprintable => Code::Internal,
             _ => Code::InvalidArgument,
@@ -123,6 +126,7 @@ impl Reason {
             Reason::MethodNotAllowed => Some(StatusCode::METHOD_NOT_ALLOWED),
             Reason::TargetTooLong => Some(StatusCode::URI_TOO_LONG),
             Reason::BodyTooLarge => Some(StatusCode::PAYLOAD_TOO_LARGE),
+            Reason::BodyTooSlow => Some(StatusCode::REQUEST_TIMEOUT),
             Reason::UnsupportedMediaType => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Reason::NotAcceptable => Some(StatusCode::NOT_ACCEPTABLE),
             _ => None,

@@ -225,7 +225,11 @@ impl GatewayService {
             return Err(too_large());
         }
         let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
-        while let Some(frame) = body.frame().await {
+        let idle_max = self.compiled.config.limits.body_idle_max;
+        while let Some(frame) = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| {
+            self.compiled
+                .failure(Reason::BodyTooSlow, format!("nothing more of the body within {idle_max:?}"))
+        })? {
             let frame = frame.map_err(|error| {
                 self.compiled.failure(Reason::BodyIncomplete, format!("the body broke off: {error}"))
             })?;

@@ -20,10 +20,6 @@ pub(crate) use elements::{Refusal, request_body};
 use framing::Framing;
 use items::Items;
 
-/// How long headers are held for a first item that may turn out to be an error. Upstream has accepted the call by then;
-/// a follow of something quiet must not look hung.
-const FIRST_ITEM_WAIT: Duration = Duration::from_secs(1);
-
 /// Answers with a stream. An error before the first item keeps its HTTP status.
 pub(crate) async fn respond(
     compiled: Arc<Compiled>,
@@ -34,7 +30,7 @@ pub(crate) async fn respond(
     deadline: Option<Duration>,
 ) -> Result<Response<Body>, Failure> {
     let started = tokio::time::Instant::now();
-    let first = match tokio::time::timeout(FIRST_ITEM_WAIT, messages.next()).await {
+    let first = match tokio::time::timeout(compiled.config.first_item_wait, messages.next()).await {
         Ok(first) => Some(first.transpose()?),
         Err(_) => None,
     };

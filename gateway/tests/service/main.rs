@@ -9,7 +9,7 @@ mod protos;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use arsenal_gateway::{
-    Config, Gateway, GatewayService,
+    Config, Gateway, GatewayService, Limits,
     upstream::{self, Remote},
 };
 use axum::body::Body;
@@ -120,6 +120,24 @@ async fn what_is_wrong_with_a_request_is_said_precisely() {
         "body: field `book`: `t.Book` has no field `titel`, did you mean `title`? at byte 9"
     );
     assert_eq!(status(&get(&service, Request::get(format!("/v1/{}", "x".repeat(20_000))), "").await), 414);
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_or_grows_too_large_is_given_up() {
+    let limits =
+        Limits { body_idle_max: Duration::from_millis(20), request_bytes_max: 64, ..Limits::default() };
+    let (service, _) = embedded(Config { limits, ..Config::default() });
+    let request = |body| Request::post("/v1/processes/a:send").body(body).unwrap();
+    let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+    let response = service.handle(request(Body::from_stream(never))).await;
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    // Without a length: only reading finds out, and stops there.
+    let endless =
+        futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(b"          ")));
+    let response = service.handle(request(Body::from_stream(endless))).await;
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let broken = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
+    assert_eq!(service.handle(request(Body::from_stream(broken))).await.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ impl Recorder {
     }
 
     /// Is notified when a call's future is dropped, done or not.
+    #[allow(dead_code, reason = "not every test binary that shares this file cancels a call")]
     pub(crate) fn notify_end(&self, notify: Arc<tokio::sync::Notify>) {
         *self.ended.lock().unwrap() = Some(notify);
     }
