@@ -1,6 +1,7 @@
 //! OTP's behaviours on the runtime's processes, and the native modules that ship with a node.
 //!
 //! - [`gen_server`], [`gen_statem`], [`gen_event`]: traits that native code implements, and the modules made of them.
+//! - [`supervisor`]: all strategies, and what goes beyond OTP: pause, conversion, dry run.
 //! - [`functions`]: raw processes and exported functions from closures.
 //! - [`modules`]: echo, counter, kv and the others that every node knows.
 //! - [`family`]: the end of a process and all that hangs on it.

@@ -75,21 +75,17 @@ impl SupervisorCore {
 
     /// The supervisor that a model describes, idle.
     pub fn from_model(model: SupervisorModel) -> Self {
-        let children = if model.template.is_some() {
-            Vec::new()
-        } else {
-            model.children.iter().map(|child| child.spec.clone()).collect()
-        };
-        let mut core = Self::new(SupervisorSpec { flags: model.flags, children });
+        let mut core = Self::new(SupervisorSpec { flags: model.flags, children: Vec::new() });
         core.template = model.template.map(Arc::new);
-        if let Some(template) = &core.template {
-            for child in &model.children {
-                core.children.push(Child::new(Arc::clone(template), Args::Own(child.spec.args.clone())));
-            }
-        }
-        let places: Vec<_> = core.children.places().collect();
-        for (place, child) in places.into_iter().zip(&model.children) {
-            core.children.set_state(place, child.state);
+        for ModelChild { spec, state, incarnation } in model.children {
+            let mut child = match &core.template {
+                Some(template) => Child::new(Arc::clone(template), Args::Own(spec.args)),
+                None => Child::new(Arc::new(spec), Args::OfSpec),
+            };
+            // To be put into a state that runs counts as a start.
+            child.incarnation = incarnation.saturating_sub(u32::from(state.pid().is_some()));
+            let place = core.children.push(child);
+            core.children.set_state(place, state);
         }
         core.window.restore(model.restarts);
         core.history = model.history;

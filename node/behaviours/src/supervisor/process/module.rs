@@ -33,6 +33,24 @@ impl<F: Fn(&Term, &mut Context<'_>) -> Init + Send + Sync + 'static> SupervisorC
 }
 
 /// A module whose processes are supervisors.
+///
+/// ```
+/// use arsenal_behaviours::supervisor::spec::{ChildSpec, Strategy, SupervisorSpec};
+/// use arsenal_behaviours::supervisor::{Init, SupervisorModule};
+/// use arsenal_runtime::context::Context;
+/// use arsenal_runtime::term::Term;
+///
+/// // A shop has as many tills as its args say, and none of them goes on alone.
+/// let shop = SupervisorModule::new("shop", |args: &Term, _: &mut Context<'_>| match args.as_int() {
+///     Some(tills) if tills > 0 => {
+///         let till = |n| ChildSpec::worker(format!("till-{n}"), "counter", Term::Null);
+///         Init::Supervise(SupervisorSpec::new(Strategy::OneForAll, (1..=tills).map(till).collect()))
+///     }
+///     _ => Init::Ignore,
+/// });
+/// # use arsenal_runtime::module::Module;
+/// # assert_eq!(&*shop.describe().name, "shop");
+/// ```
 pub struct SupervisorModule {
     name: Arc<str>,
     callback: Arc<dyn SupervisorCallback>,

@@ -69,7 +69,8 @@ fn a_core_made_from_a_model_decides_alike() {
         }
         let pid = *world.alive.keys().next().unwrap();
         let model = world.core.model(world.now);
-        let mut copy = SupervisorCore::from_model(model);
+        let mut copy = SupervisorCore::from_model(model.clone());
+        assert_eq!(copy.model(world.now), model);
         let event = Event::Exited { pid, reason: Term::KILLED };
         let (mut ours, mut theirs) = (world.core.step(event.clone(), world.now), copy.step(event, world.now));
         for actions in [&mut ours, &mut theirs] {
