@@ -5,6 +5,7 @@
 //! [`layer`].
 
 pub mod caller;
+pub mod introspection;
 pub mod layer;
 pub mod listing;
 pub mod operations;
@@ -14,6 +15,7 @@ pub mod process;
 pub mod reference;
 pub mod registry;
 pub mod routes;
+pub mod session;
 pub mod shared;
 pub mod status;
 pub mod time;

@@ -3,7 +3,7 @@
 //! This file only says which RPC is which call; each call decodes, asks the runtime and encodes. The rules of OTP are
 //! the runtime's, the end of a family that of `arsenal_behaviours::family`.
 
-mod end;
+pub(crate) mod end;
 mod exits;
 mod holds;
 mod memory;

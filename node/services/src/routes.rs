@@ -2,8 +2,14 @@
 
 use crate::layer::OperationLayer;
 use crate::operations::{self, Effect};
+use crate::process::ProcessApi;
+use crate::registry::RegistryApi;
+use crate::session::SessionApi;
 use crate::shared::Shared;
 use arsenal_proto::FILE_DESCRIPTOR_SET;
+use arsenal_proto::v1::process_service_server::ProcessServiceServer;
+use arsenal_proto::v1::registry_service_server::RegistryServiceServer;
+use arsenal_proto::v1::session_service_server::SessionServiceServer;
 use tonic::service::Routes;
 
 /// Limits of the wire.
@@ -23,8 +29,11 @@ impl Default for WireLimits {
 
 /// The services; layers not yet applied. One line each, with its limits:
 /// `.add_service(XServiceServer::new(XApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))`
-fn services(_shared: &Shared, _limits: WireLimits) -> Routes {
+fn services(shared: &Shared, limits: WireLimits) -> Routes {
     Routes::default()
+        .add_service(ProcessServiceServer::new(ProcessApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
+        .add_service(SessionServiceServer::new(SessionApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
+        .add_service(RegistryServiceServer::new(RegistryApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
 }
 
 /// The services behind their layers: for a listener and, in process, for the gateway.

@@ -36,7 +36,7 @@ pub(crate) fn name(name: &str, scope: i32) -> Result<Option<ProcessName>, Status
 }
 
 /// A priority; nothing where none is given.
-pub(super) fn priority(level: i32) -> Result<Option<Priority>, Status> {
+pub(crate) fn priority(level: i32) -> Result<Option<Priority>, Status> {
     use v1::priority::Level;
     Ok(match Level::try_from(level) {
         Ok(Level::Unspecified) => None,
@@ -48,7 +48,7 @@ pub(super) fn priority(level: i32) -> Result<Option<Priority>, Status> {
     })
 }
 
-pub(super) fn level(priority: Priority) -> i32 {
+pub(crate) fn level(priority: Priority) -> i32 {
     use v1::priority::Level;
     let level = match priority {
         Priority::Low => Level::Low,
