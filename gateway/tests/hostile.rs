@@ -1,6 +1,8 @@
 //! Whatever a client sends gets an answer that says what is wrong: no panic, no 500, and nothing reaches upstream that
 //! is not a message of the method.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
 #[path = "support/canned.rs"]
 mod canned;
 #[path = "support/protos.rs"]

@@ -3,6 +3,8 @@
 //! Strict where proto3 JSON is: a name that comes twice, two members of one oneof, null in a list, a value beyond its
 //! type are refused, each with the field's path. What has its default and no presence is not written.
 
+mod any;
+
 use super::{
     JsonOptions, Keys, Seen,
     lexer::{JsonError, JsonLimits, Lexer},
@@ -288,78 +290,6 @@ impl<'a> Decoder<'a> {
             None => return Err(self.lexer.error(unknown_enum(plan, &name))),
         }
         Ok(Written::Yes)
-    }
-
-    /// The type comes from `@type`, which may stand anywhere in the object: it is sought first.
-    fn any(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
-        let start = self.lexer.position();
-        let mut url = None;
-        let (mut first, mut members) = (true, 0);
-        self.lexer.open(b'{')?;
-        while self.lexer.more(&mut first, b'}')? {
-            members += 1;
-            let key = self.lexer.key()?;
-            if key != "@type" {
-                self.lexer.skip()?;
-            } else if url.replace(self.lexer.string()?).is_some() {
-                return Err(self.lexer.error("`@type` comes twice"));
-            }
-        }
-        let Some(url) = url else {
-            if members == 0 {
-                return Ok(());
-            }
-            return Err(self.lexer.error("an Any without `@type`"));
-        };
-        let Some((schema, id)) = self.schema.resolve_type_url(&url).filter(|_| !url.is_empty()) else {
-            return Err(self.lexer.error(format!("unknown type `{}` in `@type`", shown(&url))));
-        };
-        self.lexer.rewind(start);
-        out.push(1 << 3 | wire::WireType::Length as u8);
-        wire::put_bytes(out, url.as_bytes());
-        let field = out.len();
-        out.push(2 << 3 | wire::WireType::Length as u8);
-        let length = wire::begin_length(out);
-        let own = std::mem::replace(&mut self.schema, schema);
-        let result = match schema.message(id).form {
-            Form::Object => self.object(id, out, true),
-            _ => self.any_value(id, out),
-        };
-        self.schema = own;
-        result?;
-        if out.len() == length {
-            out.truncate(field)
-        } else {
-            wire::end_length(out, length)
-        }
-        Ok(())
-    }
-
-    /// Within an Any, a message whose JSON is no plain object stands in the member `value`.
-    fn any_value(&mut self, id: MessageId, out: &mut Vec<u8>) -> Result<(), JsonError> {
-        let (mut first, mut found) = (true, false);
-        self.lexer.open(b'{')?;
-        while self.lexer.more(&mut first, b'}')? {
-            let key = self.lexer.key()?;
-            match &*key {
-                "@type" => drop(self.lexer.skip()?),
-                "value" if !std::mem::replace(&mut found, true) => {
-                    self.message(id, out).map_err(|error| error.within("value"))?;
-                }
-                "value" => return Err(self.lexer.error("named twice").within("value")),
-                _ => self.unknown_any_member(&key)?,
-            }
-        }
-        if found { Ok(()) } else { Err(self.lexer.error("an Any of this type needs `value`")) }
-    }
-
-    fn unknown_any_member(&mut self, key: &str) -> Result<(), JsonError> {
-        if self.options.ignore_unknown_fields {
-            return self.lexer.skip().map(drop);
-        }
-        Err(self
-            .lexer
-            .error(format!("unknown member `{}`, only `@type` and `value` belong here", shown(key))))
     }
 }
 
