@@ -124,7 +124,7 @@ fn read(method: MethodDescriptor) -> Option<Operation> {
     Some(Operation { name: text("name"), also, bindings, body, effect, route, idempotent, comment: comment(&method), method })
 }
 
-fn extension(options: &DynamicMessage, name: &str) -> Option<DynamicMessage> {
+pub(crate) fn extension(options: &DynamicMessage, name: &str) -> Option<DynamicMessage> {
     let extension = POOL.get_extension_by_name(name)?;
     options.has_extension(&extension).then(|| options.get_extension(&extension).as_message().cloned()).flatten()
 }

@@ -1,0 +1,278 @@
+//! `WatchProcesses`: a snapshot of the processes that a filter matches, then what changes among them.
+//!
+//! Changes are read from the node's event log, whose numbers are the items' `sequence`: a watch that goes on after one
+//! needs nothing kept for it. Invariants: nothing is held per process but the pids that match the filter; a reader that
+//! is too slow loses items of the log, is told how many, and gets a new snapshot.
+
+use super::process_info::{Fields, process_info};
+use crate::listing::bad_filter;
+use crate::payload::to_value;
+use crate::status::failure;
+use crate::time::timestamp;
+use arsenal_observe::process_filter::ProcessFilter;
+use arsenal_observe::process_variables::ProcessView;
+use arsenal_proto::v1;
+use arsenal_proto::v1::watch_processes_response::Kind;
+use arsenal_runtime::events::EventRecord;
+use arsenal_runtime::{Node, Pid, ProcessRef};
+use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tonic::{Code, Status};
+
+/// Open watches at most.
+const WATCHES_MAX: usize = 1_000;
+/// Processes or events that are read at a time.
+const BATCH: usize = 256;
+
+/// The items of a watch.
+pub(super) type Stream =
+    Pin<Box<dyn futures_util::Stream<Item = Result<v1::WatchProcessesResponse, Status>> + Send>>;
+
+pub(super) fn watch(
+    node: &Node,
+    watches: &Arc<AtomicUsize>,
+    request: &v1::WatchProcessesRequest,
+) -> Result<Stream, Status> {
+    let filter = match request.filter.as_str() {
+        "" => None,
+        source => Some(ProcessFilter::compile(source).map_err(|error| bad_filter(&error))?),
+    };
+    let fields = Fields::read(request.read_mask.as_ref(), Fields::of_lists())?;
+    let slot = Slot::take(watches)?;
+    let mut watch = Watch {
+        node: node.clone(),
+        filter,
+        fields: fields.with(&["pid"]),
+        position: node.events().last_sequence(),
+        phase: Phase::Snapshot(0),
+        matching: HashSet::new(),
+        items: VecDeque::new(),
+        _slot: slot,
+    };
+    if request.after > 0 {
+        watch.go_on(request.after);
+    }
+    Ok(Box::pin(futures_util::stream::unfold(watch, |mut watch| async move {
+        let item = watch.next().await;
+        Some((Ok(item), watch))
+    })))
+}
+
+/// A place among the watches that a node serves.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn take(watches: &Arc<AtomicUsize>) -> Result<Self, Status> {
+        let slot = Self(Arc::clone(watches));
+        if watches.fetch_add(1, Relaxed) < WATCHES_MAX {
+            return Ok(slot);
+        }
+        let message = format!("the node serves {WATCHES_MAX} watches, its maximum");
+        Err(failure(Code::ResourceExhausted, "TOO_MANY_WATCHES", message).status())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+enum Phase {
+    /// From this place of the process table on.
+    Snapshot(usize),
+    Changes,
+}
+
+struct Watch {
+    node: Node,
+    filter: Option<ProcessFilter>,
+    fields: Fields,
+    /// The last event that was looked at.
+    position: u64,
+    phase: Phase,
+    /// What the filter was true of when it was last looked at; kept only with a filter.
+    matching: HashSet<Pid>,
+    items: VecDeque<v1::WatchProcessesResponse>,
+    _slot: Slot,
+}
+
+impl Watch {
+    /// Goes on after an item, if the log still has what followed it.
+    fn go_on(&mut self, after: u64) {
+        let last = self.node.events().last_sequence();
+        let dropped = self.node.events().after(after, 0).dropped;
+        if after > last || dropped > 0 {
+            return self.lost(dropped);
+        }
+        self.position = after;
+        self.phase = Phase::Changes;
+        let Some(filter) = &self.filter else { return };
+        self.node.visit_processes(0, |process| {
+            if filter.admits(&ProcessView::new(&self.node, process)).unwrap_or(false) {
+                self.matching.insert(process.pid());
+            }
+            true
+        });
+    }
+
+    /// Some events are gone: says so and begins anew.
+    fn lost(&mut self, dropped: u64) {
+        self.position = self.node.events().last_sequence();
+        self.phase = Phase::Snapshot(0);
+        self.matching.clear();
+        self.items.push_back(v1::WatchProcessesResponse { dropped, ..self.item(Kind::Dropped) });
+    }
+
+    async fn next(&mut self) -> v1::WatchProcessesResponse {
+        loop {
+            if let Some(item) = self.items.pop_front() {
+                return item;
+            }
+            match self.phase {
+                Phase::Snapshot(place) => self.snapshot(place),
+                Phase::Changes => self.changes().await,
+            }
+        }
+    }
+
+    fn item(&self, kind: Kind) -> v1::WatchProcessesResponse {
+        v1::WatchProcessesResponse {
+            sequence: self.position,
+            kind: kind as i32,
+            time: Some(timestamp(&self.node, self.node.now_ns())),
+            node: self.node.name().to_string(),
+            ..Default::default()
+        }
+    }
+
+    fn snapshot(&mut self, place: usize) {
+        let (mut looked_at, mut found) = (0, Vec::new());
+        let next = self.node.visit_processes(place, |process| {
+            looked_at += 1;
+            found.push(process.clone());
+            looked_at < BATCH
+        });
+        for process in found {
+            if self.matches(&process) {
+                let process = Some(self.encode(&process));
+                self.items.push_back(v1::WatchProcessesResponse { process, ..self.item(Kind::Snapshot) });
+            }
+        }
+        match next {
+            Some(place) => self.phase = Phase::Snapshot(place),
+            None => {
+                self.items.push_back(self.item(Kind::SnapshotEnd));
+                self.phase = Phase::Changes;
+            }
+        }
+    }
+
+    async fn changes(&mut self) {
+        let node = self.node.clone();
+        let _following = node.events().follow();
+        let news = node.events().changed();
+        let read = node.events().after(self.position, BATCH);
+        if read.dropped > 0 {
+            return self.lost(read.dropped);
+        }
+        if read.events.is_empty() {
+            return news.await;
+        }
+        for event in read.events {
+            self.position = event.sequence;
+            self.change(&event);
+        }
+    }
+
+    fn change(&mut self, event: &EventRecord) {
+        let kind = match event.kind {
+            "process.started" => Kind::Started,
+            "process.exited" => return self.exited(event),
+            "name.registered" => Kind::Named,
+            "name.unregistered" => Kind::Unnamed,
+            kind if kind.starts_with("process.") || kind.starts_with("hold.") => Kind::Changed,
+            _ => return,
+        };
+        let known = self.filter.is_some() && self.matching.contains(&event.pid);
+        let Some(process) = self.node.process(event.pid) else {
+            // it has ended meanwhile; without a filter its start is told all the same
+            if kind == Kind::Started && self.filter.is_none() {
+                let process = Some(self.last_picture(event.pid));
+                self.tell(event, kind, process);
+            }
+            return;
+        };
+        let kind = match (self.matches(&process), known) {
+            (false, false) => return,
+            (false, true) => Kind::Unmatched,
+            // what a snapshot has shown does not start again, and what comes to match has only changed
+            (true, true) if kind == Kind::Started => return,
+            (true, false) if self.filter.is_some() && kind != Kind::Started => Kind::Changed,
+            (true, _) => kind,
+        };
+        let process = Some(self.encode(&process));
+        self.tell(event, kind, process);
+    }
+
+    fn exited(&mut self, event: &EventRecord) {
+        if self.filter.is_some() && !self.matching.remove(&event.pid) {
+            return;
+        }
+        let process = Some(self.last_picture(event.pid));
+        self.tell(event, Kind::Exited, process);
+    }
+
+    fn tell(&mut self, event: &EventRecord, kind: Kind, process: Option<v1::ProcessInfo>) {
+        // a global name is told as `["global", name]`
+        let name = event.detail.as_list().and_then(|terms| terms.last()).unwrap_or(&event.detail);
+        self.items.push_back(v1::WatchProcessesResponse {
+            sequence: event.sequence,
+            kind: kind as i32,
+            process,
+            reason: (kind == Kind::Exited).then(|| to_value(&event.detail)),
+            name: match kind {
+                Kind::Named | Kind::Unnamed => name.as_str().unwrap_or_default().to_owned(),
+                _ => String::new(),
+            },
+            dropped: 0,
+            time: Some(timestamp(&self.node, event.at_ns)),
+            node: self.node.name().to_string(),
+        });
+    }
+
+    /// Whether the filter is true of a process, and remembers it.
+    fn matches(&mut self, process: &ProcessRef) -> bool {
+        let Some(filter) = &self.filter else { return true };
+        let matches = filter.admits(&ProcessView::new(&self.node, process)).unwrap_or(false);
+        if matches {
+            self.matching.insert(process.pid());
+        } else {
+            self.matching.remove(&process.pid());
+        }
+        matches
+    }
+
+    fn encode(&self, process: &ProcessRef) -> v1::ProcessInfo {
+        process_info(&self.node, &ProcessView::new(&self.node, process), self.fields)
+    }
+
+    /// What is still known of a process that has ended.
+    fn last_picture(&self, pid: Pid) -> v1::ProcessInfo {
+        let record = self.node.events().exit_of(pid);
+        let text = |text: Option<&Arc<str>>| text.map(|text| text.to_string()).unwrap_or_default();
+        v1::ProcessInfo {
+            pid: pid.to_string(),
+            node: self.node.name().to_string(),
+            module: record.as_ref().map(|record| record.code.name.to_string()).unwrap_or_default(),
+            behaviour: record.as_ref().map_or(0, |record| super::process_info::behaviour(record.code.behaviour) as i32),
+            status: v1::process_info::Status::Exiting as i32,
+            registered_name: text(record.as_ref().and_then(|record| record.name.as_ref())),
+            key: text(record.as_ref().and_then(|record| record.key.as_ref())),
+            parent: record.and_then(|record| record.parent.some()).map(|pid| pid.to_string()).unwrap_or_default(),
+            ..Default::default()
+        }
+    }
+}
