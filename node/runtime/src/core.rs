@@ -160,11 +160,27 @@ impl Core {
         &self.open_calls
     }
 
+    /// Applies signals in order until one ends the process; what is left goes back to be answered when it has ended.
+    pub(crate) fn apply_all(
+        &mut self,
+        process: &Process,
+        signals: &mut Vec<Signal>,
+        node: &Node,
+        outbox: &mut Outbox,
+    ) {
+        let mut signals = signals.drain(..);
+        while self.exiting.is_none()
+            && let Some(signal) = signals.next()
+        {
+            self.apply(process, signal, node, outbox);
+        }
+        if signals.len() > 0 {
+            process.inbound.lock().signals.splice(0..0, signals);
+        }
+    }
+
     /// Applies one signal.
     pub(crate) fn apply(&mut self, process: &Process, signal: Signal, node: &Node, outbox: &mut Outbox) {
-        if self.exiting.is_some() {
-            return outbox.bounce(node, process.pid, signal);
-        }
         match signal {
             Signal::Message(message) => self.deliver(message, node, outbox),
             Signal::Exit { from, reason } => self.exit_signal(process, from, reason, node),

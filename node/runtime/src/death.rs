@@ -34,11 +34,6 @@ pub(crate) fn finish(
     outbox: &mut Outbox,
 ) {
     process.schedule.store(schedule::DEAD, Release);
-    let late = {
-        let mut inbound = process.inbound.lock();
-        inbound.closed = true;
-        std::mem::take(&mut inbound.signals)
-    };
     let remains = core.dissolve();
     drop(core);
     if process.has(flag::NAMED)
@@ -51,6 +46,12 @@ pub(crate) fn finish(
     if process.has(flag::GLOBAL) || process.has(flag::GROUPED) {
         node.propose_and_forget(Command::ProcessDown { pid: process.pid });
     }
+    // whoever is told `noproc` from here on finds neither process nor name
+    let late = {
+        let mut inbound = process.inbound.lock();
+        inbound.closed = true;
+        std::mem::take(&mut inbound.signals)
+    };
     tell(node, process.pid, remains, &reason, outbox);
     if process.has(flag::WATCHER) {
         node.holder_died(process.pid);

@@ -214,9 +214,11 @@ impl Node {
     fn end_by(&self, to: Pid, signal: Signal, operation: u64) {
         match self.process(to) {
             Some(process) if operation != 0 => self.with_core(&process.0, |core, outbox| {
-                let lived = core.exiting.is_none();
+                if core.exiting.is_some() {
+                    return;
+                }
                 core.apply(&process.0, signal, self, outbox);
-                if lived && core.exiting.is_some() {
+                if core.exiting.is_some() {
                     core.extras_mut().ending_operation = operation;
                 }
             }),
@@ -261,11 +263,9 @@ impl Node {
     ) -> R {
         self.with_outbox(|outbox| {
             let mut core = process.core.lock();
-            let signals = std::mem::take(&mut process.inbound.lock().signals);
+            let mut signals = std::mem::take(&mut process.inbound.lock().signals);
             let arrived = !signals.is_empty();
-            for signal in signals {
-                core.apply(process, signal, self, outbox);
-            }
+            core.apply_all(process, &mut signals, self, outbox);
             let waited = core.inner.len();
             let result = work(&mut core, outbox);
             process.queue_len.store(core.inner.len() as u32, Relaxed);

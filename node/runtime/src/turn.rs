@@ -108,9 +108,7 @@ impl Scheduler {
             return;
         }
         let mut signals = std::mem::take(&mut self.scratch);
-        for signal in signals.drain(..) {
-            core.apply(process, signal, node, &mut self.outbox);
-        }
+        core.apply_all(process, &mut signals, node, &mut self.outbox);
         if signals.capacity() <= SCRATCH_MAX {
             self.scratch = signals;
         }
