@@ -23,17 +23,30 @@ const PLAIN_PROTO: &str = r#"syntax = "proto3"; package t; import "google/api/an
     message Shelf { int64 id = 1; string theme = 2; }
     service S { rpc Call(Shelf) returns (Shelf) { option (google.api.http) = { post: "/call" body: "*" }; } }"#;
 
-/// What each of the smaller kinds can be asked to expect; a vector that wants something else is skipped by name.
-const UNDERSTOOD: [(&str, &[&str]); 3] = [
-    ("grpc_web", &["grpc_code"]),
-    ("health", &["http", "headers"]),
-    ("cancel", &["upstream_cancelled_within_ms"]),
+/// What the smaller kinds can be given and asked to expect; a vector that has something else is skipped by name.
+const UNDERSTOOD: [(&str, &[&str], &[&str]); 6] = [
+    ("grpc_web", &["request_content_type", "body_hex"], &["grpc_code"]),
+    ("health", &["grpc_health"], &["http", "headers"]),
+    ("cancel", &["event"], &["upstream_cancelled_within_ms"]),
+    ("metadata_in", &["headers", "options"], &["metadata", "absent", "error", "http"]),
+    (
+        "metadata_out",
+        &["response_metadata", "trailers", "request_headers", "options"],
+        &["headers", "http_trailers", "absent_headers"],
+    ),
+    ("deadline", &["headers", "options", "upstream_delay_ms"], &["timeout_ms", "error", "http", "within_ms"]),
 ];
 
 fn not_understood(vector: &Vector) -> Option<String> {
-    let (_, understood) = UNDERSTOOD.iter().find(|(kind, _)| *kind == vector.kind)?;
-    let wanted = vector.expect.as_object()?.keys().find(|key| !understood.contains(&key.as_str()))?;
-    Some(format!("the runner does not know what `{wanted}` asks of {}", vector.kind))
+    let (_, given, wanted) = UNDERSTOOD.iter().find(|(kind, ..)| *kind == vector.kind)?;
+    let strange = |value: &Value, known: &[&str]| {
+        value.as_object()?.keys().find(|key| !known.contains(&key.as_str())).cloned()
+    };
+    if let Some(name) = strange(&vector.input, given).or_else(|| strange(&vector.expect, wanted)) {
+        return Some(format!("the runner does not know what `{name}` means for {}", vector.kind));
+    }
+    let trailers = vector.expect["http_trailers"].as_object().is_some_and(|trailers| !trailers.is_empty());
+    trailers.then(|| "no HTTP trailers are sent".to_owned())
 }
 
 /// Runs a vector on the plans and, where it holds, on the reference too.
