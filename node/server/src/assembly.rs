@@ -71,10 +71,8 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
         message_bytes_max: config.grpc.message_bytes_max,
         response_bytes_max: config.grpc.response_bytes_max,
     };
-    let services = routes::router(&Shared::new(node.clone()), limits);
-    let (health, standard) =
-        routes::standard_services().map_err(|error| StartupError::Descriptor(error.to_string()))?;
-    let router = services.merge(standard.into_axum_router());
+    let (health, router) = routes::router(&Shared::new(node.clone()), limits)
+        .map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let (stop, stopped) = watch::channel(false);
     let mut listeners = Vec::new();
     let (grpc_address, rest_address) = (address_of(&grpc)?, rest.as_ref().map(address_of).transpose()?);
