@@ -1,0 +1,108 @@
+//! Who asks: the session in the header `arsenal-session`, and the operation id that the layer gave the request.
+
+use crate::reference;
+use crate::status::{bad_argument, failure, no_process};
+use arsenal_runtime::hold::Holder;
+use arsenal_runtime::{Node, OwnedId, Pid};
+use tonic::{Code, Request, Status};
+
+/// The header that names the caller's session.
+pub const SESSION_HEADER: &str = "arsenal-session";
+/// Who asks where nobody says: there is no authentication yet.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// The number behind `arsenal-operation-id`, put into the request's extensions by [`crate::layer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Operation(pub u64);
+
+/// Who asks.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    session: Option<String>,
+    /// The operation's number, 0 for a read.
+    pub operation: u64,
+}
+
+impl Caller {
+    /// Reads the request's headers.
+    pub fn of<T>(request: &Request<T>) -> Self {
+        let session = request.metadata().get(SESSION_HEADER).and_then(|value| value.to_str().ok());
+        let operation = request.extensions().get::<Operation>().map_or(0, |operation| operation.0);
+        Self { session: session.map(str::to_owned), operation }
+    }
+
+    /// The process of the caller's session; nothing without a session.
+    ///
+    /// # Errors
+    /// `NOT_FOUND NO_SESSION` for one that is not there.
+    pub fn session(&self, node: &Node) -> Result<Option<Pid>, Status> {
+        let Some(text) = &self.session else { return Ok(None) };
+        let pid = session_process(node, text)?;
+        // every use of a session renews its lease; one that ended just now has none
+        let _ = node.renew_receive(pid, None);
+        Ok(Some(pid))
+    }
+
+    /// The acting process: the one named in `field`, else the session's; nothing if there is neither.
+    ///
+    /// # Errors
+    /// `NOT_FOUND CALLER_NOPROC` if the one named is not alive.
+    pub fn acting(&self, node: &Node, field: &str, text: &str) -> Result<Option<Pid>, Status> {
+        if text.is_empty() {
+            return self.session(node);
+        }
+        let pid = reference::pid(node, field, text)?;
+        if node.is_alive(pid) {
+            return Ok(Some(pid));
+        }
+        let message = format!("the acting process {pid} is not alive");
+        Err(failure(Code::NotFound, "CALLER_NOPROC", message).resource("process", &pid.to_string()).status())
+    }
+
+    /// As [`Caller::acting`], where a process is needed.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` naming `field` if there is none.
+    pub fn required(&self, node: &Node, field: &str, text: &str) -> Result<Pid, Status> {
+        self.acting(node, field, text)?.ok_or_else(|| {
+            bad_argument(field, format!("`{field}` names no process and the request has no `{SESSION_HEADER}` header"))
+        })
+    }
+
+    /// Who holds: the process or principal named in `field`, else the session's process, else the anonymous principal.
+    ///
+    /// # Errors
+    /// As [`Caller::session`].
+    pub fn holder(&self, node: &Node, text: &str) -> Result<Holder, Status> {
+        if text.is_empty() {
+            return Ok(match self.session(node)? {
+                Some(pid) => Holder::Process(pid),
+                None => Holder::Principal(ANONYMOUS.into()),
+            });
+        }
+        match text.parse::<Pid>() {
+            Ok(pid) if node.is_alive(pid) => Ok(Holder::Process(pid)),
+            Ok(pid) => Err(no_process(node, pid)),
+            Err(_) => Ok(Holder::Principal(text.into())),
+        }
+    }
+}
+
+/// The process of a session: the session's number is its process's serial.
+///
+/// # Errors
+/// `NOT_FOUND NO_SESSION`.
+pub fn session_process(node: &Node, session: &str) -> Result<Pid, Status> {
+    let no_session = || {
+        failure(Code::NotFound, "NO_SESSION", format!("no session `{session}`")).resource("session", session).status()
+    };
+    let id: OwnedId = session.parse().map_err(|_| no_session())?;
+    let pid = Pid::new(id.node, id.incarnation, id.number());
+    let is_session = id.kind() == b's' && node.process(pid).is_some_and(|process| node.header(&process).session);
+    if is_session { Ok(pid) } else { Err(no_session()) }
+}
+
+/// The id of the session whose process this is.
+pub fn session_id(pid: Pid) -> OwnedId {
+    OwnedId::new(pid.node, pid.incarnation, b's', pid.serial)
+}

@@ -1,0 +1,256 @@
+//! `idempotency-key`: a repeat of a request gets the answer of the first one, for ten minutes.
+//!
+//! Unary RPCs alone: their paths are given, other requests pass untouched. The key is bound to the RPC's path and to
+//! the bytes of its request. Invariants: at most [`ANSWERS_MAX`] answers of at most [`ANSWERS_BYTES_MAX`] together are
+//! kept, the oldest go first; a repeat that comes while the first still runs waits for it; a first that was given up
+//! before it had an answer leaves nothing, so that the next one runs.
+
+mod store;
+
+use crate::status::{bad_argument, failure};
+use arsenal_runtime::Node;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::{BodyExt as _, Full};
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use store::{Claim, Key, Store};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+/// The request header with the client's key.
+pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+/// The response header of an answer that was given before.
+pub const REPLAYED_HEADER: &str = "arsenal-idempotency-replayed";
+
+/// Bytes of a key at most.
+const KEY_BYTES_MAX: usize = 255;
+/// Answers kept at most.
+const ANSWERS_MAX: usize = 65_536;
+/// Bytes of the answers kept at most.
+const ANSWERS_BYTES_MAX: usize = 64 << 20;
+
+/// An answer as it went over the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    headers: HeaderMap,
+    body: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+impl Answer {
+    fn bytes(&self) -> usize {
+        let size = |headers: &HeaderMap| {
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+        };
+        self.body.len() + size(&self.headers) + self.trailers.as_ref().map_or(0, size)
+    }
+
+    fn response(&self, replayed: bool) -> Response<Body> {
+        let frames = Replay {
+            data: Some(self.body.clone()).filter(|body| !body.is_empty()),
+            trailers: self.trailers.clone(),
+        };
+        let mut response = Response::new(Body::new(frames));
+        *response.headers_mut() = self.headers.clone();
+        if replayed {
+            response.headers_mut().insert(REPLAYED_HEADER, http::HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// The body of an answer that is at hand.
+struct Replay {
+    data: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl HttpBody for Replay {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = self.data.take().map(Frame::data).or_else(|| self.trailers.take().map(Frame::trailers));
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_none() && self.trailers.is_none()
+    }
+}
+
+/// Answers repeats.
+#[derive(Clone)]
+pub struct IdempotencyLayer {
+    store: Arc<Store>,
+    unary: Arc<HashSet<String>>,
+    request_bytes_max: usize,
+}
+
+impl IdempotencyLayer {
+    /// `unary` are the paths (`/arsenal.v1.ProcessService/StartProcess`) of the RPCs that a key applies to; a request
+    /// with a key has `request_bytes_max` at most.
+    pub fn new(node: Node, unary: impl IntoIterator<Item = String>, request_bytes_max: usize) -> Self {
+        let store = Store::new(node, ANSWERS_MAX, ANSWERS_BYTES_MAX);
+        Self { store: Arc::new(store), unary: Arc::new(unary.into_iter().collect()), request_bytes_max }
+    }
+}
+
+impl<S> Layer<S> for IdempotencyLayer {
+    type Service = IdempotencyService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        IdempotencyService { layer: self.clone(), inner }
+    }
+}
+
+/// See [`IdempotencyLayer`].
+#[derive(Clone)]
+pub struct IdempotencyService<S> {
+    layer: IdempotencyLayer,
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for IdempotencyService<S>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // the one that was made ready goes on with the request, its clone waits for the next
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let key = match key_of(&request) {
+            Some(key) if self.layer.unary.contains(request.uri().path()) => key,
+            _ => {
+                let answer = inner.call(request.map(Body::new));
+                return Box::pin(async move { Ok(answer.await?.map(Body::new)) });
+            }
+        };
+        let layer = self.layer.clone();
+        Box::pin(async move {
+            match layer.run(inner, key, request).await {
+                Ok(response) => response,
+                Err(status) => Ok(status.into_http()),
+            }
+        })
+    }
+}
+
+/// The key of a request: what its header says, as it stands.
+fn key_of<B>(request: &Request<B>) -> Option<Bytes> {
+    let value = request.headers().get(IDEMPOTENCY_HEADER)?;
+    Some(Bytes::copy_from_slice(value.as_bytes()))
+}
+
+impl IdempotencyLayer {
+    async fn run<S, B, R>(
+        self,
+        mut inner: S,
+        key: Bytes,
+        request: Request<B>,
+    ) -> Result<Result<Response<Body>, S::Error>, Status>
+    where
+        S: Service<Request<Body>, Response = Response<R>>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        R: HttpBody<Data = Bytes> + Send + 'static,
+        R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            let message = format!(
+                "the `{IDEMPOTENCY_HEADER}` has {} bytes; 1 to {KEY_BYTES_MAX} are possible",
+                key.len()
+            );
+            return Err(bad_argument(IDEMPOTENCY_HEADER, message));
+        }
+        let (parts, body) = request.into_parts();
+        let input = self.read(body).await?;
+        let key = Key { path: parts.uri.path().to_owned(), key };
+        let claim = loop {
+            match self.store.claim(&key, &input) {
+                Claim::First(claim) => break claim,
+                Claim::Answered(answer) => return Ok(Ok(answer.response(true))),
+                Claim::Other => return Err(other_input(&key)),
+                // when the first is given up, the next to look runs
+                Claim::Running(mut first) => {
+                    let _ = first.changed().await;
+                }
+            }
+        };
+        let response = match inner.call(Request::from_parts(parts, Body::new(Full::new(input)))).await {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (parts, body) = response.into_parts();
+        let collected = body.collect().await.map_err(|error| Status::from_error(error.into()))?;
+        let trailers = collected.trailers().cloned();
+        let answer = Answer { headers: parts.headers, body: collected.to_bytes(), trailers };
+        let response = answer.response(false);
+        if keeps(&answer) {
+            claim.answer(answer);
+        }
+        Ok(Ok(response))
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, Status>
+    where
+        B: HttpBody<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let limited = http_body_util::Limited::new(body, self.request_bytes_max);
+        let collected = limited.collect().await.map_err(|error| {
+            let message = format!("the request with an `{IDEMPOTENCY_HEADER}` could not be read: {error}");
+            failure(Code::OutOfRange, "REQUEST_TOO_LARGE", message).status()
+        })?;
+        Ok(collected.to_bytes())
+    }
+}
+
+/// `INVALID_ARGUMENT`: the key was used for another request.
+fn other_input(key: &Key) -> Status {
+    let message = format!(
+        "the `{IDEMPOTENCY_HEADER}` `{}` was used for another request of {}",
+        String::from_utf8_lossy(&key.key),
+        key.path
+    );
+    failure(Code::InvalidArgument, "KEY_REUSED", message).field(IDEMPOTENCY_HEADER).status()
+}
+
+/// Whether a repeat shall get this answer: not one after which nothing was done and a retry is the remedy.
+fn keeps(answer: &Answer) -> bool {
+    let status =
+        |headers: &HeaderMap| headers.get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok());
+    let code = answer
+        .trailers
+        .as_ref()
+        .and_then(status)
+        .or_else(|| status(&answer.headers))
+        .map_or(Code::Ok, Code::from_i32);
+    !matches!(code, Code::Unavailable | Code::ResourceExhausted | Code::Unauthenticated)
+}
+
+#[cfg(test)]
+mod tests;
