@@ -8,6 +8,7 @@ pub mod caller;
 pub mod introspection;
 pub mod layer;
 pub mod listing;
+pub mod messaging;
 pub mod operations;
 pub mod page;
 pub mod payload;
@@ -18,6 +19,7 @@ pub mod routes;
 pub mod session;
 pub mod shared;
 pub mod status;
+pub mod supervisor;
 pub mod time;
 
 pub use shared::Shared;

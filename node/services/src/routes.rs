@@ -2,6 +2,7 @@
 
 use crate::introspection::IntrospectionApi;
 use crate::layer::OperationLayer;
+use crate::messaging::MessagingApi;
 use crate::operations::{self, Effect};
 use crate::process::ProcessApi;
 use crate::registry::RegistryApi;
@@ -10,6 +11,7 @@ use crate::shared::Shared;
 use crate::supervisor::SupervisorApi;
 use arsenal_proto::FILE_DESCRIPTOR_SET;
 use arsenal_proto::v1::introspection_service_server::IntrospectionServiceServer;
+use arsenal_proto::v1::messaging_service_server::MessagingServiceServer;
 use arsenal_proto::v1::process_service_server::ProcessServiceServer;
 use arsenal_proto::v1::registry_service_server::RegistryServiceServer;
 use arsenal_proto::v1::session_service_server::SessionServiceServer;
@@ -37,6 +39,7 @@ impl Default for WireLimits {
 fn services(shared: &Shared, limits: WireLimits) -> Routes {
     Routes::default()
         .add_service(IntrospectionServiceServer::new(IntrospectionApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
+        .add_service(MessagingServiceServer::new(MessagingApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
         .add_service(ProcessServiceServer::new(ProcessApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
         .add_service(SessionServiceServer::new(SessionApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
         .add_service(SupervisorServiceServer::new(SupervisorApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))

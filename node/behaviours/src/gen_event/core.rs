@@ -114,6 +114,13 @@ impl Core {
                 let handlers = Term::list(self.slots.iter().map(|slot| slot.handler.clone()));
                 self.reply(from, handlers);
             }
+            EventRequest::Installed => {
+                let entry = |slot: &Slot| {
+                    Term::list([slot.handler.clone(), slot.owner.map_or(Term::Null, Term::from)])
+                };
+                let handlers = Term::list(self.slots.iter().map(entry));
+                self.reply(from, handlers);
+            }
             EventRequest::SyncNotify(event) => {
                 self.notify(event);
                 self.reply(from, Term::OK);

@@ -46,6 +46,8 @@ pub enum EventRequest {
     },
     /// `gen_event:which_handlers/1`.
     Which,
+    /// The same with the handlers' owners: a list of `[handler, owner]`, null for none.
+    Installed,
 }
 
 /// A payload that is no request to an event manager.
@@ -67,7 +69,7 @@ impl EventRequest {
             Self::Swap { old, argument, new, args, owner: Some(owner) } => {
                 [tag, old, argument, new, args, owner.into()].into()
             }
-            Self::Which => tag,
+            Self::Which | Self::Installed => tag,
         }
     }
 
@@ -81,6 +83,7 @@ impl EventRequest {
             Self::Swap { owner: None, .. } => "swap_handler",
             Self::Swap { .. } => "swap_sup_handler",
             Self::Which => "which_handlers",
+            Self::Installed => "installed_handlers",
         }
     }
 
@@ -93,6 +96,7 @@ impl EventRequest {
         let owner = |term: &Term| term.as_pid().ok_or_else(|| EventRequestError(payload.clone())).map(Some);
         match (payload.tag(), arguments) {
             (Some("which_handlers"), []) => Ok(Self::Which),
+            (Some("installed_handlers"), []) => Ok(Self::Installed),
             (Some("sync_notify"), [event]) => Ok(Self::SyncNotify(event.clone())),
             (Some("call"), [handler, request]) => {
                 Ok(Self::Call { handler: handler.clone(), request: request.clone() })
@@ -135,6 +139,7 @@ mod tests {
         let handler = || Term::tagged("log", Term::Int(1));
         for request in [
             EventRequest::Which,
+            EventRequest::Installed,
             EventRequest::SyncNotify("ping".into()),
             EventRequest::Call { handler: handler(), request: "count".into() },
             EventRequest::Add { handler: handler(), args: Term::Null, owner: None },

@@ -1,0 +1,309 @@
+//! From domain errors to gRPC status: the one place that chooses codes.
+//!
+//! Every status carries an `ErrorInfo` whose `reason` is OTP's atom in capitals, and what else fits: an `ExitDetail`
+//! with the term, `BadRequest`, `ResourceInfo`, `PreconditionFailure`, `QuotaFailure`.
+
+use crate::payload;
+use arsenal_behaviours::supervisor::{SpecError, SupervisorError};
+use arsenal_proto::google::rpc;
+use arsenal_proto::v1;
+use arsenal_runtime::control::ControlError;
+use arsenal_runtime::hold::HoldError;
+use arsenal_runtime::names::NameError;
+use arsenal_runtime::registry::RegistryError;
+use arsenal_runtime::request::CallError;
+use arsenal_runtime::{Node, Pid, StartError, Term};
+use prost::Message as _;
+use prost_types::Any;
+use tonic::{Code, Status};
+
+/// The `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "arsenal";
+
+/// A status under construction.
+#[derive(Debug)]
+pub struct Failure {
+    code: Code,
+    message: String,
+    details: Vec<Any>,
+}
+
+/// An error with this code, OTP's atom in capitals, and words for people.
+pub fn failure(code: Code, reason: &str, message: impl Into<String>) -> Failure {
+    let info = rpc::ErrorInfo { reason: reason.into(), domain: DOMAIN.into(), metadata: Default::default() };
+    Failure { code, message: message.into(), details: vec![any("google.rpc.ErrorInfo", &info)] }
+}
+
+fn any(name: &str, message: &impl prost::Message) -> Any {
+    Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }
+}
+
+impl Failure {
+    /// With OTP's term for it and the process that it is about.
+    #[must_use]
+    pub fn exit(mut self, reason: &Term, process: Pid, error: Option<&str>) -> Self {
+        let detail = v1::ExitDetail {
+            reason: Some(payload::to_value(reason)),
+            process: process.some().map(|pid| pid.to_string()).unwrap_or_default(),
+            error: error.unwrap_or_default().to_owned(),
+        };
+        self.details.push(any("arsenal.v1.ExitDetail", &detail));
+        self
+    }
+
+    /// With the field of the request that is wrong.
+    #[must_use]
+    pub fn field(mut self, field: &str) -> Self {
+        let violation =
+            rpc::bad_request::FieldViolation { field: field.into(), description: self.message.clone(), ..Default::default() };
+        self.details.push(any("google.rpc.BadRequest", &rpc::BadRequest { field_violations: vec![violation] }));
+        self
+    }
+
+    /// With the resource that it is about.
+    #[must_use]
+    pub fn resource(mut self, kind: &str, name: &str) -> Self {
+        let info = rpc::ResourceInfo {
+            resource_type: kind.into(),
+            resource_name: name.into(),
+            ..Default::default()
+        };
+        self.details.push(any("google.rpc.ResourceInfo", &info));
+        self
+    }
+
+    /// With what has to be so first.
+    #[must_use]
+    pub fn precondition(self, kind: &str, subject: &str) -> Self {
+        self.preconditions(kind, [subject])
+    }
+
+    /// With what has to be so first, of several subjects.
+    #[must_use]
+    pub fn preconditions<'a>(mut self, kind: &str, subjects: impl IntoIterator<Item = &'a str>) -> Self {
+        let violation = |subject: &str| rpc::precondition_failure::Violation {
+            r#type: kind.into(),
+            subject: subject.into(),
+            description: self.message.clone(),
+        };
+        let violations = subjects.into_iter().map(violation).collect();
+        self.details.push(any("google.rpc.PreconditionFailure", &rpc::PreconditionFailure { violations }));
+        self
+    }
+
+    /// The status.
+    pub fn status(self) -> Status {
+        let status = rpc::Status { code: self.code as i32, message: self.message.clone(), details: self.details };
+        Status::with_details(self.code, self.message, status.encode_to_vec().into())
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        failure.status()
+    }
+}
+
+/// `INVALID_ARGUMENT BADARG`: a value of the request cannot be.
+pub fn bad_argument(field: &str, message: impl Into<String>) -> Status {
+    failure(Code::InvalidArgument, "BADARG", message).field(field).status()
+}
+
+/// `NOT_FOUND NOPROC`, with how the process ended if that is still known.
+pub fn no_process(node: &Node, pid: Pid) -> Status {
+    let message = format!("process {pid} is not alive");
+    let failure = failure(Code::NotFound, "NOPROC", message).resource("process", &pid.to_string());
+    match node.events().exit_of(pid) {
+        Some(record) => failure.exit(&record.reason, pid, record.error.as_deref()).status(),
+        None => failure.exit(&Term::NOPROC, pid, None).status(),
+    }
+}
+
+/// `NOT_FOUND NOPROC`: nobody has this name.
+pub fn no_name(name: &str) -> Status {
+    failure(Code::NotFound, "NOPROC", format!("no process is registered as `{name}`")).resource("name", name).status()
+}
+
+/// `FAILED_PRECONDITION NO_HOOK`: the process lacks a hook.
+pub fn no_hook(process: Pid, hook: &str) -> Status {
+    failure(Code::FailedPrecondition, "NO_HOOK", format!("process {process} has no `{hook}` hook"))
+        .precondition("HOOK", hook)
+        .status()
+}
+
+/// A failed start.
+pub fn of_start(node: &Node, error: &StartError) -> Status {
+    let message = error.to_string();
+    match error {
+        StartError::UnknownModule(module) => {
+            failure(Code::NotFound, "UNDEF", message).resource("module", module).status()
+        }
+        StartError::UnknownFunction { function, .. } => {
+            failure(Code::NotFound, "UNDEF", message).resource("function", function).status()
+        }
+        StartError::NameTaken { holder, .. } => {
+            failure(Code::AlreadyExists, "ALREADY_STARTED", message).exit(&error.to_term(), *holder, None).status()
+        }
+        StartError::NoProcess(pid) => no_process(node, *pid),
+        StartError::TooManyProcesses(_) => failure(Code::ResourceExhausted, "SYSTEM_LIMIT", message).status(),
+        StartError::Init(reason) => {
+            failure(Code::FailedPrecondition, "INIT_FAILED", message).exit(reason, Pid::NONE, None).status()
+        }
+        StartError::Timeout(_) => {
+            failure(Code::DeadlineExceeded, "TIMEOUT", message).exit(&Term::TIMEOUT, Pid::NONE, None).status()
+        }
+        StartError::ParentDied { .. } => failure(Code::Aborted, "CALLER_DIED", message).exit(&error.to_term(), Pid::NONE, None).status(),
+        StartError::Stopping => failure(Code::Unavailable, "STOPPING", message).status(),
+    }
+}
+
+/// A failed request to a process.
+pub fn of_call(node: &Node, error: &CallError) -> Status {
+    let message = error.to_string();
+    match error {
+        CallError::NoProcess(pid) => no_process(node, *pid),
+        CallError::Died { process, reason } if reason.is("flushed") => {
+            failure(Code::Aborted, "FLUSHED", message).exit(reason, *process, None).status()
+        }
+        CallError::Died { process, reason } => {
+            let words = node.events().exit_of(*process).and_then(|record| record.error);
+            failure(Code::Aborted, "EXITED", message).exit(reason, *process, words.as_deref()).status()
+        }
+        CallError::Timeout { process, .. } => {
+            failure(Code::DeadlineExceeded, "TIMEOUT", message).exit(&Term::TIMEOUT, *process, None).status()
+        }
+        CallError::MailboxFull(pid) => {
+            failure(Code::ResourceExhausted, "QUEUE_FULL", message).resource("process", &pid.to_string()).status()
+        }
+        CallError::TooManyRequests(_) => failure(Code::ResourceExhausted, "SYSTEM_LIMIT", message).status(),
+        CallError::NoHook { process, hook } => no_hook(*process, hook),
+        CallError::Registry(error) => of_registry(error),
+    }
+}
+
+/// A failed control of a process.
+pub fn of_control(node: &Node, error: &ControlError) -> Status {
+    let message = error.to_string();
+    match error {
+        ControlError::NoProcess(pid) => no_process(node, *pid),
+        ControlError::NoScheduler { .. } => failure(Code::OutOfRange, "BADARG", message).field("scheduler").status(),
+        ControlError::Pinned { scheduler, .. } => failure(Code::FailedPrecondition, "PINNED", message)
+            .precondition("PINNED", &scheduler.to_string())
+            .status(),
+        ControlError::TooManyTimers(_) => failure(Code::ResourceExhausted, "TOO_MANY_TIMERS", message).status(),
+    }
+}
+
+/// A failed hold.
+pub fn of_hold(node: &Node, error: &HoldError) -> Status {
+    let message = error.to_string();
+    match error {
+        HoldError::NoProcess(pid) => no_process(node, *pid),
+        HoldError::NotHeld { .. } => failure(Code::FailedPrecondition, "BADARG", message).status(),
+        HoldError::Unknown(id) => {
+            failure(Code::NotFound, "NO_HOLD", message).resource("hold", &id.to_string()).status()
+        }
+    }
+}
+
+/// A failed operation on a local name.
+pub fn of_name(node: &Node, error: &NameError) -> Status {
+    let message = error.to_string();
+    match error {
+        NameError::Taken { name, holder } => name_taken(message, name, *holder),
+        NameError::HasName { pid, .. } => has_name(message, *pid),
+        // registering a dead process is badarg by state, not a missing resource
+        NameError::NoProcess(pid) => {
+            let record = node.events().exit_of(*pid);
+            let reason = record.map_or(Term::NOPROC, |record| record.reason);
+            failure(Code::FailedPrecondition, "NOPROC", message).exit(&reason, *pid, None).status()
+        }
+        NameError::NotRegistered(name) => {
+            failure(Code::NotFound, "NO_NAME", message).resource("name", name).status()
+        }
+        NameError::Invalid { .. } => bad_argument("name", message),
+        NameError::Stale { .. } => failure(Code::Aborted, "ETAG_MISMATCH", message).status(),
+        NameError::StaleToken { .. } => failure(Code::Aborted, "STALE_TOKEN", message).status(),
+    }
+}
+
+fn name_taken(message: String, name: &str, holder: Pid) -> Status {
+    let term = Term::tagged("already_registered", holder.into());
+    failure(Code::AlreadyExists, "NAME_TAKEN", message).exit(&term, holder, None).resource("name", name).status()
+}
+
+fn has_name(message: String, pid: Pid) -> Status {
+    failure(Code::FailedPrecondition, "ALREADY_REGISTERED", message).exit(&"badarg".into(), pid, None).status()
+}
+
+/// A failed operation on the replicated registry.
+pub fn of_registry(error: &RegistryError) -> Status {
+    let message = error.to_string();
+    match error {
+        RegistryError::NameTaken { name, holder } => name_taken(message, name, *holder),
+        RegistryError::HasName { pid, .. } => has_name(message, *pid),
+        RegistryError::NotRegistered(name) => {
+            failure(Code::NotFound, "NO_NAME", message).resource("name", name).status()
+        }
+        RegistryError::StaleToken { .. } => failure(Code::Aborted, "STALE_TOKEN", message).status(),
+        RegistryError::StaleVersion { .. } | RegistryError::StaleGroup { .. } => {
+            failure(Code::Aborted, "ETAG_MISMATCH", message).status()
+        }
+        RegistryError::GroupExists(group) => {
+            failure(Code::AlreadyExists, "GROUP_EXISTS", message).resource("group", group).status()
+        }
+        RegistryError::NoGroup(group) => {
+            failure(Code::NotFound, "NO_GROUP", message).resource("group", group).status()
+        }
+        RegistryError::NotJoined(group) => failure(Code::NotFound, "NOT_JOINED", message)
+            .exit(&"not_joined".into(), Pid::NONE, None)
+            .resource("group", group)
+            .status(),
+        RegistryError::GroupFull { .. } => failure(Code::ResourceExhausted, "MAX_MEMBERS", message).status(),
+        RegistryError::BoundTooLow { .. } => bad_argument("max_members", message),
+        RegistryError::UnexpectedCount { .. } => failure(Code::Aborted, "COUNT_MISMATCH", message).status(),
+        RegistryError::Unavailable(_) => failure(Code::Unavailable, "NO_QUORUM", message).status(),
+    }
+}
+
+/// `INVALID_ARGUMENT BAD_SPEC`: a flag or a child's specification has no valid value.
+pub fn bad_spec(error: &SpecError) -> Status {
+    of_supervisor(&error.clone().into())
+}
+
+/// What a supervisor refuses, with OTP's term for it.
+pub fn of_supervisor(error: &SupervisorError) -> Status {
+    use SupervisorError as Error;
+    let (message, term) = (error.to_string(), error.to_otp());
+    let refused = |code, reason, process| failure(code, reason, message.clone()).exit(&term, process, None);
+    let precondition = |reason| refused(Code::FailedPrecondition, reason, Pid::NONE);
+    match error {
+        Error::NotFound(child) => {
+            refused(Code::NotFound, "NOT_FOUND", Pid::NONE).resource("child", &child.to_string()).status()
+        }
+        Error::Running(pid) => refused(Code::FailedPrecondition, "RUNNING", *pid).status(),
+        Error::Restarting => precondition("RESTARTING").status(),
+        Error::AlreadyPresent(_) => refused(Code::AlreadyExists, "ALREADY_PRESENT", Pid::NONE).status(),
+        Error::AlreadyStarted(pid) => refused(Code::AlreadyExists, "ALREADY_STARTED", *pid).status(),
+        Error::SimpleOneForOne | Error::NeedsConversion { .. } => precondition("SIMPLE_ONE_FOR_ONE").status(),
+        Error::NotSimpleOneForOne(_) => precondition("NOT_DYNAMIC").status(),
+        Error::MaxChildren(_) => refused(Code::ResourceExhausted, "MAX_CHILDREN", Pid::NONE).status(),
+        Error::InvalidSpec { field, .. } => {
+            refused(Code::InvalidArgument, "BAD_SPEC", Pid::NONE).field(field).status()
+        }
+        Error::StaleEtag { .. } => refused(Code::Aborted, "ETAG_MISMATCH", Pid::NONE).status(),
+        // the name that it registers is taken
+        Error::StartFailed { reason, .. } => match reason.as_list() {
+            Some([tag, holder]) if tag.is("already_started") => {
+                refused(Code::AlreadyExists, "ALREADY_STARTED", holder.as_pid().unwrap_or_default()).status()
+            }
+            _ => precondition("START_FAILED").status(),
+        },
+        Error::MixedChildren(odd) => {
+            let odd: Vec<String> = odd.iter().map(Term::to_string).collect();
+            precondition("MIXED_CHILDREN").preconditions("CHILD", odd.iter().map(String::as_str)).status()
+        }
+        Error::NoTemplate => precondition("NO_CHILDREN").status(),
+        Error::UnknownRequest(_) => refused(Code::Internal, "UNKNOWN_REQUEST", Pid::NONE).status(),
+    }
+}
