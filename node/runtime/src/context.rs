@@ -175,9 +175,12 @@ impl Context<'_> {
         }
     }
 
-    /// `monitor/2` of a process. One that is not alive fires at once with `noproc`.
+    /// `monitor/2` of a process. One that is not alive fires at once with `noproc`; of itself it never fires.
     pub fn monitor(&mut self, to: Pid) -> Ref {
         let reference = self.node.new_ref();
+        if to == self.me() {
+            return reference;
+        }
         {
             let mut core = self.process.core.lock();
             core.inner.mark(reference);

@@ -93,6 +93,10 @@ impl Node {
             Box::new(Term::map([("name", Term::str(name)), ("node", Term::str(Arc::clone(node)))]))
         });
         self.with_core(&process.0, |core, outbox| {
+            // as in OTP a process that monitors itself gets a reference of nothing: no DOWN could ever reach it
+            if of == Some(watcher) {
+                return;
+            }
             // a name that nobody holds: a pid that is never alive stands for it
             let target = of.unwrap_or(Pid::new(self.id(), self.incarnation(), 0));
             core.add_monitor(reference, target);

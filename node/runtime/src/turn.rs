@@ -136,7 +136,14 @@ impl Scheduler {
             if *used >= SLICE {
                 return (core, Outcome::Requeue);
             }
-            let Some(event) = next_event(node, process, &mut core) else { return (core, Outcome::Idle) };
+            let Some(event) = next_event(node, process, &mut core) else {
+                // a message ends hibernation whether or not it is one that the process waits for
+                let woken = process.has(flag::HIBERNATED) && !process.has(flag::SUSPENDED) && core.inner.len() > 0;
+                if woken && let Err(reason) = system::wake(process, body, &mut core) {
+                    return (core, Outcome::Ended(reason, None));
+                }
+                return (core, Outcome::Idle);
+            };
             *turns += 1;
             *used += 1;
             if let Event::Message(message) = &event

@@ -287,3 +287,36 @@ fn the_same_run_gives_the_same_events() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn a_process_that_monitors_itself_has_a_reference_and_no_monitor() {
+    let node = node();
+    let (process, _) = keeper(&node, trapping());
+    node.monitor(process.pid(), Some(process.pid()), None).unwrap();
+    let info = node.info(process.pid()).unwrap();
+    assert!(info.monitors.is_empty() && info.monitored_by.is_empty(), "{info:?}");
+    let (other, _) = keeper(&node, StartOptions::default());
+    node.monitor(process.pid(), Some(other.pid()), None).unwrap();
+    assert_eq!(node.info(process.pid()).unwrap().monitors.len(), 1);
+}
+
+/// Hibernates, waiting for the one message that it wants.
+struct Sleeper;
+
+impl Body for Sleeper {
+    fn step(&mut self, _event: Event, _context: &mut Context<'_>) -> Step {
+        Step::Hibernate(Receive::matching(|message| message.payload.is("wanted")))
+    }
+}
+
+#[test]
+fn a_message_that_nobody_waits_for_ends_hibernation() {
+    let node = node();
+    let sleeper = node.spawn(&description(), Box::new(Sleeper), StartOptions::default()).unwrap();
+    node.run_until_idle();
+    let hibernates = || node.header(&sleeper).hibernating;
+    assert!(hibernates());
+    tell(&node, &sleeper, "unwanted".into());
+    assert!(!hibernates());
+    assert_eq!(node.header(&sleeper).queue_len, 1);
+}

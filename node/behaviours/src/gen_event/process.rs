@@ -150,12 +150,12 @@ impl Manager {
                 (Err(error), Some(from)) => cx.reply(from, bad_request(error.0)),
                 (_, None) => self.core.inform(message.to_term(cx.me())),
             },
-            Kind::Exit if parent == Some(message.from) => self.core.stop(message.payload, parent),
+            Kind::Exit if system::is_parent(message.from, cx) => self.core.stop(message.payload, parent),
             Kind::Exit => {
                 let info = message.to_term(cx.me());
                 self.core.owner_ended(message.from, &message.payload, info);
             }
-            Kind::System => match system::request(&message) {
+            Kind::System => match system::request(&message, cx) {
                 Some(Request::Terminate(reason)) => self.core.stop(reason, parent),
                 Some(Request::Raise(exception)) => self.core.stop(exception.into_exit_reason(), parent),
                 None => self.core.inform(message.to_term(cx.me())),

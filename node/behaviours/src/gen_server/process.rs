@@ -86,10 +86,10 @@ impl<S: GenServer> Server<S> {
                 None => guard(|| state.handle_info(message, cx)),
             },
             Kind::Cast => guard(|| state.handle_cast(&message.payload, cx)),
-            Kind::Exit if cx.parent() == Some(message.from) => {
+            Kind::Exit if system::is_parent(message.from, cx) => {
                 return self.terminate(message.payload.clone(), None, cx);
             }
-            Kind::System => match system::request(message) {
+            Kind::System => match system::request(message, cx) {
                 Some(Request::Terminate(reason)) => return self.terminate(reason, None, cx),
                 Some(Request::Raise(exception)) => Err(exception),
                 None => guard(|| state.handle_info(message, cx)),

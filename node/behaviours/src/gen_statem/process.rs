@@ -271,10 +271,10 @@ impl<S: GenStatem> Machine<S> {
             return self.run(event, cx);
         }
         let kind = match message.kind {
-            Kind::Exit if cx.parent() == Some(message.from) => {
+            Kind::Exit if system::is_parent(message.from, cx) => {
                 return self.terminate(&message.payload, message.payload.clone(), cx);
             }
-            Kind::System => match system::request(&message) {
+            Kind::System => match system::request(&message, cx) {
                 Some(Request::Terminate(reason)) => return self.terminate(&reason, reason.clone(), cx),
                 Some(Request::Raise(exception)) => return self.fail(exception, cx),
                 None => EventKind::Info,

@@ -209,11 +209,11 @@ impl Running {
         self.operation = message.operation;
         let event = match message.kind {
             Kind::Call => self.call(&message, cx),
-            Kind::Exit if cx.parent() == Some(message.from) => Some(CoreEvent::Terminate(message.payload)),
+            Kind::Exit if system::is_parent(message.from, cx) => Some(CoreEvent::Terminate(message.payload)),
             Kind::Exit => Some(CoreEvent::Exited { pid: message.from, reason: message.payload }),
             Kind::Cast if message.from == cx.me() => note::read_try_again(&message.payload),
             Kind::Timeout => note::read_lease(&message.payload),
-            Kind::System => match system::request(&message) {
+            Kind::System => match system::request(&message, cx) {
                 Some(system::Request::Terminate(reason)) => Some(CoreEvent::Terminate(reason)),
                 Some(system::Request::Raise(exception)) => {
                     Some(CoreEvent::Terminate(match exception.class {

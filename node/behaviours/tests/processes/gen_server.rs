@@ -336,3 +336,16 @@ impl GenServer for Logger {
         Termination::Done
     }
 }
+
+#[test]
+fn a_server_without_a_parent_takes_its_own_exit_signal_for_its_parents() {
+    let ground = Ground::new();
+    let trapping = || [("trap_exit", Term::Bool(true))];
+    let (alone, other) = (counting(&ground, &trapping()), counting(&ground, &trapping()));
+    ground.node.exit(other, alone, Term::NORMAL);
+    ground.node.run_until_idle();
+    assert!(ground.node.is_alive(alone));
+    ground.node.exit(alone, alone, Term::NORMAL);
+    ground.node.run_until_idle();
+    assert!(!ground.node.is_alive(alone));
+}
