@@ -94,18 +94,18 @@ impl Driver {
 
     /// Performs one step: the value of `r`.
     async fn step(self: Arc<Self>, step: &Value) -> Value {
-        if let Some(name) = step["async"].as_str() {
-            let (driver, step) = (Arc::clone(&self), step.clone());
-            let task = tokio::spawn(async move { driver.timed(&step).await });
-            self.running.lock().insert(name.to_owned(), task);
-            return json!({"ok": "ok"});
-        }
         if step["op"] == "await" {
             let task = self.running.lock().remove(step["async"].as_str().unwrap_or_default());
             return match task {
                 Some(task) => task.await.unwrap(),
                 None => json!("no_response"),
             };
+        }
+        if let Some(name) = step["async"].as_str() {
+            let (driver, step) = (Arc::clone(&self), step.clone());
+            let task = tokio::spawn(async move { driver.timed(&step).await });
+            self.running.lock().insert(name.to_owned(), task);
+            return json!({"ok": "ok"});
         }
         self.timed(step).await
     }
@@ -131,7 +131,9 @@ impl Driver {
     /// Performs one step in the name of whoever acts, who must live.
     async fn perform(&self, step: &Value) -> Outcome {
         let actor = self.actor(step);
+        // a process that is told to fail may be dead already; nobody waits for it
         if let Some(actor) = &actor
+            && step["op"] != "raise"
             && !self.is_alive(actor).await
         {
             return Err(Trouble::ActorDied("noproc".into()));
@@ -174,10 +176,10 @@ impl Driver {
     pub(super) fn target(&self, step: &Value, field: &str) -> String {
         let target = step[field].as_str().unwrap_or_default();
         match target.split_once(':') {
-            Some(("name", name)) => match name.split_once('@') {
-                Some((name, "a")) | None if !name.contains('@') => format!("{name}@{}", self.node),
-                _ => name.to_owned(),
-            },
+            Some(("name", name)) => {
+                let name = name.strip_suffix("@a").unwrap_or(name);
+                if name.contains('@') { name.to_owned() } else { format!("{name}@{}", self.node) }
+            }
             Some(("global", name)) => format!("{name}@global"),
             _ => self.pid(target),
         }

@@ -50,7 +50,11 @@ impl Driver {
         if text.parse::<OwnedId>().is_ok() {
             return json!({"ref": self.reference_name(text)});
         }
-        text.into()
+        // the name of a group that is no atom
+        match serde_json::from_str(text) {
+            Ok(term @ Value::Array(_)) => term,
+            _ => text.into(),
+        }
     }
 
     /// A pid as the outcome has it.

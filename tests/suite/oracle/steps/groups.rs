@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// Carries out a step on groups.
 pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) -> Outcome {
-    let group = &step["group"];
+    let group = &group_name(&step["group"]);
     let api = &driver.api;
     match step["op"].as_str().unwrap_or_default() {
         "pg_join" => {
@@ -27,7 +27,7 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
             let answer = api.call("ListProcessGroups", json!({"pageSize": 1000})).await;
             let answer = answer.map_err(|failure| driver.unexpected(&failure))?;
             let groups = answer["groups"].as_array().into_iter().flatten();
-            Ok(json!({"set": groups.map(|group| group["group"].clone()).collect::<Vec<_>>()}))
+            Ok(json!({"set": groups.map(|group| driver.incoming(&group["group"])).collect::<Vec<_>>()}))
         }
         "pg_monitor" => {
             let request = json!({"group": group, "watcher": driver.acting(actor)});
@@ -45,6 +45,11 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
             Ok(if answer["found"] == true { "ok".into() } else { false.into() })
         }
     }
+}
+
+/// A group's name: a group that is no atom has its term as text.
+fn group_name(group: &Value) -> Value {
+    if group.is_string() { group.clone() } else { group.to_string().into() }
 }
 
 /// The processes that join or leave.
