@@ -10,7 +10,7 @@ mod encode;
 mod lifecycle;
 mod list;
 mod manage;
-mod spec;
+pub(crate) mod spec;
 mod strategy;
 mod watch;
 

@@ -4,7 +4,7 @@ use super::process_info::{behaviour, blocking};
 use super::relations::name_of;
 use crate::reference;
 use crate::status::{failure, of_call};
-fn encode_child(_: &ChildSpec) -> v1::ChildSpec { v1::ChildSpec::default() } // TMP
+use crate::supervisor::spec::encode_child;
 use arsenal_behaviours::supervisor::core::ChildState;
 use arsenal_behaviours::supervisor::model::ModelChild;
 use arsenal_behaviours::supervisor::{ChildSpec, SupervisorModel, SupervisorReply, SupervisorRequest};
