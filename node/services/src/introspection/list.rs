@@ -185,3 +185,6 @@ impl List {
         processes.iter().map(encode).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
