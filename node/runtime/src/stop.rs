@@ -49,7 +49,7 @@ impl Node {
     }
 
     async fn stop_behaviour(&self, pid: Pid, request: Message) -> Stopped {
-        // a terminate that was read is never answered; one that was not is answered with the end
+        // a terminate that was read is answered before it begins, if at all; one that was not is answered with the end
         let mut request = pin!(self.request(pid, request, None));
         let mut end = pin!(self.await_exit(pid));
         let mut answered = false;
