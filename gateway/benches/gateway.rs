@@ -52,8 +52,10 @@ message Item { string id = 1; int64 size = 2; double weight = 3; map<string, str
 "#;
 
 const CONNECTIONS: usize = 64;
-const MEASURED: Duration = Duration::from_secs(4);
-const WARM_UP: Duration = Duration::from_secs(1);
+const MEASURED: Duration = Duration::from_secs(2);
+const WARM_UP: Duration = Duration::from_millis(500);
+/// The two are measured in turn, so that whatever else the machine does falls on both; the median counts.
+const ROUNDS: usize = 5;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Message {
@@ -198,6 +200,11 @@ async fn load(address: std::net::SocketAddr, body: &'static str) -> f64 {
     rate
 }
 
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
 fn row(peer: &str, bench: &str, value: f64, unit: &str) {
     println!("{}", serde_json::json!({"peer": peer, "bench": bench, "value": value.round(), "unit": unit}));
 }
@@ -208,9 +215,14 @@ fn throughput(name: &str, body: String) {
     runtime.block_on(async {
         let bare =
             Router::new().route("/say", post(|Json(message): Json<Bare>| async move { Json(message) }));
-        let bare = load(serve(bare).await, body).await;
         let embedded = gateway().into_router(upstream::service(TonicEcho));
-        let embedded = load(serve(embedded).await, body).await;
+        let (bare, embedded) = (serve(bare).await, serve(embedded).await);
+        let (mut bare_rates, mut embedded_rates) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            bare_rates.push(load(bare, body).await);
+            embedded_rates.push(load(embedded, body).await);
+        }
+        let (bare, embedded) = (median(bare_rates), median(embedded_rates));
         row("axum", name, bare, "requests/s");
         row("arsenal", name, embedded, "requests/s");
         println!("# {name}: {:.2} of bare axum", embedded / bare);

@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     code::Code,
@@ -19,6 +19,11 @@ use crate::{
         wire::{self, Reader, WireType},
     },
 };
+
+/// Where a call's status stands in the trailers.
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// A failed call.
 #[derive(Clone, Debug)]
@@ -164,11 +169,11 @@ impl Failure {
     /// The failure that trailers tell of; `None` when they tell of success. Without a status they tell nothing, which
     /// is a failure too.
     pub fn from_trailers(trailers: &HeaderMap) -> Option<Self> {
-        let number = trailers.get("grpc-status").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
+        let number = trailers.get(GRPC_STATUS).and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
         if number == Some(0) {
             return None;
         }
-        let plain = || trailers.get("grpc-message").map(message_of).unwrap_or_default();
+        let plain = || trailers.get(GRPC_MESSAGE).map(message_of).unwrap_or_default();
         let mut failure = Failure {
             code: number.map_or(Code::Unknown, Code::from_number),
             message: String::new(),
@@ -177,7 +182,7 @@ impl Failure {
             headers: Box::default(),
             metadata: Box::default(),
         };
-        let binary = trailers.get("grpc-status-details-bin").and_then(|value| value.to_str().ok());
+        let binary = trailers.get(GRPC_STATUS_DETAILS).and_then(|value| value.to_str().ok());
         match binary.and_then(crate::transcode::base64).as_deref().and_then(status_of) {
             Some((code, message, details)) => {
                 // The binary form is the richer one; a code that contradicts the header's is not believed.

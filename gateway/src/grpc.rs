@@ -4,6 +4,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -13,8 +14,8 @@ use http_body::Body as _;
 
 use crate::{
     code::Code,
-    config::Config,
-    failure::{Failure, Reason},
+    failure::{Failure, GRPC_STATUS, Reason},
+    gateway::Compiled,
 };
 
 /// The bytes before a message.
@@ -102,33 +103,31 @@ impl Deframer {
 }
 
 /// The messages of an answer, and then its status.
-#[derive(Debug)]
-pub struct Messages {
+pub(crate) struct Messages {
     body: axum::body::Body,
     deframer: Deframer,
-    message_max: usize,
-    domain: Box<str>,
+    compiled: Arc<Compiled>,
     /// The status, once it came; a trailers-only answer has it from the start.
-    pub trailers: Option<HeaderMap>,
+    pub(crate) trailers: Option<HeaderMap>,
     ended: bool,
 }
 
 impl Messages {
     /// Takes an answer from upstream apart. An answer that is no gRPC, or a status that came at once, is a failure.
-    pub fn open(response: Response<axum::body::Body>, config: &Config) -> Result<(HeaderMap, Self), Failure> {
+    pub(crate) fn open(
+        response: Response<axum::body::Body>,
+        compiled: &Arc<Compiled>,
+    ) -> Result<(HeaderMap, Self), Failure> {
         let (parts, body) = response.into_parts();
         let grpc = parts
             .headers
             .get(header::CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-        let has_status = parts.headers.contains_key("grpc-status");
+        let has_status = parts.headers.contains_key(GRPC_STATUS);
         if !has_status && (!parts.status.is_success() || !grpc) {
             let code = Code::from_http_status(parts.status);
             let message = format!("upstream answered HTTP {} and no gRPC", parts.status.as_u16());
-            return Err(Failure {
-                code,
-                ..Failure::new(Reason::UpstreamBroken, &config.error_domain, message)
-            });
+            return Err(Failure { code, ..compiled.failure(Reason::UpstreamBroken, message) });
         }
         if has_status && let Some(failure) = Failure::from_trailers(&parts.headers) {
             return Err(failure);
@@ -136,8 +135,7 @@ impl Messages {
         let messages = Self {
             body,
             deframer: Deframer::default(),
-            message_max: config.limits.response_bytes_max,
-            domain: config.error_domain.as_str().into(),
+            compiled: compiled.clone(),
             trailers: has_status.then(|| parts.headers.clone()),
             ended: false,
         };
@@ -145,14 +143,14 @@ impl Messages {
     }
 
     /// The next message; `None` after a status of success.
-    pub async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
     /// As [`Messages::next`].
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         loop {
-            match self.deframer.next(self.message_max) {
+            match self.deframer.next(self.compiled.config.limits.response_bytes_max) {
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
                 Ok(None) if self.ended => return Poll::Ready(self.finish().map(Err)),
                 Ok(None) => {}
@@ -172,11 +170,9 @@ impl Messages {
                     self.ended = true;
                     self.deframer = Deframer::default();
                     let message = format!("the connection to upstream broke: {error}");
-                    return Poll::Ready(Some(Err(Failure::new(
-                        Reason::UpstreamUnavailable,
-                        &self.domain,
-                        message,
-                    ))));
+                    return Poll::Ready(Some(Err(self
+                        .compiled
+                        .failure(Reason::UpstreamUnavailable, message))));
                 }
                 None => self.ended = true,
             }
@@ -203,7 +199,7 @@ impl Messages {
                 let message = "upstream ended the call without a status";
                 Some(Failure {
                     code: Code::Unknown,
-                    ..Failure::new(Reason::UpstreamBroken, &self.domain, message)
+                    ..self.compiled.failure(Reason::UpstreamBroken, message)
                 })
             }
         }
@@ -214,7 +210,7 @@ impl Messages {
             FrameError::TooLarge { .. } => Reason::ResponseTooLarge,
             _ => Reason::UpstreamBroken,
         };
-        Failure::new(reason, &self.domain, format!("upstream sent {error}"))
+        self.compiled.failure(reason, format!("upstream sent {error}"))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Request headers cross by an allow list, or behind `grpc-metadata-`; nothing that steers the call itself (`grpc-*`,
 //! `te`, `content-type`, ...) can be set from outside. A value that gRPC could not carry is left out, and the call goes on.
 
-use std::{collections::HashSet, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
@@ -15,14 +15,20 @@ use crate::{
 };
 
 const PREFIX: &str = "grpc-metadata-";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
+const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// A set of names. The map's own hash is the quick one.
+type Names = HeaderMap<()>;
 
 /// Which headers cross, ready for look-up.
 #[derive(Debug)]
 pub struct Crossing {
-    request: HashSet<HeaderName>,
-    response: HashSet<HeaderName>,
+    request: Names,
+    response: Names,
     unlisted: UnlistedMetadata,
     trust_forwarded: bool,
 }
@@ -60,7 +66,7 @@ impl Crossing {
                     Ok(inner) if !steers_the_call(&inner) => inner,
                     _ => continue,
                 },
-                None if self.request.contains(name) => name.clone(),
+                None if self.request.contains_key(name) => name.clone(),
                 None => continue,
             };
             if let Some(value) = carried(&target, value, domain)? {
@@ -75,17 +81,20 @@ impl Crossing {
     fn forwarded(&self, headers: &HeaderMap, extensions: &Extensions, metadata: &mut HeaderMap) {
         metadata.remove(FORWARDED_FOR);
         metadata.remove(FORWARDED_HOST);
-        let told =
-            |name| headers.get(name).filter(|_| self.trust_forwarded).and_then(|value| value.to_str().ok());
-        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
-        let chain: Vec<&str> = told(FORWARDED_FOR).into_iter().chain(peer.as_deref()).collect();
-        if let (false, Ok(value)) = (chain.is_empty(), HeaderValue::from_str(&chain.join(", "))) {
-            metadata.insert(FORWARDED_FOR, value);
+        let told = |name| headers.get(name).filter(|_| self.trust_forwarded);
+        let host = told(FORWARDED_HOST).or_else(|| headers.get(header::HOST));
+        if let Some(host) = host {
+            metadata.insert(FORWARDED_HOST, host.clone());
         }
-        let host =
-            told(FORWARDED_HOST).or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()));
-        if let Some(Ok(value)) = host.map(HeaderValue::from_str) {
-            metadata.insert(FORWARDED_HOST, value);
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+        let chain = match (told(FORWARDED_FOR).and_then(|chain| chain.to_str().ok()), peer) {
+            (Some(chain), Some(peer)) => format!("{chain}, {peer}"),
+            (Some(chain), None) => chain.to_owned(),
+            (None, Some(peer)) => peer,
+            (None, None) => return,
+        };
+        if let Ok(value) = HeaderValue::from_str(&chain) {
+            metadata.insert(FORWARDED_FOR, value);
         }
     }
 
@@ -94,7 +103,7 @@ impl Crossing {
         for (name, value) in metadata {
             let unlisted = if steers_the_call(name) { UnlistedMetadata::Dropped } else { self.unlisted };
             match unlisted {
-                _ if self.response.contains(name) => drop(headers.append(name.clone(), value.clone())),
+                _ if self.response.contains_key(name) => drop(headers.append(name.clone(), value.clone())),
                 UnlistedMetadata::Dropped => {}
                 UnlistedMetadata::AsIs => drop(headers.append(name.clone(), value.clone())),
                 UnlistedMetadata::Prefixed => {
@@ -107,9 +116,11 @@ impl Crossing {
     }
 }
 
-fn names<'n>(names: impl Iterator<Item = &'n str>) -> Result<HashSet<HeaderName>, HeaderNameError> {
-    let parse =
-        |name: &str| HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderNameError(name.to_owned()));
+fn names<'n>(names: impl Iterator<Item = &'n str>) -> Result<Names, HeaderNameError> {
+    let parse = |name: &str| match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(name) => Ok((name, ())),
+        Err(_) => Err(HeaderNameError(name.to_owned())),
+    };
     names.map(parse).collect()
 }
 
@@ -143,10 +154,10 @@ fn carried(name: &HeaderName, value: &HeaderValue, domain: &str) -> Result<Optio
 /// The deadline that the client asks for, by `grpc-timeout` (gRPC's form), `request-timeout` or `x-server-timeout`
 /// (seconds).
 pub fn timeout(headers: &HeaderMap, domain: &str) -> Result<Option<Duration>, Failure> {
-    let readers: [(&str, Reader); 3] =
-        [("grpc-timeout", grpc_timeout), ("request-timeout", seconds), ("x-server-timeout", seconds)];
+    let readers: [(HeaderName, Reader); 3] =
+        [(GRPC_TIMEOUT, grpc_timeout), (REQUEST_TIMEOUT, seconds), (SERVER_TIMEOUT, seconds)];
     for (name, read) in readers {
-        let Some(value) = headers.get(name) else { continue };
+        let Some(value) = headers.get(&name) else { continue };
         let timeout = value.to_str().ok().and_then(read);
         let message =
             || format!("header `{name}`: `{}` is no timeout", String::from_utf8_lossy(value.as_bytes()));
@@ -195,7 +206,7 @@ pub fn put_timeout(metadata: &mut HeaderMap, timeout: Duration) {
     if let Some((unit, letter)) = fitting
         && let Ok(value) = HeaderValue::from_str(&format!("{}{letter}", nanos / unit))
     {
-        metadata.insert("grpc-timeout", value);
+        metadata.insert(GRPC_TIMEOUT, value);
     }
 }
 

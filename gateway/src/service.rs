@@ -16,7 +16,7 @@ use tower::Service;
 use tracing::Instrument as _;
 
 use crate::{
-    failure::{Failure, Reason},
+    failure::{Failure, GRPC_STATUS, Reason},
     gateway::Compiled,
     grpc::Messages,
     metadata,
@@ -183,7 +183,7 @@ impl GatewayService {
             let response = answer.map_err(|error| {
                 compiled.failure(Reason::UpstreamUnavailable, format!("upstream cannot be reached: {error}"))
             })?;
-            let (headers, messages) = Messages::open(response, &compiled.config)?;
+            let (headers, messages) = Messages::open(response, &self.compiled)?;
             if method.server_streaming {
                 stream::respond(self.compiled.clone(), method, &parts.headers, headers, messages, deadline)
                     .await
@@ -270,7 +270,7 @@ impl GatewayService {
         out.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         compiled.crossing.response(headers, out);
         if let Some(trailers) = &messages.trailers
-            && headers.get("grpc-status").is_none()
+            && !headers.contains_key(GRPC_STATUS)
         {
             compiled.crossing.response(trailers, out);
         }

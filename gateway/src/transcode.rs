@@ -110,28 +110,28 @@ impl Seen {
 #[derive(Debug)]
 struct Keys<K> {
     few: Vec<K>,
-    many: std::collections::HashSet<K>,
+    many: Option<std::collections::HashSet<K>>,
 }
 
 impl<K: Eq + std::hash::Hash + Clone> Keys<K> {
     fn new() -> Self {
-        Self { few: Vec::new(), many: std::collections::HashSet::new() }
+        Self { few: Vec::new(), many: None }
     }
 
     /// Adds a key; `false` when it was there.
     fn insert(&mut self, key: K) -> bool {
         const FEW_MAX: usize = 16;
-        if self.many.is_empty() {
-            if self.few.contains(&key) {
-                return false;
-            }
-            if self.few.len() < FEW_MAX {
-                self.few.push(key);
-                return true;
-            }
-            self.many.extend(self.few.drain(..));
+        if let Some(many) = &mut self.many {
+            return many.insert(key);
         }
-        self.many.insert(key)
+        if self.few.contains(&key) {
+            return false;
+        }
+        self.few.push(key);
+        if self.few.len() > FEW_MAX {
+            self.many = Some(self.few.drain(..).collect());
+        }
+        true
     }
 }
 

@@ -37,7 +37,7 @@ async fn status_number(service: &GatewayService) -> Option<u64> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     let response = service.upstream.call(request).await.ok()?;
-    let (_, mut messages) = Messages::open(response, &service.compiled.config).ok()?;
+    let (_, mut messages) = Messages::open(response, &service.compiled).ok()?;
     let message = messages.next().await?.ok()?;
     let mut reader = Reader::new(&message);
     let mut number = 0;
