@@ -383,7 +383,7 @@ mod tests {
             strategy: supervisor_spec::Strategy::RestForOne.into(),
             intensity: Some(0),
             period: Some(Wire { seconds: 7, nanos: 0 }),
-            children: vec![spec()],
+            children: vec![v1::ChildSpec { significant: false, ..spec() }],
             ..Default::default()
         };
         let given = v1::ChildSpec { id: "sup".into(), supervisor: Some(nested), ..Default::default() };
