@@ -316,19 +316,21 @@ pub(super) fn put_key(out: &mut Vec<u8>, kind: Kind, key: &str) -> Result<(), &'
     Ok(())
 }
 
-/// Appends seconds and nanoseconds as the fields of a Timestamp.
-pub(super) fn put_timestamp(out: &mut Vec<u8>, text: &str) -> Option<()> {
-    time::parse_timestamp(text).map(|parts| put_seconds_and_nanos(out, parts))
+/// Appends the fields of a Timestamp.
+fn put_timestamp(out: &mut Vec<u8>, text: &str) -> Option<()> {
+    time::parse_timestamp(text).map(|parts| put_seconds_and_nanos(out, parts, false))
 }
 
-/// Appends seconds and nanoseconds as the fields of a Duration.
-pub(super) fn put_duration(out: &mut Vec<u8>, text: &str) -> Option<()> {
-    time::parse_duration(text).map(|parts| put_seconds_and_nanos(out, parts))
+/// Appends the fields of a Duration.
+fn put_duration(out: &mut Vec<u8>, text: &str) -> Option<()> {
+    time::parse_duration(text).map(|parts| put_seconds_and_nanos(out, parts, false))
 }
 
-fn put_seconds_and_nanos(out: &mut Vec<u8>, (seconds, nanos): (i64, i32)) {
+/// Appends the two fields of a Timestamp or Duration; with `zeros` also what is zero, so that merging them over another
+/// value leaves nothing of it.
+pub(super) fn put_seconds_and_nanos(out: &mut Vec<u8>, (seconds, nanos): (i64, i32), zeros: bool) {
     for (tag, value) in [(1 << 3, seconds), (2 << 3, i64::from(nanos))] {
-        if value != 0 {
+        if value != 0 || zeros {
             out.push(tag);
             wire::put_varint(out, value as u64);
         }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::{
     JsonOptions, decode,
     lexer::{JsonLimits, Lexer},
-    mask, nearest, scalar, structure, wire,
+    mask, nearest, scalar, structure, time, wire,
 };
 use crate::{
     path::{self, DecodeError},
@@ -344,8 +344,15 @@ fn put_message(
         result.ok_or_else(|| Reason::from(format!("{expected} expected, found `{}`", decode::shown(text))))
     };
     match plan.form {
-        Form::Timestamp => put(decode::put_timestamp(out, text), "a timestamp such as 2006-01-02T15:04:05Z"),
-        Form::Duration => put(decode::put_duration(out, text), "a duration such as 1.5s"),
+        Form::Timestamp => {
+            let parts = time::parse_timestamp(text);
+            let put_parts = parts.map(|parts| decode::put_seconds_and_nanos(out, parts, true));
+            put(put_parts, "a timestamp such as 2006-01-02T15:04:05Z")
+        }
+        Form::Duration => {
+            let parts = time::parse_duration(text);
+            put(parts.map(|parts| decode::put_seconds_and_nanos(out, parts, true)), "a duration such as 1.5s")
+        }
         Form::FieldMask => put(mask::put_paths(out, text), "field paths with commas between"),
         Form::Wrapper => match plan.fields.first() {
             Some(field) => put_text(schema, field, text, json, limits, out),
@@ -374,9 +381,9 @@ fn put_message(
     }
 }
 
-/// Whether a path variable may end in this field.
+/// Whether a path variable may end in this field. A FieldMask may not: a list cannot be overridden by merging.
 pub fn is_text_like(schema: &Schema, field: &Field) -> bool {
     let form = field.kind.message().map(|id| schema.message(id).form);
     field.cardinality == Cardinality::Singular
-        && matches!(form, None | Some(Form::Timestamp | Form::Duration | Form::FieldMask | Form::Wrapper))
+        && matches!(form, None | Some(Form::Timestamp | Form::Duration | Form::Wrapper))
 }
