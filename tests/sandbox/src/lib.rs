@@ -1,3 +1,121 @@
-//! To come.
+//! The sandbox of the black-box suite: a real node with its gateway in this process, and one client interface over
+//! both transports, so that every test runs once over gRPC and once over REST.
 
+pub mod api;
 pub mod modules;
+mod rest;
+
+pub use api::{Answers, Api, Failure};
+
+use arsenal_runtime::Module;
+use arsenal_server::assembly::{self, Running};
+use arsenal_server::config::Config;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long anything in a test may take.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Which transport a client uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// gRPC on its own port.
+    Grpc,
+    /// REST through the gateway.
+    Rest,
+}
+
+/// What a sandbox's node is made of.
+pub struct SandboxConfig {
+    /// Settings; the ports are free ones.
+    pub config: Config,
+    /// Modules beside those that ship.
+    pub modules: Vec<Arc<dyn Module>>,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        let mut config = Config::default();
+        config.node.schedulers = 2;
+        Self { config, modules: modules::test_modules() }
+    }
+}
+
+/// A node with its gateway on free ports.
+pub struct Sandbox {
+    running: Running,
+}
+
+impl Sandbox {
+    /// Starts a node with the shipped modules and the tests' own.
+    pub async fn start() -> Self {
+        Self::start_with(SandboxConfig::default()).await
+    }
+
+    /// Starts a node as `config` says.
+    pub async fn start_with(config: SandboxConfig) -> Self {
+        let SandboxConfig { mut config, modules } = config;
+        config.listen.grpc = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.listen.rest = SocketAddr::from(([127, 0, 0, 1], 0));
+        let running = assembly::serve(&config, modules).await;
+        Self { running: running.unwrap_or_else(|error| panic!("the sandbox does not start: {error}")) }
+    }
+
+    /// The node itself, for what no client can see.
+    pub fn node(&self) -> &arsenal_runtime::Node {
+        &self.running.node
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc(&self) -> SocketAddr {
+        self.running.grpc
+    }
+
+    /// Where REST is served.
+    pub fn rest(&self) -> SocketAddr {
+        self.running.rest.unwrap_or_else(|| panic!("the sandbox has a gateway"))
+    }
+
+    /// A client over this transport.
+    pub async fn api(&self, transport: Transport) -> Api {
+        match transport {
+            Transport::Grpc => Api::grpc(self.grpc()).await,
+            Transport::Rest => Api::rest(self.rest()),
+        }
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.running.stop(Duration::from_secs(2)).await;
+    }
+}
+
+/// Runs a test over gRPC and then over REST, each on a fresh node.
+pub fn both<F: Future<Output = ()>>(test: impl Fn(Api) -> F) {
+    for transport in [Transport::Grpc, Transport::Rest] {
+        on(transport, |_, api| test(api));
+    }
+}
+
+/// Runs a test that needs the sandbox too, over both transports.
+pub fn both_with<F: Future<Output = ()>>(test: impl Fn(Arc<Sandbox>, Api) -> F) {
+    for transport in [Transport::Grpc, Transport::Rest] {
+        on(transport, &test);
+    }
+}
+
+/// Runs a test over one transport.
+pub fn on<F: Future<Output = ()>>(transport: Transport, test: impl Fn(Arc<Sandbox>, Api) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.unwrap_or_else(|error| panic!("no tokio runtime: {error}"));
+    runtime.block_on(async {
+        let sandbox = Arc::new(Sandbox::start().await);
+        let api = sandbox.api(transport).await;
+        let outcome = tokio::time::timeout(DEADLINE * 2, test(Arc::clone(&sandbox), api)).await;
+        assert!(outcome.is_ok(), "the test over {transport:?} did not end within {:?}", DEADLINE * 2);
+        if let Some(sandbox) = Arc::into_inner(sandbox) {
+            sandbox.stop().await;
+        }
+    });
+}
