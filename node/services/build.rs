@@ -6,7 +6,8 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let compiler = output(&compiler, &["--version"]);
-    let profile = if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") { "release" } else { "debug" };
+    let profile =
+        if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") { "release" } else { "debug" };
     // a clone without git, or a tarball, has no commit to tell
     let commit = output("git", &["rev-parse", "HEAD"]);
     // a debug build may name an older commit: it is not worth a rebuild at each
@@ -21,6 +22,7 @@ fn main() {
 }
 
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

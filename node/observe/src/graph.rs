@@ -94,17 +94,21 @@ impl Graph {
                     graph.tie_traffic(&traffic[*at]);
                 }
                 let ends = graph.edges.range((process.pid(), Pid::NONE, Tie::Link)..);
-                let ends = ends.take_while(|((from, ..), _)| *from == process.pid()).map(|((_, to, _), _)| *to);
+                let ends =
+                    ends.take_while(|((from, ..), _)| *from == process.pid()).map(|((_, to, _), _)| *to);
                 next.extend(ends);
                 next.extend(view.info().into_iter().flat_map(|info| info.links.iter().copied()));
-                next.extend(view.info().into_iter().flat_map(|info| info.monitored_by.iter().map(|(_, pid)| *pid)));
+                next.extend(
+                    view.info().into_iter().flat_map(|info| info.monitored_by.iter().map(|(_, pid)| *pid)),
+                );
                 next.extend(supervised.get(&process.pid()).into_iter().flatten());
                 next.extend(supervisor_of(&view));
                 next.extend(talks.get(&process.pid()).into_iter().flatten().map(|at| traffic[*at].from));
             }
             if distance < depth {
                 let known = |pid: &Pid| graph.vertices.contains_key(pid);
-                level = next.into_iter().filter(|pid| !known(pid)).filter_map(|pid| node.process(pid)).collect();
+                level =
+                    next.into_iter().filter(|pid| !known(pid)).filter_map(|pid| node.process(pid)).collect();
             }
         }
         graph.drop_loose_ends();
@@ -125,12 +129,14 @@ impl Graph {
             self.edges.entry((me, *to, Tie::Monitor)).or_default().count += 1;
         }
         if let Some(supervisor) = supervisor_of(view) {
-            self.edges.insert((supervisor, me, Tie::Supervision), Strength { count: 1, ..Strength::default() });
+            self.edges
+                .insert((supervisor, me, Tie::Supervision), Strength { count: 1, ..Strength::default() });
         }
     }
 
     fn tie_traffic(&mut self, traffic: &arsenal_runtime::traffic::Traffic) {
-        let strength = Strength { count: traffic.count, calls: traffic.calls, last_ms: Some(traffic.last_ms) };
+        let strength =
+            Strength { count: traffic.count, calls: traffic.calls, last_ms: Some(traffic.last_ms) };
         self.edges.insert((traffic.from, traffic.to, Tie::Traffic), strength);
     }
 
@@ -156,9 +162,10 @@ impl Graph {
         let pids: Vec<Pid> = self.vertices.keys().copied().collect();
         let mut neighbours = vec![Vec::new(); pids.len()];
         let index: HashMap<Pid, usize> = pids.iter().enumerate().map(|(at, pid)| (*pid, at)).collect();
-        let edges = self.edges.iter().filter(|((from, to, kind), strength)| {
-            *kind == tie && from != to && counts(strength)
-        });
+        let edges = self
+            .edges
+            .iter()
+            .filter(|((from, to, kind), strength)| *kind == tie && from != to && counts(strength));
         for ((from, to, _), _) in edges {
             let (from, to) = (index[from], index[to]);
             neighbours[from].push(to);

@@ -112,7 +112,11 @@ pub fn descendants(node: &Node, of: Pid, depth_max: usize) -> Vec<Descendant> {
             && at < depth_max
         {
             let started_ms = node.header(process).started_ms;
-            found.push((at + 1, started_ms, Descendant { process: process.clone(), parent: line[0], depth: at + 1 }));
+            found.push((
+                at + 1,
+                started_ms,
+                Descendant { process: process.clone(), parent: line[0], depth: at + 1 },
+            ));
         }
         true
     });

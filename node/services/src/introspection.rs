@@ -208,7 +208,8 @@ impl IntrospectionService for IntrospectionApi {
         let v1::ListSupervisorProcessesRequest { node, filter, order_by, page_size, page_token, read_mask } =
             request.into_inner();
         let query = Query { filter, order_by, page_size, page_token, read_mask };
-        let (processes, next_page_token) = self.list(&node, Selection::Of(Behaviour::Supervisor), query).await?;
+        let (processes, next_page_token) =
+            self.list(&node, Selection::Of(Behaviour::Supervisor), query).await?;
         let (unreached, node) = (Vec::new(), self.name());
         Ok(Response::new(v1::ListSupervisorProcessesResponse { processes, next_page_token, unreached, node }))
     }
@@ -220,7 +221,8 @@ impl IntrospectionService for IntrospectionApi {
         let v1::ListGenServerProcessesRequest { node, filter, order_by, page_size, page_token, read_mask } =
             request.into_inner();
         let query = Query { filter, order_by, page_size, page_token, read_mask };
-        let (processes, next_page_token) = self.list(&node, Selection::Of(Behaviour::GenServer), query).await?;
+        let (processes, next_page_token) =
+            self.list(&node, Selection::Of(Behaviour::GenServer), query).await?;
         let (unreached, node) = (Vec::new(), self.name());
         Ok(Response::new(v1::ListGenServerProcessesResponse { processes, next_page_token, unreached, node }))
     }
@@ -232,7 +234,8 @@ impl IntrospectionService for IntrospectionApi {
         let v1::ListGenEventProcessesRequest { node, filter, order_by, page_size, page_token, read_mask } =
             request.into_inner();
         let query = Query { filter, order_by, page_size, page_token, read_mask };
-        let (processes, next_page_token) = self.list(&node, Selection::Of(Behaviour::GenEvent), query).await?;
+        let (processes, next_page_token) =
+            self.list(&node, Selection::Of(Behaviour::GenEvent), query).await?;
         let (unreached, node) = (Vec::new(), self.name());
         Ok(Response::new(v1::ListGenEventProcessesResponse { processes, next_page_token, unreached, node }))
     }
@@ -244,7 +247,8 @@ impl IntrospectionService for IntrospectionApi {
         let v1::ListGenStatemProcessesRequest { node, filter, order_by, page_size, page_token, read_mask } =
             request.into_inner();
         let query = Query { filter, order_by, page_size, page_token, read_mask };
-        let (processes, next_page_token) = self.list(&node, Selection::Of(Behaviour::GenStatem), query).await?;
+        let (processes, next_page_token) =
+            self.list(&node, Selection::Of(Behaviour::GenStatem), query).await?;
         let (unreached, node) = (Vec::new(), self.name());
         Ok(Response::new(v1::ListGenStatemProcessesResponse { processes, next_page_token, unreached, node }))
     }

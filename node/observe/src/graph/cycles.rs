@@ -83,7 +83,12 @@ pub fn shortest(neighbours: &[Vec<usize>], max: usize) -> Vec<Vec<usize>> {
     rings.into_iter().collect()
 }
 
-fn shortest_path(neighbours: &[Vec<usize>], component: &[usize], start: usize, end: usize) -> Option<Vec<usize>> {
+fn shortest_path(
+    neighbours: &[Vec<usize>],
+    component: &[usize],
+    start: usize,
+    end: usize,
+) -> Option<Vec<usize>> {
     let mut came_from = HashMap::from([(start, start)]);
     let mut open = VecDeque::from([start]);
     while let Some(vertex) = open.pop_front() {

@@ -7,7 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 fn edges() -> impl Strategy<Value = (usize, BTreeSet<(usize, usize)>)> {
     (1usize..9).prop_flat_map(|count| {
         let pair = (0..count, 0..count).prop_filter("a link has two ends", |(a, b)| a < b);
-        let pairs = if count > 1 { prop::collection::btree_set(pair, 0..14).boxed() } else { Just(BTreeSet::new()).boxed() };
+        let pairs = if count > 1 {
+            prop::collection::btree_set(pair, 0..14).boxed()
+        } else {
+            Just(BTreeSet::new()).boxed()
+        };
         (Just(count), pairs)
     })
 }

@@ -61,7 +61,10 @@ fn what_the_header_tells_does_not_touch_the_signal_state() {
 
 #[test]
 fn values_follow_the_process() {
-    let (node, process) = node_with(StartOptions { name: Some(ProcessName { name: "idler".into(), global: false }), ..StartOptions::default() });
+    let (node, process) = node_with(StartOptions {
+        name: Some(ProcessName { name: "idler".into(), global: false }),
+        ..StartOptions::default()
+    });
     let before = ProcessView::new(&node, &process);
     assert_eq!(before.value("message_queue_len"), Some(Term::Int(0)));
     assert_eq!(before.value("registered_name"), Some("idler".into()));
@@ -81,7 +84,9 @@ fn values_follow_the_process() {
 fn a_child_has_the_group_leader_of_its_starter() {
     let (node, parent) = node_with(StartOptions::default());
     let options = StartOptions { parent: Some(parent.pid()), ..StartOptions::default() };
-    let child = node.spawn(&Arc::new(Description::native("idle", Behaviour::Plain)), Box::new(Idle), options).unwrap();
+    let child = node
+        .spawn(&Arc::new(Description::native("idle", Behaviour::Plain)), Box::new(Idle), options)
+        .unwrap();
     let leader = |process| ProcessView::new(&node, process).group_leader();
     assert_eq!(leader(&parent), parent.pid());
     assert_eq!(leader(&child), parent.pid());
@@ -95,7 +100,11 @@ fn a_bare_process_is_isolated_and_a_named_or_linked_one_is_not() {
     node.register("idler", process.pid(), Term::Null, 0).unwrap();
     assert!(!isolated());
     node.unregister("idler", None, 0).unwrap();
-    let other = node.spawn(&Arc::new(Description::native("idle", Behaviour::Plain)), Box::new(Idle), StartOptions::default());
+    let other = node.spawn(
+        &Arc::new(Description::native("idle", Behaviour::Plain)),
+        Box::new(Idle),
+        StartOptions::default(),
+    );
     node.link(process.pid(), other.unwrap().pid()).unwrap();
     node.run_until_idle();
     assert!(!isolated());

@@ -34,7 +34,9 @@ pub(super) async fn state(
     let part = |name| answer.get(name).cloned().unwrap_or_default();
     let behaves = node.header(process).code.behaviour;
     let (state, handlers) = match behaves {
-        Behaviour::GenEvent => (None, part("state").as_list().unwrap_or_default().iter().map(handler_state).collect()),
+        Behaviour::GenEvent => {
+            (None, part("state").as_list().unwrap_or_default().iter().map(handler_state).collect())
+        }
         // a state machine's state is the pair of its state's name and its data
         Behaviour::GenStatem => (part("state").as_list().and_then(|pair| pair.get(1)).cloned(), Vec::new()),
         _ => (Some(part("state")), Vec::new()),
@@ -84,7 +86,9 @@ pub(super) async fn backtrace(
         let info = view.info()?;
         let does = info.header.status;
         let frames = match view.glimpse() {
-            Some(seen) if !seen.frames.is_empty() => seen.frames.iter().map(|frame| frame_of(frame)).collect(),
+            Some(seen) if !seen.frames.is_empty() => {
+                seen.frames.iter().map(|frame| frame_of(frame)).collect()
+            }
             // code in mid turn that does not yield, or says nothing of itself
             _ => vec![v1::StackFrame {
                 function: if does == Does::Waiting { "receive" } else { "step" }.into(),

@@ -103,9 +103,12 @@ impl List {
         let bound = [self.query.filter.as_str(), self.query.order_by.as_str(), selection.as_str()];
         let place = match page::position(&bound, &self.query.page_token)? {
             None => 0,
-            Some(place) => place.parse().map_err(|_| bad_argument("page_token", "`page_token` is no place"))?,
+            Some(place) => {
+                place.parse().map_err(|_| bad_argument("page_token", "`page_token` is no place"))?
+            }
         };
-        let (processes, next) = if self.order.is_own() { self.in_table(place)? } else { self.in_order(place)? };
+        let (processes, next) =
+            if self.order.is_own() { self.in_table(place)? } else { self.in_order(place)? };
         let next = next.map(|place| page::token(&bound, &place.to_string())).unwrap_or_default();
         Ok((self.encode(&processes), next))
     }

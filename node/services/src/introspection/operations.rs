@@ -32,10 +32,13 @@ impl Described {
             Some(Value::List(rules)) => rules.iter().filter_map(Value::as_message).cloned().collect(),
             _ => Vec::new(),
         };
-        let rules: Vec<DynamicMessage> = rule.into_iter().flat_map(|rule| {
-            let more = more(&rule);
-            std::iter::once(rule).chain(more)
-        }).collect();
+        let rules: Vec<DynamicMessage> = rule
+            .into_iter()
+            .flat_map(|rule| {
+                let more = more(&rule);
+                std::iter::once(rule).chain(more)
+            })
+            .collect();
         let bodies = rules.iter().map(|rule| text_of(rule, "body").unwrap_or_default());
         let binding = |((method, path), body): (&(String, String), String)| Binding {
             method: method.clone(),
@@ -124,7 +127,11 @@ impl Row for Described {
             "service" => Term::from(described().service),
             "rpc" => Term::from(described().rpc),
             "bindings" => Term::list(self.bindings().into_iter().map(|binding| {
-                Term::map([("method", binding.method.into()), ("path", binding.path.into()), ("body", binding.body.into())])
+                Term::map([
+                    ("method", binding.method.into()),
+                    ("path", binding.path.into()),
+                    ("body", binding.body.into()),
+                ])
             })),
             "summary" => Term::from(described().summary),
             "description" => Term::from(described().description),
@@ -144,7 +151,8 @@ impl Row for Described {
 
 pub(super) fn list(request: &v1::ListOperationsRequest) -> Result<v1::ListOperationsResponse, Status> {
     let paths = request.read_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    if let Some(path) = paths.iter().find(|path| *path != "*" && !Described::FIELDS.contains(&path.as_str())) {
+    if let Some(path) = paths.iter().find(|path| *path != "*" && !Described::FIELDS.contains(&path.as_str()))
+    {
         let message = format!("`read_mask` has `{path}`, which is no field of OperationDescription");
         return Err(bad_argument("read_mask", message));
     }

@@ -41,7 +41,10 @@ impl Fields {
     pub(super) fn read(mask: Option<&FieldMask>, default: Self) -> Result<Self, Status> {
         let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else { return Ok(default) };
         if let Some(path) = mask.paths.iter().find(|path| *path != "*" && !NAMES.contains(&path.as_str())) {
-            return Err(bad_argument("read_mask", format!("`read_mask` has `{path}`, which is no field of ProcessInfo")));
+            return Err(bad_argument(
+                "read_mask",
+                format!("`read_mask` has `{path}`, which is no field of ProcessInfo"),
+            ));
         }
         if mask.paths.iter().any(|path| path == "*") {
             return Ok(Self::ALL);
@@ -77,7 +80,9 @@ pub(super) async fn look<R: Send + 'static>(
 }
 
 /// Work that takes its time, away from the thread that serves others.
-pub(super) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, Status> {
+pub(super) async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Status> {
     let failed = |_| failure(Code::Internal, "INTERNAL", "the analysis panicked").status();
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
@@ -101,7 +106,8 @@ fn fill_header(process: &mut v1::ProcessInfo, node: &Node, view: &ProcessView<'_
     process.behaviour = if has("behaviour") { behaviour(header.code.behaviour) as i32 } else { 0 };
     process.status = if has("status") { status(header.status) as i32 } else { 0 };
     process.priority = if has("priority") { priority(header.priority) as i32 } else { 0 };
-    process.message_queue_len = has("message_queue_len").then(|| u32::try_from(header.queue_len).unwrap_or(u32::MAX));
+    process.message_queue_len =
+        has("message_queue_len").then(|| u32::try_from(header.queue_len).unwrap_or(u32::MAX));
     process.reductions = has("reductions").then_some(header.reductions);
     process.turns = has("turns").then_some(u64::from(header.turns));
     process.trap_exit = has("trap_exit").then_some(header.trap_exit);
@@ -125,8 +131,10 @@ fn fill_state(process: &mut v1::ProcessInfo, view: &ProcessView<'_>, fields: Fie
     process.key = text(view, fields, "key");
     process.groups = texts(view, fields, "groups");
     process.application = text(view, fields, "application");
-    process.incarnation =
-        view.incarnation().filter(|_| fields.has("incarnation")).map(|life| u32::try_from(life).unwrap_or(u32::MAX));
+    process.incarnation = view
+        .incarnation()
+        .filter(|_| fields.has("incarnation"))
+        .map(|life| u32::try_from(life).unwrap_or(u32::MAX));
     let Some(info) = view.info().filter(|_| {
         ["monitors", "monitored_by", "dictionary", "labels"].into_iter().any(|name| fields.has(name))
     }) else {
@@ -139,10 +147,12 @@ fn fill_state(process: &mut v1::ProcessInfo, view: &ProcessView<'_>, fields: Fie
         process.monitored_by = info.monitored_by.iter().map(monitor).collect();
     }
     if fields.has("dictionary") {
-        process.dictionary = info.dictionary.iter().map(|(key, value)| (key.to_string(), to_value(value))).collect();
+        process.dictionary =
+            info.dictionary.iter().map(|(key, value)| (key.to_string(), to_value(value))).collect();
     }
     if fields.has("labels") {
-        process.labels = info.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        process.labels =
+            info.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     }
 }
 
@@ -187,7 +197,9 @@ const WIDE: [&str; 4] = ["mailbox_bytes", "reductions", "turns", "memory"];
 pub(super) fn check_keys(keys: &[String]) -> Result<(), Status> {
     match keys.iter().find(|key| *key != "messages" && !NAMES.contains(&key.as_str())) {
         Some(key) => {
-            let message = format!("`keys` has `{key}`, which is no item of a process; `messages` is one, and each field of ProcessInfo");
+            let message = format!(
+                "`keys` has `{key}`, which is no item of a process; `messages` is one, and each field of ProcessInfo"
+            );
             Err(failure(Code::InvalidArgument, "BAD_KEY", message).field("keys").status())
         }
         None => Ok(()),
@@ -195,10 +207,17 @@ pub(super) fn check_keys(keys: &[String]) -> Result<(), Status> {
 }
 
 /// As [`check_keys`] has let them through.
-pub(super) fn items(node: &Node, view: &ProcessView<'_>, process: &ProcessRef, keys: &[String]) -> Vec<v1::ProcessInfoItem> {
+pub(super) fn items(
+    node: &Node,
+    view: &ProcessView<'_>,
+    process: &ProcessRef,
+    keys: &[String],
+) -> Vec<v1::ProcessInfoItem> {
     let of = |key: &String| {
         let value = match key.as_str() {
-            "messages" => Term::list(node.mailbox(process, |_, message| Some(message.to_term(process.pid())))),
+            "messages" => {
+                Term::list(node.mailbox(process, |_, message| Some(message.to_term(process.pid()))))
+            }
             key => view.value(key).unwrap_or_default(),
         };
         let value = match value.as_int() {

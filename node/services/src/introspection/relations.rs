@@ -94,12 +94,17 @@ fn encode(node: &Node, graph: &Graph) -> v1::ProcessGraph {
         calls: strength.calls,
         last_seen: strength.last_ms.map(|ms| timestamp_ms(node, ms)),
     };
-    v1::ProcessGraph { nodes: graph.vertices.iter().map(vertex).collect(), edges: graph.edges.iter().map(tie).collect() }
+    v1::ProcessGraph {
+        nodes: graph.vertices.iter().map(vertex).collect(),
+        edges: graph.edges.iter().map(tie).collect(),
+    }
 }
 
 /// Its local name, else a global one; empty for none.
 pub(super) fn name_of(node: &Node, process: &arsenal_runtime::ProcessRef) -> String {
-    let global = || node.is_registered(process).then(|| node.global_names_of(process.pid()).into_iter().next()).flatten();
+    let global = || {
+        node.is_registered(process).then(|| node.global_names_of(process.pid()).into_iter().next()).flatten()
+    };
     node.name_of(process).or_else(global).map(|name| name.to_string()).unwrap_or_default()
 }
 
@@ -114,13 +119,14 @@ pub(super) async fn relationships(
     let (node, include_graph) = (node.clone(), request.include_graph);
     blocking(move || {
         let mut failed = None;
-        let graph = Graph::of(&node, |view| match filter.as_ref().map_or(Ok(true), |filter| filter.admits(view)) {
-            Ok(admitted) => admitted,
-            Err(error) => {
-                failed.get_or_insert(error);
-                false
-            }
-        });
+        let graph =
+            Graph::of(&node, |view| match filter.as_ref().map_or(Ok(true), |filter| filter.admits(view)) {
+                Ok(admitted) => admitted,
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    false
+                }
+            });
         match failed {
             Some(error) => Err(bad_filter(&error)),
             None => Ok(analyse(&node, &graph, include_graph)),
@@ -148,7 +154,8 @@ fn analyse(node: &Node, graph: &Graph, include_graph: bool) -> v1::AnalyzeProces
     }
     let degrees = graph.degrees();
     let degree = |vertex: usize| degrees.get(&pids[vertex]).copied().unwrap_or_default();
-    let mut worst: Vec<usize> = (0..pids.len()).filter(|vertex| points[*vertex] || blasts[*vertex] > 0).collect();
+    let mut worst: Vec<usize> =
+        (0..pids.len()).filter(|vertex| points[*vertex] || blasts[*vertex] > 0).collect();
     worst.sort_by_key(|vertex| {
         let (blast, point) = (blasts[*vertex], points[*vertex]);
         (std::cmp::Reverse((blast, point, degree(*vertex))), pids[*vertex])

@@ -58,7 +58,9 @@ fn scalar(kind: &Kind, definitions: &mut Definitions) -> Value {
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json!({"type": "integer", "format": "int32"}),
         Kind::Uint32 | Kind::Fixed32 => json!({"type": "integer", "format": "uint32", "minimum": 0}),
         // written as a string, since JavaScript's numbers end at 2^53; read in both forms
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => json!({"type": ["string", "integer"], "format": "int64"}),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+            json!({"type": ["string", "integer"], "format": "int64"})
+        }
         Kind::Uint64 | Kind::Fixed64 => json!({"type": ["string", "integer"], "format": "uint64"}),
         Kind::Bool => json!({"type": "boolean"}),
         Kind::String => json!({"type": "string"}),
@@ -79,7 +81,9 @@ fn reference(message: &MessageDescriptor, definitions: &mut Definitions) -> Valu
     let name = message.full_name();
     match name {
         "google.protobuf.Timestamp" => return json!({"type": "string", "format": "date-time"}),
-        "google.protobuf.Duration" => return json!({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$"}),
+        "google.protobuf.Duration" => {
+            return json!({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$"});
+        }
         "google.protobuf.FieldMask" => return json!({"type": "string"}),
         "google.protobuf.Value" => return json!({}),
         "google.protobuf.ListValue" => return json!({"type": "array"}),
@@ -104,7 +108,10 @@ static COMMENTS: LazyLock<Comments> = LazyLock::new(|| {
         let locations = file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location);
         let comments = locations.filter_map(|location| {
             let text = location.leading_comments.as_deref()?;
-            Some((location.path.clone(), text.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()))
+            Some((
+                location.path.clone(),
+                text.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned(),
+            ))
         });
         (file.name().to_owned(), comments.collect())
     };
@@ -147,7 +154,9 @@ mod tests {
         fn check(value: &Value, definitions: &Value) {
             match value {
                 Value::Object(members) => {
-                    if let Some(name) = members.get("$ref").and_then(|name| name.as_str()?.strip_prefix("#/$defs/")) {
+                    if let Some(name) =
+                        members.get("$ref").and_then(|name| name.as_str()?.strip_prefix("#/$defs/"))
+                    {
                         assert!(definitions.get(name).is_some(), "{name}");
                     }
                     members.values().for_each(|value| check(value, definitions));

@@ -132,7 +132,8 @@ pub(super) async fn schedulers(node: &Node) -> Result<v1::GetSchedulerInfoRespon
         (of, blocked)
     })
     .await?;
-    let schedulers = before.iter().zip(&after).map(|(before, after)| scheduler(before, after, of[after.id as usize]));
+    let schedulers =
+        before.iter().zip(&after).map(|(before, after)| scheduler(before, after, of[after.id as usize]));
     Ok(v1::GetSchedulerInfoResponse {
         node: node.name().to_string(),
         schedulers: schedulers.collect(),
@@ -172,7 +173,8 @@ fn scheduler(before: &SchedulerInfo, after: &SchedulerInfo, of: OfScheduler) -> 
 
 pub(super) async fn memory(node: &Node) -> Result<v1::GetMemoryInfoResponse, Status> {
     let counted = node.clone();
-    let (bytes, system) = blocking(move || (node_bytes(&counted), system_bytes().unwrap_or_default())).await?;
+    let (bytes, system) =
+        blocking(move || (node_bytes(&counted), system_bytes().unwrap_or_default())).await?;
     // without an allocator that counts, what no file backs is what it holds
     let total = system.anonymous.max(bytes.sum());
     Ok(v1::GetMemoryInfoResponse {

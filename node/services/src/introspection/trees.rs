@@ -102,7 +102,11 @@ async fn ask(node: &Node, supervisors: &[Pid]) -> HashMap<Pid, Result<Supervisor
         });
         (pid, model)
     };
-    futures_util::stream::iter(supervisors.iter().copied()).map(model).buffer_unordered(ASKED_MAX).collect().await
+    futures_util::stream::iter(supervisors.iter().copied())
+        .map(model)
+        .buffer_unordered(ASKED_MAX)
+        .collect()
+        .await
 }
 
 /// What the whole tree is drawn from.
@@ -129,7 +133,8 @@ impl Picture<'_> {
 
 /// One process without what stands below it.
 fn draw(node: &Node, pid: Pid) -> v1::ProcessTreeNode {
-    let mut drawn = v1::ProcessTreeNode { pid: pid.to_string(), node: format!("n{}", pid.node), ..Default::default() };
+    let mut drawn =
+        v1::ProcessTreeNode { pid: pid.to_string(), node: format!("n{}", pid.node), ..Default::default() };
     if let Some(process) = node.process(pid) {
         let header = node.header(&process);
         drawn.name = name_of(node, &process);
@@ -220,7 +225,8 @@ fn supervised(
 }
 
 fn child_of(node: &Node, child: &ModelChild) -> v1::ProcessTreeNode {
-    let restarting = matches!(child.state, ChildState::Restarting(_) | ChildState::Owed(_) | ChildState::Starting);
+    let restarting =
+        matches!(child.state, ChildState::Restarting(_) | ChildState::Owed(_) | ChildState::Starting);
     let mut drawn = match child.state.pid() {
         Some(pid) => draw(node, pid),
         None => v1::ProcessTreeNode {
@@ -255,16 +261,19 @@ fn ancestor_of(node: &Node, pid: Pid, below: Pid, depth: u32) -> Ancestor {
         Some(process) => (name_of(node, &process), Some(node.header(&process).code), true),
         None => {
             let record = node.events().exit_of(pid);
-            let name = record.as_ref().and_then(|record| record.name.as_deref()).unwrap_or_default().to_owned();
+            let name =
+                record.as_ref().and_then(|record| record.name.as_deref()).unwrap_or_default().to_owned();
             (name, record.map(|record| record.code), false)
         }
     };
-    let supervises = code.as_ref().is_some_and(|code| code.behaviour == Behaviour::Supervisor) && is_child(node, below);
+    let supervises =
+        code.as_ref().is_some_and(|code| code.behaviour == Behaviour::Supervisor) && is_child(node, below);
     Ancestor {
         pid: pid.to_string(),
         name,
         module: code.map(|code| code.name.to_string()).unwrap_or_default(),
-        relation: if supervises { ancestor::Relation::Supervisor } else { ancestor::Relation::Starter } as i32,
+        relation: if supervises { ancestor::Relation::Supervisor } else { ancestor::Relation::Starter }
+            as i32,
         alive,
         depth,
         node: format!("n{}", pid.node),
@@ -296,7 +305,11 @@ pub(super) async fn descendants(
                 depth: u32::try_from(found.depth).unwrap_or(u32::MAX),
                 name: name_of(&node, &found.process),
                 module: node.header(&found.process).code.name.to_string(),
-                relation: if supervised { descendant::Relation::Supervised } else { descendant::Relation::Started } as i32,
+                relation: if supervised {
+                    descendant::Relation::Supervised
+                } else {
+                    descendant::Relation::Started
+                } as i32,
                 node: format!("n{}", of.node),
             }
         });

@@ -267,11 +267,16 @@ impl Watch {
             pid: pid.to_string(),
             node: self.node.name().to_string(),
             module: record.as_ref().map(|record| record.code.name.to_string()).unwrap_or_default(),
-            behaviour: record.as_ref().map_or(0, |record| super::process_info::behaviour(record.code.behaviour) as i32),
+            behaviour: record
+                .as_ref()
+                .map_or(0, |record| super::process_info::behaviour(record.code.behaviour) as i32),
             status: v1::process_info::Status::Exiting as i32,
             registered_name: text(record.as_ref().and_then(|record| record.name.as_ref())),
             key: text(record.as_ref().and_then(|record| record.key.as_ref())),
-            parent: record.and_then(|record| record.parent.some()).map(|pid| pid.to_string()).unwrap_or_default(),
+            parent: record
+                .and_then(|record| record.parent.some())
+                .map(|pid| pid.to_string())
+                .unwrap_or_default(),
             ..Default::default()
         }
     }

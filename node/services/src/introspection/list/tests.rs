@@ -76,9 +76,12 @@ async fn of_a_hundred_thousand_processes_each_that_lasts_is_listed_once_while_ot
 async fn a_filtered_and_an_ordered_list_agree_with_what_a_client_would_pick_and_sort() {
     let (node, _) = node_with(2_000);
     let whole = all(&node, "", "").await;
-    let picked = |row: &&v1::ProcessInfo| row.module == "plain" && row.message_queue_len.unwrap_or_default() > 0;
+    let picked =
+        |row: &&v1::ProcessInfo| row.module == "plain" && row.message_queue_len.unwrap_or_default() > 0;
     let mut expected: Vec<String> = whole.iter().filter(picked).map(|row| row.pid.clone()).collect();
-    for filter in ["module == 'plain' && message_queue_len > 0", "module.endsWith('plain') && message_queue_len != 0"] {
+    for filter in
+        ["module == 'plain' && message_queue_len > 0", "module.endsWith('plain') && message_queue_len != 0"]
+    {
         let rows = all(&node, filter, "").await;
         assert_eq!(rows.iter().map(|row| row.pid.clone()).collect::<Vec<_>>(), expected);
     }
