@@ -6,6 +6,7 @@
 
 pub mod chronicle;
 mod counter;
+mod dictionary;
 mod echo;
 mod handler;
 mod raw;
@@ -45,6 +46,7 @@ pub fn modules_with(chronicle: &Arc<Chronicle>) -> Vec<Arc<dyn Module>> {
         Arc::new(raw::recorder(chronicle)),
         Arc::new(echo::module(chronicle)),
         Arc::new(counter::module(chronicle)),
+        Arc::new(dictionary::module()),
         Arc::new(statem::module(chronicle)),
         Arc::new(handler::ManagerModule::new(handlers, Arc::clone(chronicle))),
     ]
