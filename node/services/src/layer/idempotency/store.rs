@@ -27,7 +27,7 @@ enum Entry {
     },
     Answered {
         input: u64,
-        answer: Answer,
+        answer: Arc<Answer>,
         expires_ns: u64,
     },
 }
@@ -54,7 +54,7 @@ pub(super) enum Claim {
     /// The first still runs.
     Running(watch::Receiver<()>),
     /// The answer of the first.
-    Answered(Answer),
+    Answered(Arc<Answer>),
     /// The key belongs to another input.
     Other,
 }
@@ -105,7 +105,7 @@ impl Store {
                 Claim::Other
             }
             Some(Entry::Running { over, .. }) => Claim::Running(over.clone()),
-            Some(Entry::Answered { answer, .. }) => Claim::Answered(answer.clone()),
+            Some(Entry::Answered { answer, .. }) => Claim::Answered(Arc::clone(answer)),
             None => {
                 let (sender, over) = watch::channel(());
                 answers.entries.insert(key.clone(), Entry::Running { input, over });
@@ -128,7 +128,7 @@ impl Store {
         let Some(answer) = answer else { return };
         answers.bytes += answer.bytes();
         answers.order.push_back((expires_ns, key.clone()));
-        answers.entries.insert(key.clone(), Entry::Answered { input, answer, expires_ns });
+        answers.entries.insert(key.clone(), Entry::Answered { input, answer: Arc::new(answer), expires_ns });
         while answers.order.len() > self.answers_max || answers.bytes > self.bytes_max {
             answers.drop_oldest();
         }
