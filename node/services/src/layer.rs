@@ -1,8 +1,10 @@
 //! What every RPC needs, once, as tower layers: the operation id, and the answers to repeats.
 
 pub mod idempotency;
+pub mod trace;
 
 pub use idempotency::IdempotencyLayer;
+pub use trace::TraceLayer;
 
 use crate::caller::Operation;
 use arsenal_runtime::Node;
