@@ -100,6 +100,7 @@ impl Message for Value {
     ) -> Result<(), DecodeError> {
         // Later fields win over earlier ones when they are read, as protobuf has it, so appending is merging.
         let mut raw = BytesMut::from(mem::take(&mut self.raw));
+        let before = raw.len();
         match wire_type {
             WireType::Varint => {
                 encode_key(tag, wire_type, &mut raw);
@@ -124,6 +125,11 @@ impl Message for Value {
             // groups are no part of Value: an unknown field, dropped
             WireType::StartGroup | WireType::EndGroup => skip_field(wire_type, tag, buf, ctx)?,
         }
+        #[expect(
+            deprecated,
+            reason = "prost has no other way to say why a field of a hand-written message is refused"
+        )]
+        decode::check(&raw[before..]).map_err(|error| DecodeError::new(error.to_string()))?;
         self.raw = raw.freeze();
         Ok(())
     }

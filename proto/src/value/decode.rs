@@ -15,6 +15,54 @@ pub(super) fn decode(raw: &[u8]) -> Result<Json, ValueError> {
     Ok(json)
 }
 
+/// Checks what [`decode`] would refuse of a nested field's content, without building anything: a message with a value
+/// that nobody could read is refused when it arrives, not when a process looks.
+pub(super) fn check(raw: &[u8]) -> Result<(), ValueError> {
+    check_value(raw, DEPTH_MAX)
+}
+
+fn check_value(mut raw: &[u8], depth_left: usize) -> Result<(), ValueError> {
+    let depth_left = depth_left.checked_sub(1).ok_or(ValueError::TooDeep)?;
+    while raw.has_remaining() {
+        match field(&mut raw)? {
+            (1 | 4, WireType::Varint) => drop(varint(&mut raw)?),
+            (2, WireType::SixtyFourBit) => drop(raw.try_get_f64_le().map_err(|_| ENDS_EARLY)?),
+            (3, WireType::LengthDelimited) => check_text(delimited(&mut raw)?)?,
+            (5, WireType::LengthDelimited) => each(delimited(&mut raw)?, |mut entry| {
+                while entry.has_remaining() {
+                    match field(&mut entry)? {
+                        (1, WireType::LengthDelimited) => check_text(delimited(&mut entry)?)?,
+                        (2, WireType::LengthDelimited) => check_value(delimited(&mut entry)?, depth_left)?,
+                        (tag, wire_type) => skip(tag, wire_type, &mut entry)?,
+                    }
+                }
+                Ok(())
+            })?,
+            (6, WireType::LengthDelimited) => {
+                each(delimited(&mut raw)?, |item| check_value(item, depth_left))?
+            }
+            (1..=6, _) => return Err(ValueError::Malformed("a field has the wrong wire type")),
+            (tag, wire_type) => skip(tag, wire_type, &mut raw)?,
+        }
+    }
+    Ok(())
+}
+
+/// Visits the content of each field 1.
+fn each(mut raw: &[u8], mut visit: impl FnMut(&[u8]) -> Result<(), ValueError>) -> Result<(), ValueError> {
+    while raw.has_remaining() {
+        match field(&mut raw)? {
+            (1, WireType::LengthDelimited) => visit(delimited(&mut raw)?)?,
+            (tag, wire_type) => skip(tag, wire_type, &mut raw)?,
+        }
+    }
+    Ok(())
+}
+
+fn check_text(content: &[u8]) -> Result<(), ValueError> {
+    str::from_utf8(content).map(drop).map_err(|_| ValueError::Malformed("a string is not utf-8"))
+}
+
 fn merge_value(json: &mut Json, mut raw: &[u8], depth_left: usize) -> Result<(), ValueError> {
     let depth_left = depth_left.checked_sub(1).ok_or(ValueError::TooDeep)?;
     while raw.has_remaining() {
