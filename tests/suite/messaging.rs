@@ -28,7 +28,8 @@ async fn read(api: &Api, recorder: &str) -> Vec<Value> {
 
 /// Waits until a recorder has received this much, and gives it.
 async fn received(api: &Api, recorder: &str, count: usize) -> Vec<Value> {
-    api.eventually(|| async { Some(read(api, recorder).await).filter(|messages| messages.len() >= count) }).await
+    api.eventually(|| async { Some(read(api, recorder).await).filter(|messages| messages.len() >= count) })
+        .await
 }
 
 async fn send(api: &Api, process: &str, message: Value) {
@@ -55,7 +56,8 @@ async fn until_length(api: &Api, process: &str, expected: u64) {
 async fn dead(api: &Api) -> String {
     let pid = api.start("plain", json!(null)).await;
     api.ok("KillProcess", json!({"process": &pid})).await;
-    api.eventually(|| async { api.call("GetMessageQueueLength", json!({"process": &pid})).await.err() }).await;
+    api.eventually(|| async { api.call("GetMessageQueueLength", json!({"process": &pid})).await.err() })
+        .await;
     pid
 }
 

@@ -38,7 +38,8 @@ fn an_extraction_with_another_count_than_expected_takes_nothing() {
     let node = Node::deterministic(NodeConfig::default());
     let process = start(&node, Receive::none());
     (0..4).for_each(|n| send(&node, &process, Term::Int(n)));
-    let mut how = Extraction { expected: Some(3), operation: 7, ..Extraction::new(DeadLetterReason::Flushed) };
+    let mut how =
+        Extraction { expected: Some(3), operation: 7, ..Extraction::new(DeadLetterReason::Flushed) };
     let refused = node.extract_expected(&process, &how, |_| true).unwrap_err();
     assert_eq!(refused, UnexpectedCount { expected: 3, found: 4 });
     assert_eq!((node.queue_length(&process), node.dead_letters().list().len()), (4, 0));
@@ -79,7 +80,8 @@ fn a_wait_is_measured_only_where_somebody_asked_for_it() {
     let hold = |process: &ProcessRef| {
         use arsenal_runtime::hold::{HoldKind, Holder};
         let holder = Holder::Principal("test".into());
-        node.hold(process.pid(), HoldKind::PauseScheduling, holder, Duration::from_millis(40), false).unwrap();
+        node.hold(process.pid(), HoldKind::PauseScheduling, holder, Duration::from_millis(40), false)
+            .unwrap();
     };
     hold(&process);
     send(&node, &process, Term::Null);

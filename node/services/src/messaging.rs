@@ -42,130 +42,211 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl MessagingService for MessagingApi {
-    async fn send_message(&self, request: Request<v1::SendMessageRequest>) -> Answer<v1::SendMessageResponse> {
+    async fn send_message(
+        &self,
+        request: Request<v1::SendMessageRequest>,
+    ) -> Answer<v1::SendMessageResponse> {
         let caller = Caller::of(&request);
         send::message(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn send_message_after(&self, request: Request<v1::SendMessageAfterRequest>) -> Answer<v1::SendMessageAfterResponse> {
+    async fn send_message_after(
+        &self,
+        request: Request<v1::SendMessageAfterRequest>,
+    ) -> Answer<v1::SendMessageAfterResponse> {
         let caller = Caller::of(&request);
         timers::start(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn send_exit_signal(&self, request: Request<v1::SendExitSignalRequest>) -> Answer<v1::SendExitSignalResponse> {
+    async fn send_exit_signal(
+        &self,
+        request: Request<v1::SendExitSignalRequest>,
+    ) -> Answer<v1::SendExitSignalResponse> {
         let caller = Caller::of(&request);
         send::exit_signal(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn cast_message(&self, request: Request<v1::CastMessageRequest>) -> Answer<v1::CastMessageResponse> {
+    async fn cast_message(
+        &self,
+        request: Request<v1::CastMessageRequest>,
+    ) -> Answer<v1::CastMessageResponse> {
         let caller = Caller::of(&request);
         send::cast(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn call_process(&self, request: Request<v1::CallProcessRequest>) -> Answer<v1::CallProcessResponse> {
+    async fn call_process(
+        &self,
+        request: Request<v1::CallProcessRequest>,
+    ) -> Answer<v1::CallProcessResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         call::call(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
-    async fn call_process_sync(&self, request: Request<v1::CallProcessSyncRequest>) -> Answer<v1::CallProcessSyncResponse> {
+    async fn call_process_sync(
+        &self,
+        request: Request<v1::CallProcessSyncRequest>,
+    ) -> Answer<v1::CallProcessSyncResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         call::call_sync(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
-    async fn multi_call_processes(&self, request: Request<v1::MultiCallProcessesRequest>) -> Answer<v1::MultiCallProcessesResponse> {
+    async fn multi_call_processes(
+        &self,
+        request: Request<v1::MultiCallProcessesRequest>,
+    ) -> Answer<v1::MultiCallProcessesResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         call::multi_call(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
-    async fn broadcast_message(&self, request: Request<v1::BroadcastMessageRequest>) -> Answer<v1::BroadcastMessageResponse> {
+    async fn broadcast_message(
+        &self,
+        request: Request<v1::BroadcastMessageRequest>,
+    ) -> Answer<v1::BroadcastMessageResponse> {
         let caller = Caller::of(&request);
         send::broadcast(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn selective_send(&self, request: Request<v1::SelectiveSendRequest>) -> Answer<v1::SelectiveSendResponse> {
+    async fn selective_send(
+        &self,
+        request: Request<v1::SelectiveSendRequest>,
+    ) -> Answer<v1::SelectiveSendResponse> {
         let caller = Caller::of(&request);
         send::selective(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn get_message_queue_length(&self, request: Request<v1::GetMessageQueueLengthRequest>) -> Answer<v1::GetMessageQueueLengthResponse> {
+    async fn get_message_queue_length(
+        &self,
+        request: Request<v1::GetMessageQueueLengthRequest>,
+    ) -> Answer<v1::GetMessageQueueLengthResponse> {
         queue::length(&self.shared, request.get_ref()).map(Response::new)
     }
 
-    async fn flush_message_queue(&self, request: Request<v1::FlushMessageQueueRequest>) -> Answer<v1::FlushMessageQueueResponse> {
+    async fn flush_message_queue(
+        &self,
+        request: Request<v1::FlushMessageQueueRequest>,
+    ) -> Answer<v1::FlushMessageQueueResponse> {
         let caller = Caller::of(&request);
         surgery::flush(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn peek_message_queue(&self, request: Request<v1::PeekMessageQueueRequest>) -> Answer<v1::PeekMessageQueueResponse> {
+    async fn peek_message_queue(
+        &self,
+        request: Request<v1::PeekMessageQueueRequest>,
+    ) -> Answer<v1::PeekMessageQueueResponse> {
         queue::peek(&self.shared, request.get_ref()).map(Response::new)
     }
 
-    async fn drain_message_queue(&self, request: Request<v1::DrainMessageQueueRequest>) -> Answer<v1::DrainMessageQueueResponse> {
+    async fn drain_message_queue(
+        &self,
+        request: Request<v1::DrainMessageQueueRequest>,
+    ) -> Answer<v1::DrainMessageQueueResponse> {
         let caller = Caller::of(&request);
         surgery::drain(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn filter_message_queue(&self, request: Request<v1::FilterMessageQueueRequest>) -> Answer<v1::FilterMessageQueueResponse> {
+    async fn filter_message_queue(
+        &self,
+        request: Request<v1::FilterMessageQueueRequest>,
+    ) -> Answer<v1::FilterMessageQueueResponse> {
         let caller = Caller::of(&request);
         surgery::filter(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn prioritize_message_queue(&self, request: Request<v1::PrioritizeMessageQueueRequest>) -> Answer<v1::PrioritizeMessageQueueResponse> {
+    async fn prioritize_message_queue(
+        &self,
+        request: Request<v1::PrioritizeMessageQueueRequest>,
+    ) -> Answer<v1::PrioritizeMessageQueueResponse> {
         let caller = Caller::of(&request);
         surgery::prioritize(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn get_message_queue_stats(&self, request: Request<v1::GetMessageQueueStatsRequest>) -> Answer<v1::GetMessageQueueStatsResponse> {
+    async fn get_message_queue_stats(
+        &self,
+        request: Request<v1::GetMessageQueueStatsRequest>,
+    ) -> Answer<v1::GetMessageQueueStatsResponse> {
         queue::stats(&self.shared, &self.history, request.get_ref()).map(Response::new)
     }
 
-    async fn inspect_mailbox(&self, request: Request<v1::InspectMailboxRequest>) -> Answer<v1::InspectMailboxResponse> {
+    async fn inspect_mailbox(
+        &self,
+        request: Request<v1::InspectMailboxRequest>,
+    ) -> Answer<v1::InspectMailboxResponse> {
         mailbox::inspect(&self.shared, request.get_ref()).map(Response::new)
     }
 
-    async fn count_mailbox_messages(&self, request: Request<v1::CountMailboxMessagesRequest>) -> Answer<v1::CountMailboxMessagesResponse> {
+    async fn count_mailbox_messages(
+        &self,
+        request: Request<v1::CountMailboxMessagesRequest>,
+    ) -> Answer<v1::CountMailboxMessagesResponse> {
         mailbox::count(&self.shared, request.get_ref()).map(Response::new)
     }
 
-    async fn search_mailbox(&self, request: Request<v1::SearchMailboxRequest>) -> Answer<v1::SearchMailboxResponse> {
+    async fn search_mailbox(
+        &self,
+        request: Request<v1::SearchMailboxRequest>,
+    ) -> Answer<v1::SearchMailboxResponse> {
         mailbox::search(&self.shared, request.get_ref()).map(Response::new)
     }
 
-    async fn compact_mailbox(&self, request: Request<v1::CompactMailboxRequest>) -> Answer<v1::CompactMailboxResponse> {
+    async fn compact_mailbox(
+        &self,
+        request: Request<v1::CompactMailboxRequest>,
+    ) -> Answer<v1::CompactMailboxResponse> {
         let caller = Caller::of(&request);
         surgery::compact(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn analyze_mailbox_patterns(&self, request: Request<v1::AnalyzeMailboxPatternsRequest>) -> Answer<v1::AnalyzeMailboxPatternsResponse> {
+    async fn analyze_mailbox_patterns(
+        &self,
+        request: Request<v1::AnalyzeMailboxPatternsRequest>,
+    ) -> Answer<v1::AnalyzeMailboxPatternsResponse> {
         analysis::analyze(&self.shared, &self.history, request.get_ref()).map(Response::new)
     }
 
-    async fn add_event_handler(&self, request: Request<v1::AddEventHandlerRequest>) -> Answer<v1::AddEventHandlerResponse> {
+    async fn add_event_handler(
+        &self,
+        request: Request<v1::AddEventHandlerRequest>,
+    ) -> Answer<v1::AddEventHandlerResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         handlers::add(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
-    async fn delete_event_handler(&self, request: Request<v1::DeleteEventHandlerRequest>) -> Answer<v1::DeleteEventHandlerResponse> {
+    async fn delete_event_handler(
+        &self,
+        request: Request<v1::DeleteEventHandlerRequest>,
+    ) -> Answer<v1::DeleteEventHandlerResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         handlers::delete(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
-    async fn swap_event_handler(&self, request: Request<v1::SwapEventHandlerRequest>) -> Answer<v1::SwapEventHandlerResponse> {
+    async fn swap_event_handler(
+        &self,
+        request: Request<v1::SwapEventHandlerRequest>,
+    ) -> Answer<v1::SwapEventHandlerResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         handlers::swap(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_event_handlers(&self, request: Request<v1::ListEventHandlersRequest>) -> Answer<v1::ListEventHandlersResponse> {
+    async fn list_event_handlers(
+        &self,
+        request: Request<v1::ListEventHandlersRequest>,
+    ) -> Answer<v1::ListEventHandlersResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         handlers::list(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
-    async fn notify_event_manager(&self, request: Request<v1::NotifyEventManagerRequest>) -> Answer<v1::NotifyEventManagerResponse> {
+    async fn notify_event_manager(
+        &self,
+        request: Request<v1::NotifyEventManagerRequest>,
+    ) -> Answer<v1::NotifyEventManagerResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         handlers::notify(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
-    async fn call_event_handler(&self, request: Request<v1::CallEventHandlerRequest>) -> Answer<v1::CallEventHandlerResponse> {
+    async fn call_event_handler(
+        &self,
+        request: Request<v1::CallEventHandlerRequest>,
+    ) -> Answer<v1::CallEventHandlerResponse> {
         let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
         handlers::call(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
@@ -178,16 +259,25 @@ impl MessagingService for MessagingApi {
         timers::list(&self.shared, request.get_ref()).map(Response::new)
     }
 
-    async fn cancel_timer(&self, request: Request<v1::CancelTimerRequest>) -> Answer<v1::CancelTimerResponse> {
+    async fn cancel_timer(
+        &self,
+        request: Request<v1::CancelTimerRequest>,
+    ) -> Answer<v1::CancelTimerResponse> {
         let caller = Caller::of(&request);
         timers::cancel(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
-    async fn list_dead_letters(&self, request: Request<v1::ListDeadLettersRequest>) -> Answer<v1::ListDeadLettersResponse> {
+    async fn list_dead_letters(
+        &self,
+        request: Request<v1::ListDeadLettersRequest>,
+    ) -> Answer<v1::ListDeadLettersResponse> {
         dead_letters::list(&self.shared, request.get_ref()).map(Response::new)
     }
 
-    async fn replay_dead_letters(&self, request: Request<v1::ReplayDeadLettersRequest>) -> Answer<v1::ReplayDeadLettersResponse> {
+    async fn replay_dead_letters(
+        &self,
+        request: Request<v1::ReplayDeadLettersRequest>,
+    ) -> Answer<v1::ReplayDeadLettersResponse> {
         let caller = Caller::of(&request);
         dead_letters::replay(&self.shared, &caller, request.into_inner()).map(Response::new)
     }

@@ -41,7 +41,8 @@ fn a_call_to_who_is_dead_or_dies_says_so_with_the_reason() {
         let failure = api.err("CallProcess", json!({"process": "nobody", "message": "get"})).await;
         assert_eq!(&*failure.code, "NOT_FOUND");
         let counter = api.start("counter", json!(null)).await;
-        let failure = api.err("CallProcess", json!({"process": counter, "message": ["stop", ["shutdown", 7]]})).await;
+        let failure =
+            api.err("CallProcess", json!({"process": counter, "message": ["stop", ["shutdown", 7]]})).await;
         assert_eq!((&*failure.code, &*failure.reason), ("ABORTED", "EXITED"));
         assert_eq!(failure.exit, Some(json!(["shutdown", 7])));
         let failure = api.err("CallProcess", json!({"process": "n7.1.1", "message": "get"})).await;
@@ -53,8 +54,10 @@ fn a_call_to_who_is_dead_or_dies_says_so_with_the_reason() {
 #[test]
 fn a_process_cannot_call_itself_but_another_one() {
     both(|api| async move {
-        let (counter, other) = (api.start("counter", json!(null)).await, api.start("plain", json!(null)).await);
-        let failure = api.err("CallProcess", json!({"process": counter, "message": "get", "from": counter})).await;
+        let (counter, other) =
+            (api.start("counter", json!(null)).await, api.start("plain", json!(null)).await);
+        let failure =
+            api.err("CallProcess", json!({"process": counter, "message": "get", "from": counter})).await;
         assert_eq!((&*failure.code, &*failure.reason), ("FAILED_PRECONDITION", "CALLING_SELF"));
         api.ok("CallProcess", json!({"process": counter, "message": "get", "from": other})).await;
     });
@@ -64,7 +67,8 @@ fn a_process_cannot_call_itself_but_another_one() {
 #[test]
 fn a_synchronous_call_waits_longer_than_the_default_timeout() {
     both(|api| async move {
-        let (waited, given_up) = (api.start("counter", json!(null)).await, api.start("counter", json!(null)).await);
+        let (waited, given_up) =
+            (api.start("counter", json!(null)).await, api.start("counter", json!(null)).await);
         let slow = json!(["sleep", 5_300]);
         let (waited, given_up) = join(
             api.call("CallProcessSync", json!({"process": waited, "message": slow})),
@@ -96,13 +100,15 @@ fn one_dead_and_one_slow_target_cost_the_others_nothing() {
         let (one, two) = (api.start("echo", json!(null)).await, api.start("echo", json!(null)).await);
         let (gone, slow) = (dead(&api).await, api.start("counter", json!(null)).await);
         super::suspend(&api, &slow).await;
-        let request = json!({"processes": [one, gone, slow, two, "nobody"], "message": "hi", "timeout": "0.1s"});
+        let request =
+            json!({"processes": [one, gone, slow, two, "nobody"], "message": "hi", "timeout": "0.1s"});
         let answer = api.ok("MultiCallProcesses", request).await;
         let replies = answer["replies"].as_array().unwrap();
         assert_eq!(replies.iter().map(|reply| &reply["pid"]).collect::<Vec<_>>(), [&json!(one), &json!(two)]);
         assert!(replies.iter().all(|reply| reply["reply"] == json!("hi")));
         let bad = answer["bad"].as_array().unwrap();
-        let reasons: Vec<_> = bad.iter().map(|bad| (bad["process"].as_str().unwrap(), &bad["reason"])).collect();
+        let reasons: Vec<_> =
+            bad.iter().map(|bad| (bad["process"].as_str().unwrap(), &bad["reason"])).collect();
         let noproc = json!("noproc");
         assert_eq!(reasons, [(&*gone, &noproc), (&*slow, &json!("timeout")), ("nobody", &noproc)]);
     });
@@ -147,7 +153,8 @@ fn a_caller_whose_call_is_taken_out_of_the_queue_is_told_at_once() {
                 until_length(&api, &counter, 1).await;
                 api.ok(rpc, request).await
             };
-            let calling = api.call("CallProcess", json!({"process": counter, "message": "get", "timeout": "60s"}));
+            let calling =
+                api.call("CallProcess", json!({"process": counter, "message": "get", "timeout": "60s"}));
             let (failure, _) = join(calling, taking).await;
             let failure = failure.unwrap_err();
             assert_eq!((&*failure.code, &*failure.reason), ("ABORTED", "FLUSHED"), "{rpc}");

@@ -18,7 +18,10 @@ fn what_was_flushed_or_refused_is_listed_with_why() {
         api.err("SendMessage", json!({"process": process, "message": "second"})).await;
         api.ok("FlushMessageQueue", json!({"process": process})).await;
         let letters = api.ok("ListDeadLetters", json!({"filter": format!("pid == '{process}'")})).await;
-        let told: Vec<_> = list(&letters, "deadLetters").iter().map(|l| (l["reason"].clone(), l["message"].clone())).collect();
+        let told: Vec<_> = list(&letters, "deadLetters")
+            .iter()
+            .map(|l| (l["reason"].clone(), l["message"].clone()))
+            .collect();
         assert_eq!(told, [(json!("LIMIT"), json!("second")), (json!("FLUSHED"), json!("first"))]);
         let flushed = &letters["deadLetters"][1];
         assert!(flushed["operationId"].as_str().unwrap().starts_with("n1.1-o"));
@@ -33,7 +36,8 @@ fn what_was_flushed_or_refused_is_listed_with_why() {
 #[test]
 fn a_replay_sends_what_it_lists_and_takes_it_off_the_list() {
     both(|api| async move {
-        let (process, recorder) = (api.start("plain", json!(null)).await, api.start("recorder", json!(null)).await);
+        let (process, recorder) =
+            (api.start("plain", json!(null)).await, api.start("recorder", json!(null)).await);
         for n in 0..3 {
             send(&api, &process, json!(n)).await;
         }
@@ -61,13 +65,17 @@ fn what_cannot_be_delivered_stays_and_no_filter_sends_nothing() {
         send(&api, &process, json!(1)).await;
         api.ok("FlushMessageQueue", json!({"process": process})).await;
         api.ok("KillProcess", json!({"process": process})).await;
-        api.eventually(|| async { api.call("PeekMessageQueue", json!({"process": process})).await.err() }).await;
+        api.eventually(|| async { api.call("PeekMessageQueue", json!({"process": process})).await.err() })
+            .await;
         let filter = format!("pid == '{process}'");
         let replayed = api.ok("ReplayDeadLetters", json!({"filter": filter})).await;
         assert_eq!((list(&replayed, "deadLetters").len(), list(&replayed, "undelivered").len()), (0, 1));
         let letters = api.ok("ListDeadLetters", json!({"filter": filter})).await;
         assert_eq!(list(&letters, "deadLetters").len(), 1);
         assert_eq!(&*api.err("ReplayDeadLetters", json!({"filter": ""})).await.reason, "BAD_FILTER");
-        assert_eq!(&*api.err("ReplayDeadLetters", json!({"filter": "true", "to": "nobody"})).await.reason, "NOPROC");
+        assert_eq!(
+            &*api.err("ReplayDeadLetters", json!({"filter": "true", "to": "nobody"})).await.reason,
+            "NOPROC"
+        );
     });
 }

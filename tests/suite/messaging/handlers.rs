@@ -35,9 +35,11 @@ fn every_handler_handles_an_event_and_each_answers_its_own_calls() {
 fn a_deleted_handler_leaves_its_value_and_a_swapped_one_hands_it_over() {
     both(|api| async move {
         let manager = api.start("event_manager", json!(null)).await;
-        api.ok("AddEventHandler", json!({"process": manager, "module": "counter", "args": {"initial": 5}})).await;
+        api.ok("AddEventHandler", json!({"process": manager, "module": "counter", "args": {"initial": 5}}))
+            .await;
         api.ok("NotifyEventManager", json!({"process": manager, "message": "x", "sync": true})).await;
-        let swap = |old: &str| json!({"process": manager, "handler": old, "module": "counter", "toHandler": "next"});
+        let swap =
+            |old: &str| json!({"process": manager, "handler": old, "module": "counter", "toHandler": "next"});
         let swapped = api.ok("SwapEventHandler", swap("counter")).await;
         assert_eq!((&swapped["swapped"], &swapped["handler"]["handler"]), (&json!(true), &json!("next")));
         let deleted = api.ok("DeleteEventHandler", json!({"process": manager, "handler": "next"})).await;
@@ -55,7 +57,8 @@ fn a_deleted_handler_leaves_its_value_and_a_swapped_one_hands_it_over() {
 #[test]
 fn a_supervised_handler_goes_with_its_owner_and_one_without_owner_is_refused() {
     both(|api| async move {
-        let (manager, owner) = (api.start("event_manager", json!(null)).await, api.start("recorder", json!(null)).await);
+        let (manager, owner) =
+            (api.start("event_manager", json!(null)).await, api.start("recorder", json!(null)).await);
         let add = |more: Value| {
             let mut request = json!({"process": manager, "module": "counter", "supervised": true});
             request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -81,18 +84,24 @@ fn a_supervised_handler_goes_with_its_owner_and_one_without_owner_is_refused() {
 #[test]
 fn what_is_no_manager_or_no_handler_module_is_refused() {
     both(|api| async move {
-        let (manager, plain) = (api.start("event_manager", json!(null)).await, api.start("plain", json!(null)).await);
+        let (manager, plain) =
+            (api.start("event_manager", json!(null)).await, api.start("plain", json!(null)).await);
         let failure = api.err("AddEventHandler", json!({"process": manager, "module": "nobody"})).await;
         assert_eq!((&*failure.code, &*failure.reason), ("NOT_FOUND", "UNKNOWN_MODULE"));
         let failure = api.err("AddEventHandler", json!({"process": manager, "module": "relay"})).await;
         assert_eq!((&*failure.code, &*failure.reason), ("FAILED_PRECONDITION", "HANDLER_REFUSED"));
         for rpc in ["AddEventHandler", "NotifyEventManager", "ListEventHandlers"] {
             let failure = api.err(rpc, json!({"process": plain})).await;
-            assert_eq!((&*failure.code, &*failure.reason), ("FAILED_PRECONDITION", "NOT_EVENT_MANAGER"), "{rpc}");
+            assert_eq!(
+                (&*failure.code, &*failure.reason),
+                ("FAILED_PRECONDITION", "NOT_EVENT_MANAGER"),
+                "{rpc}"
+            );
         }
         let gone = dead(&api).await;
         api.ok("NotifyEventManager", json!({"process": gone, "message": 1})).await;
-        let failure = api.err("NotifyEventManager", json!({"process": gone, "message": 1, "sync": true})).await;
+        let failure =
+            api.err("NotifyEventManager", json!({"process": gone, "message": 1, "sync": true})).await;
         assert_eq!((&*failure.code, &*failure.reason), ("NOT_FOUND", "NOPROC"));
     });
 }

@@ -60,7 +60,10 @@ fn the_statistics_of_a_queue_follow_what_is_in_it() {
         assert!(number(&full["bytes"]) >= 300 && full["oldestAge"].is_string());
         api.ok("DrainMessageQueue", json!({"process": process, "max": 2})).await;
         let drained = stats().await;
-        assert_eq!((number(&drained["drops"]), number(&drained["arrived"]), number(&drained["handled"])), (2, 3, 0));
+        assert_eq!(
+            (number(&drained["drops"]), number(&drained["arrived"]), number(&drained["handled"])),
+            (2, 3, 0)
+        );
     });
 }
 
@@ -68,14 +71,16 @@ fn the_statistics_of_a_queue_follow_what_is_in_it() {
 #[test]
 fn envelopes_say_what_was_sent_and_by_whom() {
     both(|api| async move {
-        let (recorder, sender) = (api.start("recorder", json!(null)).await, api.start("plain", json!(null)).await);
+        let (recorder, sender) =
+            (api.start("recorder", json!(null)).await, api.start("plain", json!(null)).await);
         suspend(&api, &recorder).await;
         api.ok("SendMessage", json!({"process": recorder, "message": ["log", 1], "from": sender})).await;
         api.ok("CastMessage", json!({"process": recorder, "message": {"a": 1}})).await;
         let inspect = |payload: bool| json!({"process": recorder, "includePayload": payload});
         let answer = api.ok("InspectMailbox", inspect(true)).await;
         let messages = answer["messages"].as_array().unwrap();
-        let told: Vec<_> = messages.iter().map(|m| (m["kind"].clone(), m["type"].clone(), m["message"].clone())).collect();
+        let told: Vec<_> =
+            messages.iter().map(|m| (m["kind"].clone(), m["type"].clone(), m["message"].clone())).collect();
         let expected = [
             (json!("INFO"), json!("log"), json!(["log", 1])),
             (json!("CAST"), json!("object"), json!({"a": 1})),
@@ -83,7 +88,11 @@ fn envelopes_say_what_was_sent_and_by_whom() {
         assert_eq!(told, expected);
         assert_eq!(messages[0]["from"], json!(sender));
         assert!(messages[1]["from"].as_str().unwrap_or_default().is_empty());
-        assert!(messages.iter().all(|message| message["operationId"].as_str().is_some_and(|id| id.starts_with("n1.1-o"))));
+        assert!(
+            messages
+                .iter()
+                .all(|message| message["operationId"].as_str().is_some_and(|id| id.starts_with("n1.1-o")))
+        );
         let bare = api.ok("InspectMailbox", inspect(false)).await;
         assert!(bare["messages"].as_array().unwrap().iter().all(|message| message.get("message").is_none()));
         resume(&api, &recorder).await;
@@ -99,16 +108,17 @@ fn the_pages_of_a_mailbox_have_each_message_once_though_some_are_taken_meanwhile
         for n in 0..7 {
             send(&api, &process, json!(n)).await;
         }
-        let page = |token: &str| {
-            json!({"process": process, "pageSize": 3, "pageToken": token, "includePayload": true})
-        };
+        let page = |token: &str| json!({"process": process, "pageSize": 3, "pageToken": token, "includePayload": true});
         let first = api.ok("InspectMailbox", page("")).await;
         assert_eq!(payloads(&first), [0, 1, 2]);
         api.ok("DrainMessageQueue", json!({"process": process, "max": 2})).await;
         let second = api.ok("InspectMailbox", page(first["nextPageToken"].as_str().unwrap())).await;
         assert_eq!(payloads(&second), [3, 4, 5]);
         let last = api.ok("InspectMailbox", page(second["nextPageToken"].as_str().unwrap())).await;
-        assert_eq!((payloads(&last), last["nextPageToken"].as_str().unwrap_or_default()), (vec![json!(6)], ""));
+        assert_eq!(
+            (payloads(&last), last["nextPageToken"].as_str().unwrap_or_default()),
+            (vec![json!(6)], "")
+        );
         let failure = api.err("InspectMailbox", page("garbage")).await;
         assert_eq!((&*failure.code, &*failure.reason), ("INVALID_ARGUMENT", "BAD_PAGE_TOKEN"));
     });
@@ -119,7 +129,9 @@ fn the_pages_of_a_mailbox_have_each_message_once_though_some_are_taken_meanwhile
 fn a_planted_mix_gives_its_counts_and_they_sum_to_the_length() {
     both(|api| async move {
         let process = api.start("plain", json!(null)).await;
-        for message in [json!("ping"), json!(["log", 1]), json!("ping"), json!(["log", 2]), json!("ping"), json!(7)] {
+        for message in
+            [json!("ping"), json!(["log", 1]), json!("ping"), json!(["log", 2]), json!("ping"), json!(7)]
+        {
             send(&api, &process, message).await;
         }
         let counts = |answer: &Value| -> Vec<(String, u64)> {
@@ -133,7 +145,10 @@ fn a_planted_mix_gives_its_counts_and_they_sum_to_the_length() {
         let answer = api.ok("CountMailboxMessages", json!({"process": process, "key": "message[1]"})).await;
         let expected = [("", 4), ("1", 1), ("2", 1)].map(|(name, count)| (name.to_owned(), count));
         assert_eq!(counts(&answer), expected);
-        assert_eq!(&*api.err("CountMailboxMessages", json!({"process": process, "key": "x"})).await.reason, "BAD_FILTER");
+        assert_eq!(
+            &*api.err("CountMailboxMessages", json!({"process": process, "key": "x"})).await.reason,
+            "BAD_FILTER"
+        );
     });
 }
 
@@ -145,8 +160,10 @@ fn a_search_shows_positions_and_what_it_finds_stays() {
         for n in 0..5 {
             send(&api, &process, json!({"n": n})).await;
         }
-        let found = api.ok("SearchMailbox", json!({"process": process, "filter": "message.n % 2 == 1"})).await;
-        let positions: Vec<_> = found["messages"].as_array().unwrap().iter().map(|m| number(&m["position"])).collect();
+        let found =
+            api.ok("SearchMailbox", json!({"process": process, "filter": "message.n % 2 == 1"})).await;
+        let positions: Vec<_> =
+            found["messages"].as_array().unwrap().iter().map(|m| number(&m["position"])).collect();
         assert_eq!((positions, length(&api, &process).await), (vec![1, 3], 5));
         let none = api.ok("SearchMailbox", json!({"process": process, "filter": "message.n > 9"})).await;
         assert_eq!(payloads(&none), [""; 0]);
@@ -211,7 +228,10 @@ fn an_even_mix_names_nobody_and_few_messages_say_nothing() {
         let (one, two) = (api.start("plain", json!(null)).await, api.start("plain", json!(null)).await);
         flood(&api, &process, &[(&one, 5), (&two, 5)]).await;
         let few = api.ok("AnalyzeMailboxPatterns", json!({"process": process})).await;
-        assert_eq!((&few["state"], few["evidence"]["confidence"].as_f64().unwrap_or(0.0)), (&json!("INSUFFICIENT_DATA"), 0.0));
+        assert_eq!(
+            (&few["state"], few["evidence"]["confidence"].as_f64().unwrap_or(0.0)),
+            (&json!("INSUFFICIENT_DATA"), 0.0)
+        );
         flood(&api, &process, &[(&one, 20), (&two, 20)]).await;
         let even = api.ok("AnalyzeMailboxPatterns", json!({"process": process})).await;
         assert_eq!(even["state"], json!("SUFFICIENT"));

@@ -62,8 +62,10 @@ fn a_flush_removes_ordinary_messages_and_leaves_signals() {
 #[test]
 fn a_supervisor_whose_queue_is_flushed_still_restarts_its_child() {
     both(|api| async move {
-        let children = json!([{"id": "worker", "module": "counter", "name": "worker", "restart": "PERMANENT"}]);
-        let started = api.ok("StartSupervisor", json!({"strategy": "ONE_FOR_ONE", "children": children})).await;
+        let children =
+            json!([{"id": "worker", "module": "counter", "name": "worker", "restart": "PERMANENT"}]);
+        let started =
+            api.ok("StartSupervisor", json!({"strategy": "ONE_FOR_ONE", "children": children})).await;
         let supervisor = started["pid"].as_str().unwrap();
         let holder = || async { api.call("WhereisProcess", json!({"name": "worker"})).await.ok() };
         let first = holder().await.unwrap()["pid"].clone();
@@ -100,14 +102,16 @@ fn what_a_peek_shows_is_then_handled_in_that_order() {
 fn a_drain_answers_what_it_removes_and_the_dead_letters_keep_it() {
     both(|api| async move {
         let recorder = waiting(&api, numbers(0..5)).await;
-        let preview = api.ok("DrainMessageQueue", json!({"process": recorder, "max": 2, "dryRun": true})).await;
+        let preview =
+            api.ok("DrainMessageQueue", json!({"process": recorder, "max": 2, "dryRun": true})).await;
         assert_eq!(payloads(&preview), [0, 1]);
         assert_eq!(length(&api, &recorder).await, 5);
         let drained = api.ok("DrainMessageQueue", json!({"process": recorder, "max": 2})).await;
         assert_eq!((payloads(&drained), number(&drained["remaining"])), (vec![json!(0), json!(1)], 3));
         let filter = format!("pid == '{recorder}' && reason == 'DRAINED'");
         let letters = api.ok("ListDeadLetters", json!({"filter": filter})).await["deadLetters"].clone();
-        let kept: Vec<_> = letters.as_array().unwrap().iter().map(|letter| letter["message"].clone()).collect();
+        let kept: Vec<_> =
+            letters.as_array().unwrap().iter().map(|letter| letter["message"].clone()).collect();
         assert_eq!(kept, [0, 1]);
         resume(&api, &recorder).await;
         assert_eq!(received(&api, &recorder, 3).await, [2, 3, 4]);
@@ -150,7 +154,8 @@ fn a_filter_takes_exactly_what_a_search_with_it_finds() {
         let filter = "(type == 'number' && message >= 4) || message.level > 3";
         let search = json!({"process": recorder, "filter": filter, "includePayload": true});
         let found = api.ok("SearchMailbox", search).await;
-        let positions: Vec<_> = found["messages"].as_array().unwrap().iter().map(|m| number(&m["position"])).collect();
+        let positions: Vec<_> =
+            found["messages"].as_array().unwrap().iter().map(|m| number(&m["position"])).collect();
         assert_eq!(positions, [4, 5, 7]);
         let taken = api.ok("FilterMessageQueue", json!({"process": recorder, "filter": filter})).await;
         assert_eq!(payloads(&taken), payloads(&found));
@@ -169,7 +174,11 @@ fn a_filter_that_is_wrong_or_empty_takes_nothing() {
         for rpc in ["FilterMessageQueue", "SearchMailbox"] {
             for filter in ["", "colour == 1", "message =="] {
                 let failure = api.err(rpc, json!({"process": recorder, "filter": filter})).await;
-                assert_eq!((&*failure.code, &*failure.reason), ("INVALID_ARGUMENT", "BAD_FILTER"), "{rpc} {filter}");
+                assert_eq!(
+                    (&*failure.code, &*failure.reason),
+                    ("INVALID_ARGUMENT", "BAD_FILTER"),
+                    "{rpc} {filter}"
+                );
                 assert!(failure.message.contains("position"), "{}", failure.message);
             }
         }
@@ -209,7 +218,9 @@ fn keys_that_cannot_be_compared_change_no_order() {
         let recorder = waiting(&api, [json!(2), json!("a"), json!(1)]).await;
         let failure = api.err("PrioritizeMessageQueue", json!({"process": recorder, "key": "message"})).await;
         assert_eq!((&*failure.code, &*failure.reason), ("INVALID_ARGUMENT", "BAD_KEY"));
-        for both_or_none in [json!({"process": recorder}), json!({"process": recorder, "key": "1", "order": ["true"]})] {
+        for both_or_none in
+            [json!({"process": recorder}), json!({"process": recorder, "key": "1", "order": ["true"]})]
+        {
             assert_eq!(&*api.err("PrioritizeMessageQueue", both_or_none).await.reason, "BAD_FILTER");
         }
         resume(&api, &recorder).await;

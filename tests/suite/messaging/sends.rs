@@ -27,7 +27,8 @@ fn a_message_to_a_dead_pid_is_dropped_and_one_to_an_unknown_name_is_refused() {
         assert_eq!(sent["delivered"], json!(false));
         let failure = api.err("SendMessage", json!({"process": "nobody", "message": 1})).await;
         assert_eq!((&*failure.code, &*failure.reason), ("NOT_FOUND", "NOPROC"));
-        let failure = api.err("SendMessage", json!({"process": dead, "message": 1, "from": "n1.1.999999"})).await;
+        let failure =
+            api.err("SendMessage", json!({"process": dead, "message": 1, "from": "n1.1.999999"})).await;
         assert_eq!(&*failure.reason, "CALLER_NOPROC");
     });
 }
@@ -38,7 +39,8 @@ fn a_message_larger_than_one_may_be_is_refused_and_a_large_one_is_not() {
     both(|api| async move {
         let process = api.start("plain", json!(null)).await;
         send(&api, &process, json!("x".repeat(1 << 20))).await;
-        let failure = api.err("SendMessage", json!({"process": process, "message": "x".repeat(5 << 19)})).await;
+        let failure =
+            api.err("SendMessage", json!({"process": process, "message": "x".repeat(5 << 19)})).await;
         assert_eq!((&*failure.code, &*failure.reason), ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE"));
     });
 }
@@ -81,7 +83,10 @@ fn a_cast_to_nobody_is_no_error_but_one_to_no_reference_is() {
         // the handling does not hold the answer up
         let busy = api.start("counter", json!(null)).await;
         api.ok("CastMessage", json!({"process": busy, "message": ["sleep", 30_000]})).await;
-        assert_eq!(&*api.err("CastMessage", json!({"process": "@global", "message": 1})).await.code, "INVALID_ARGUMENT");
+        assert_eq!(
+            &*api.err("CastMessage", json!({"process": "@global", "message": 1})).await.code,
+            "INVALID_ARGUMENT"
+        );
     });
 }
 
@@ -90,8 +95,10 @@ fn a_cast_to_nobody_is_no_error_but_one_to_no_reference_is() {
 fn an_exit_signal_names_its_sender_and_ends_who_does_not_trap() {
     both(|api| async move {
         let from = api.start("plain", json!(null)).await;
-        let (recorder, plain) = (api.start("recorder", json!(null)).await, api.start("plain", json!(null)).await);
-        let signal = |process: &str, reason: Value| json!({"process": process, "reason": reason, "from": from});
+        let (recorder, plain) =
+            (api.start("recorder", json!(null)).await, api.start("plain", json!(null)).await);
+        let signal =
+            |process: &str, reason: Value| json!({"process": process, "reason": reason, "from": from});
         api.ok("SendExitSignal", signal(&recorder, json!(["shutdown", "x"]))).await;
         assert_eq!(received(&api, &recorder, 1).await, [json!(["EXIT", from, ["shutdown", "x"]])]);
         api.ok("SendExitSignal", signal(&plain, json!("normal"))).await;
@@ -103,7 +110,9 @@ fn an_exit_signal_names_its_sender_and_ends_who_does_not_trap() {
         assert_eq!((&*failure.code, failure.exit), ("NOT_FOUND", Some(json!("boom"))));
         api.ok("SendExitSignal", signal(&recorder, json!("kill"))).await;
         let failure = api
-            .eventually(|| async { api.call("GetMessageQueueLength", json!({"process": recorder})).await.err() })
+            .eventually(|| async {
+                api.call("GetMessageQueueLength", json!({"process": recorder})).await.err()
+            })
             .await;
         assert_eq!(failure.exit, Some(json!("killed")));
     });
@@ -148,7 +157,8 @@ fn a_selective_send_reaches_exactly_those_that_the_filter_matches() {
     both(|api| async move {
         let mut recorders = Vec::new();
         for n in 0..4 {
-            let start = json!({"module": "recorder", "labels": {"half": if n % 2 == 0 { "even" } else { "odd" }}});
+            let start =
+                json!({"module": "recorder", "labels": {"half": if n % 2 == 0 { "even" } else { "odd" }}});
             recorders.push(api.ok("StartProcess", start).await["pid"].as_str().unwrap().to_owned());
         }
         let filter = "module == 'recorder' && labels.half == 'odd'";
@@ -174,7 +184,9 @@ fn a_selective_send_reaches_exactly_those_that_the_filter_matches() {
 #[test]
 fn a_wrong_filter_is_refused_with_its_position() {
     both(|api| async move {
-        for (filter, position) in [("module == ", None), ("", Some(0)), ("pid == 'x' && colour == 'red'", Some(14))] {
+        for (filter, position) in
+            [("module == ", None), ("", Some(0)), ("pid == 'x' && colour == 'red'", Some(14))]
+        {
             let failure = api.err("SelectiveSend", json!({"filter": filter, "message": 1})).await;
             assert_eq!((&*failure.code, &*failure.reason), ("INVALID_ARGUMENT", "BAD_FILTER"), "{filter}");
             if let Some(position) = position {

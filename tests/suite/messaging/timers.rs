@@ -44,7 +44,8 @@ fn a_cancelled_timer_tells_the_time_left_and_fires_no_more() {
 fn a_timer_with_a_reference_delivers_it_and_one_in_the_past_fires_at_once() {
     both(|api| async move {
         let recorder = api.start("recorder", json!(null)).await;
-        let past = json!({"process": recorder, "message": "x", "at": "2001-01-01T00:00:00Z", "withReference": true});
+        let past =
+            json!({"process": recorder, "message": "x", "at": "2001-01-01T00:00:00Z", "withReference": true});
         let timer = api.ok("SendMessageAfter", past).await["timer"].clone();
         assert_eq!(received(&api, &recorder, 1).await, [json!(["timeout", timer, "x"])]);
         for wrong in [json!({"process": recorder}), json!({"process": recorder, "after": "-1s"})] {
@@ -80,7 +81,8 @@ fn a_list_of_timers_has_those_of_the_process_that_the_filter_keeps() {
         }
         let list = |filter: &str| json!({"process": one, "filter": filter});
         let timers = api.ok("ListTimers", list("")).await["timers"].clone();
-        let messages: Vec<_> = timers.as_array().unwrap().iter().map(|timer| timer["message"].clone()).collect();
+        let messages: Vec<_> =
+            timers.as_array().unwrap().iter().map(|timer| timer["message"].clone()).collect();
         assert_eq!(messages, ["a", "b"]);
         let timers = api.ok("ListTimers", list("message == 'b' && remaining > 60.0")).await["timers"].clone();
         assert_eq!(timers.as_array().unwrap().len(), 1);

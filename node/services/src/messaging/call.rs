@@ -63,7 +63,8 @@ pub(super) async fn call(
     let pid = callee(node, &request.process, from)?;
     let timeout = deadline.bound(Some(timeout(request.timeout.as_ref())?));
     let payload = carried::term(node, request.payload)?;
-    let reply = node.call(pid, payload, timeout, caller.operation).await.map_err(|error| of_call(node, &error))?;
+    let reply =
+        node.call(pid, payload, timeout, caller.operation).await.map_err(|error| of_call(node, &error))?;
     Ok(v1::CallProcessResponse { payload: Some(Carried::of_term(&reply)), pid: pid.to_string() })
 }
 
@@ -103,10 +104,17 @@ impl Target {
 }
 
 /// Whom a multi call is for, in the order in which they were named.
-fn targets(node: &Node, request: &v1::MultiCallProcessesRequest, from: Option<Pid>) -> Result<Vec<Target>, Status> {
+fn targets(
+    node: &Node,
+    request: &v1::MultiCallProcessesRequest,
+    from: Option<Pid>,
+) -> Result<Vec<Target>, Status> {
     let said = [!request.processes.is_empty(), !request.name.is_empty(), !request.group.is_empty()];
     if said.into_iter().filter(|said| *said).count() != 1 {
-        return Err(bad_argument("processes", "exactly one of `processes`, `name` and `group` says whom to call"));
+        return Err(bad_argument(
+            "processes",
+            "exactly one of `processes`, `name` and `group` says whom to call",
+        ));
     }
     let target = |process: String, found| Target::new(node, process, found, from);
     if !request.group.is_empty() {
@@ -117,12 +125,21 @@ fn targets(node: &Node, request: &v1::MultiCallProcessesRequest, from: Option<Pi
         let here = || target(request.name.clone(), node.whereis(&request.name));
         let on = |name: &String| match **name == **node.name() {
             true => here(),
-            false => Target { process: request.name.clone(), node: name.clone(), pid: Err("noconnection".into()) },
+            false => {
+                Target { process: request.name.clone(), node: name.clone(), pid: Err("noconnection".into()) }
+            }
         };
-        return Ok(if request.nodes.is_empty() { vec![here()] } else { request.nodes.iter().map(on).collect() });
+        return Ok(if request.nodes.is_empty() {
+            vec![here()]
+        } else {
+            request.nodes.iter().map(on).collect()
+        });
     }
     if request.processes.len() > TARGETS_MAX {
-        let message = format!("`processes` names {}; at most {TARGETS_MAX} are called at once", request.processes.len());
+        let message = format!(
+            "`processes` names {}; at most {TARGETS_MAX} are called at once",
+            request.processes.len()
+        );
         return Err(bad_argument("processes", message));
     }
     let found = request.processes.iter().map(|process| {
@@ -161,7 +178,9 @@ pub(super) async fn multi_call(
         let payload = payload.clone();
         async move {
             let outcome = match &target.pid {
-                Ok(pid) => node.call(*pid, payload, timeout, caller.operation).await.map_err(|e| reason_of(&e)),
+                Ok(pid) => {
+                    node.call(*pid, payload, timeout, caller.operation).await.map_err(|e| reason_of(&e))
+                }
                 Err(reason) => Err(reason.clone()),
             };
             (target, outcome)

@@ -66,7 +66,11 @@ pub(super) fn key(field: &str, source: &str) -> Result<Predicate, Status> {
 ///
 /// # Errors
 /// `BAD_FILTER`.
-pub(super) fn matching(field: &str, condition: &Predicate, all: Vec<Envelope>) -> Result<Vec<Envelope>, Status> {
+pub(super) fn matching(
+    field: &str,
+    condition: &Predicate,
+    all: Vec<Envelope>,
+) -> Result<Vec<Envelope>, Status> {
     let names = condition.variables();
     let mut found = Vec::new();
     for envelope in all {

@@ -28,17 +28,13 @@ struct Installed {
 }
 
 impl<'a> Manager<'a> {
-    fn of(
-        node: &'a Node,
-        process: &str,
-        caller: &Caller,
-        timeout: Option<Duration>,
-    ) -> Result<Self, Status> {
+    fn of(node: &'a Node, process: &str, caller: &Caller, timeout: Option<Duration>) -> Result<Self, Status> {
         let pid = reference::pid(node, "process", process)?;
         if pid.node != node.id() {
             return Err(no_connection(pid));
         }
-        let header = node.process(pid).map(|process| node.header(&process)).ok_or_else(|| no_process(node, pid))?;
+        let header =
+            node.process(pid).map(|process| node.header(&process)).ok_or_else(|| no_process(node, pid))?;
         check_behaviour(pid, header.code.behaviour)?;
         Ok(Self { node, pid, timeout, operation: caller.operation })
     }
@@ -139,7 +135,8 @@ fn owner(node: &Node, caller: &Caller, supervised: bool, owner: &str) -> Result<
     }
     let owner = caller.acting(node, "owner", owner)?;
     owner.map(Some).ok_or_else(|| {
-        let message = "`supervised` ties the handler to a process, and neither `owner` nor a session names one";
+        let message =
+            "`supervised` ties the handler to a process, and neither `owner` nor a session names one";
         failure(Code::InvalidArgument, "NO_OWNER", message).field("owner").status()
     })
 }
@@ -181,7 +178,10 @@ pub(super) async fn delete(
         (Some("EXIT"), Some([_, reason])) => return Err(manager.crashed(id, reason)),
         _ => manager.record("event_handler.deleted", &handler),
     }
-    Ok(v1::DeleteEventHandlerResponse { pid: manager.pid.to_string(), payload: Some(Carried::of_term(&reply)) })
+    Ok(v1::DeleteEventHandlerResponse {
+        pid: manager.pid.to_string(),
+        payload: Some(Carried::of_term(&reply)),
+    })
 }
 
 pub(super) async fn swap(

@@ -96,5 +96,9 @@ pub(super) fn count(
     };
     let counts = count_keys(keyed).into_iter();
     let counts = counts.map(|((kind, r#type), count)| Count { kind, r#type, count: number(count) }).collect();
-    Ok(v1::CountMailboxMessagesResponse { pid: process.pid().to_string(), counts, length: number(waiting.len()) })
+    Ok(v1::CountMailboxMessagesResponse {
+        pid: process.pid().to_string(),
+        counts,
+        length: number(waiting.len()),
+    })
 }

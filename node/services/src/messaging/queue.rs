@@ -1,8 +1,8 @@
 //! What is told of a queue without changing it: its length, its first messages, its rates.
 
 use super::carried::Carried;
-use crate::{Shared, reference, time};
 use crate::status::bad_argument;
+use crate::{Shared, reference, time};
 use arsenal_observe::mailbox::envelopes;
 use arsenal_observe::queue_history::{QueueHistory, Window};
 use arsenal_proto::v1::{self, evidence::State};
@@ -35,7 +35,10 @@ pub(super) fn peek(
     let count = match request.count {
         0 => PEEK_DEFAULT,
         count if count > PEEK_MAX => {
-            return Err(bad_argument("count", format!("`count` is {count}; at most {PEEK_MAX} are peeked at")));
+            return Err(bad_argument(
+                "count",
+                format!("`count` is {count}; at most {PEEK_MAX} are peeked at"),
+            ));
         }
         count => count,
     };

@@ -69,7 +69,8 @@ pub(super) fn exit_signal(
 ) -> Result<v1::SendExitSignalResponse, Status> {
     let node = &shared.node;
     let from = caller.acting(node, "from", &request.from)?.ok_or_else(|| {
-        let message = "`from` names no process and the request has no session; an exit signal comes from a process";
+        let message =
+            "`from` names no process and the request has no session; an exit signal comes from a process";
         failure(Code::InvalidArgument, "NO_FROM", message).field("from").status()
     })?;
     let to = reference::pid(node, "process", &request.process)?;
@@ -105,7 +106,8 @@ pub(super) fn broadcast(
         let message = Message::info(from, payload.clone()).with_operation(caller.operation);
         sent += u32::from(node.send(member, message) == Sent::Delivered);
     }
-    let nodes = vec![v1::broadcast_message_response::NodeCount { node: node.name().to_string(), count: sent }];
+    let nodes =
+        vec![v1::broadcast_message_response::NodeCount { node: node.name().to_string(), count: sent }];
     Ok(v1::BroadcastMessageResponse { count: sent, nodes, unreached: Vec::new() })
 }
 

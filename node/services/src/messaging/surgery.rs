@@ -25,7 +25,9 @@ const TAKE_MAX: u32 = 10_000;
 fn max(asked: u32) -> Result<usize, Status> {
     match asked {
         0 => Ok(TAKE_DEFAULT as usize),
-        max if max > TAKE_MAX => Err(bad_argument("max", format!("`max` is {max}; at most {TAKE_MAX} are taken"))),
+        max if max > TAKE_MAX => {
+            Err(bad_argument("max", format!("`max` is {max}; at most {TAKE_MAX} are taken")))
+        }
         max => Ok(max as usize),
     }
 }
@@ -66,11 +68,19 @@ pub(super) fn flush(
         });
         check_count(request.expected_count, number(going.len()), "messages")?;
         let messages = going.iter().take(PREVIEW_MAX).map(|envelope| encode(envelope, false)).collect();
-        return Ok(v1::FlushMessageQueueResponse { pid: pid.to_string(), count: number(going.len()), messages });
+        return Ok(v1::FlushMessageQueueResponse {
+            pid: pid.to_string(),
+            count: number(going.len()),
+            messages,
+        });
     }
     let taken = extract(node, &process, &how, |_| true)?;
     record(node, "mailbox.flushed", pid, taken.len(), caller.operation);
-    Ok(v1::FlushMessageQueueResponse { pid: pid.to_string(), count: number(taken.len()), messages: Vec::new() })
+    Ok(v1::FlushMessageQueueResponse {
+        pid: pid.to_string(),
+        count: number(taken.len()),
+        messages: Vec::new(),
+    })
 }
 
 /// What is to be taken, as drain and filter ask for it.
@@ -97,9 +107,14 @@ fn take(node: &Node, taking: &Taking<'_>) -> Result<(String, Vec<v1::MailboxMess
         let expected = how.expected.map(number);
         check_count(expected, number(chosen.len()), "messages")?;
         let left = node.queue_length(&process).saturating_sub(chosen.len());
-        return Ok((pid.to_string(), chosen.iter().map(|envelope| encode(envelope, true)).collect(), number(left)));
+        return Ok((
+            pid.to_string(),
+            chosen.iter().map(|envelope| encode(envelope, true)).collect(),
+            number(left),
+        ));
     }
-    let places: HashMap<u32, usize> = chosen.iter().map(|envelope| (envelope.number, envelope.position)).collect();
+    let places: HashMap<u32, usize> =
+        chosen.iter().map(|envelope| (envelope.number, envelope.position)).collect();
     let taken = extract(node, &process, how, |message| places.contains_key(&message.number))?;
     record(node, taking.event, pid, taken.len(), how.operation);
     let encoded = taken.iter().map(|message| {

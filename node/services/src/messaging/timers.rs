@@ -28,7 +28,10 @@ fn after(node: &Node, due: Option<&Due>) -> Result<Duration, Status> {
     };
     if after > AFTER_MAX {
         let field = if matches!(due, Some(Due::At(_))) { "at" } else { "after" };
-        return Err(bad_argument(field, format!("`{field}` is {after:?} from now; a timer runs {AFTER_MAX:?} at most")));
+        return Err(bad_argument(
+            field,
+            format!("`{field}` is {after:?} from now; a timer runs {AFTER_MAX:?} at most"),
+        ));
     }
     Ok(after)
 }
@@ -77,14 +80,17 @@ fn pid_of(target: &TimerTarget) -> Pid {
 
 /// The id of a timer of this node, as `text` names it.
 fn id(node: &Node, text: &str) -> Result<OwnedId, Status> {
-    let id = text.parse::<OwnedId>().ok().filter(|id| {
-        (id.node, id.incarnation, id.kind()) == (node.id(), node.incarnation(), b't')
-    });
+    let id = text
+        .parse::<OwnedId>()
+        .ok()
+        .filter(|id| (id.node, id.incarnation, id.kind()) == (node.id(), node.incarnation(), b't'));
     id.ok_or_else(|| no_timer(text))
 }
 
 fn no_timer(text: &str) -> Status {
-    failure(Code::NotFound, "NO_TIMER", format!("no timer `{text}` is pending")).resource("timer", text).status()
+    failure(Code::NotFound, "NO_TIMER", format!("no timer `{text}` is pending"))
+        .resource("timer", text)
+        .status()
 }
 
 fn process_of(timer: &TimerInfo) -> String {
@@ -152,11 +158,15 @@ impl Row for TimerRow<'_> {
     }
 }
 
-pub(super) fn list(shared: &Shared, request: &v1::ListTimersRequest) -> Result<v1::ListTimersResponse, Status> {
+pub(super) fn list(
+    shared: &Shared,
+    request: &v1::ListTimersRequest,
+) -> Result<v1::ListTimersResponse, Status> {
     let node = &shared.node;
     check_node(node, &request.node)?;
     let wanted = |timer: &TimerInfo| request.process.is_empty() || process_of(timer) == request.process;
-    let rows = node.pending_timers().into_iter().filter(wanted).map(|timer| TimerRow { node, timer }).collect();
+    let rows =
+        node.pending_timers().into_iter().filter(wanted).map(|timer| TimerRow { node, timer }).collect();
     let query = Query {
         filter: &request.filter,
         order_by: &request.order_by,
