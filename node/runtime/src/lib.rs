@@ -51,6 +51,7 @@ pub mod term;
 pub mod timer;
 pub mod traffic;
 mod turn;
+pub mod turn_observer;
 mod watch;
 
 pub use body::{Body, Event, Filter, Receive, Step};

@@ -20,6 +20,7 @@ use crate::scheduler::{self, Scheduler, Schedulers};
 use crate::table::Table;
 use crate::timer::{self, Timers};
 use crate::traffic::{Run, TrafficTable};
+use crate::turn_observer::TurnObserver;
 use crate::watch::Watchers;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
@@ -91,6 +92,7 @@ struct Inner {
     modules: RwLock<BTreeMap<Arc<str>, Arc<Code>>>,
     sessions: Mutex<HashMap<Pid, Arc<tokio::sync::Notify>>>,
     dispatch: OnceLock<Arc<dyn Dispatch>>,
+    turn_observer: OnceLock<Arc<dyn TurnObserver>>,
     refs: AtomicU64,
     coarse_ms: AtomicU32,
     late_replies: AtomicU64,
@@ -159,6 +161,7 @@ impl Node {
             modules: RwLock::default(),
             sessions: Mutex::default(),
             dispatch: OnceLock::new(),
+            turn_observer: OnceLock::new(),
             refs: AtomicU64::new(1),
             coarse_ms: AtomicU32::new(0),
             late_replies: AtomicU64::new(0),
@@ -273,6 +276,11 @@ impl Node {
     /// Any operation, called from inside; set once by whoever serves them.
     pub fn dispatch(&self) -> &OnceLock<Arc<dyn Dispatch>> {
         &self.0.dispatch
+    }
+
+    /// Who watches turns that an operation caused; set once.
+    pub fn turn_observer(&self) -> &OnceLock<Arc<dyn TurnObserver>> {
+        &self.0.turn_observer
     }
 
     /// How many processes live.

@@ -74,9 +74,12 @@ impl Node {
     }
 
     /// Sends a message to a process at hand.
-    pub fn send_to(&self, to: &ProcessRef, message: Message) -> Sent {
+    pub fn send_to(&self, to: &ProcessRef, mut message: Message) -> Sent {
         if to.0.is_dead() {
             return Sent::NoProcess;
+        }
+        if let Some(observer) = self.turn_observer().get() {
+            message.operation = observer.sending(self, message.operation);
         }
         let limited = to.0.inbound.lock().messages_max;
         let full = limited > 0 && message.kind.is_ordinary() && to.0.message_count() >= limited as usize;

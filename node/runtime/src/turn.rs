@@ -14,6 +14,7 @@ use crate::process::{Process, flag, schedule};
 use crate::scheduler::Scheduler;
 use crate::system;
 use crate::term::{Reason, Term};
+use crate::turn_observer;
 use parking_lot::MutexGuard;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -150,7 +151,11 @@ impl Scheduler {
                 && message.kind == Kind::System
                 && !system::is_for_body(process, message)
             {
+                let observed = turn_observer::begin(node, process, message.operation, message.kind);
                 system::handle(node, process, body, &mut core, message, &mut self.outbox);
+                if let Some(observed) = observed {
+                    observed.end(None);
+                }
                 continue;
             }
             if process.has(flag::HIBERNATED)
@@ -224,11 +229,22 @@ impl Scheduler {
             answered: &mut self.answered,
         };
         let Some(body) = body.as_mut() else { return (Ok(Step::Exit(Term::Atom("undef"))), 0) };
+        let observed = match &event {
+            Event::Message(message) => turn_observer::begin(node, process, operation, message.kind),
+            _ => None,
+        };
         process.in_turn.store(true, Relaxed);
         let step = catch_unwind(AssertUnwindSafe(|| body.step(event, &mut context)));
         let burned = context.burned;
         process.in_turn.store(false, Relaxed);
-        (step.map_err(|panic| crate::death::crash_of(&*panic)), burned)
+        let step = step.map_err(|panic| crate::death::crash_of(&*panic));
+        if let Some(observed) = observed {
+            observed.end(match &step {
+                Ok(Step::Exit(reason)) | Err((reason, _)) => Some(reason),
+                Ok(_) => None,
+            });
+        }
+        (step, burned)
     }
 
     /// Sets up what the body waits for.

@@ -1,9 +1,13 @@
-//! A node put together: runtime, services, gateway, listeners; and taken apart again in order.
+//! A node put together: runtime, services, gateway, listeners. `shutdown` takes it apart again.
 
 use crate::config::Config;
+use crate::half_open::HalfOpenLayer;
+use crate::parting::PartingLayer;
+use crate::telemetry::context::{CallerContextLayer, TracedUpstream};
+use crate::{listener, rest};
 use arsenal_gateway::{Gateway, upstream};
-use arsenal_runtime::{Module, Node, NodeConfig, Pid, Term};
-use arsenal_services::Shared;
+use arsenal_runtime::{Module, Node, NodeConfig};
+use arsenal_services::{Shared, operations};
 use arsenal_services::routes::{self, WireLimits};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +15,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::transport::server::TcpIncoming;
+
+/// Reflection, whose clients stream.
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
 /// A node that serves.
 pub struct Running {
@@ -21,9 +27,9 @@ pub struct Running {
     pub grpc: SocketAddr,
     /// Where REST is served; nothing if the gateway is not embedded.
     pub rest: Option<SocketAddr>,
-    stop: watch::Sender<bool>,
-    listeners: Vec<JoinHandle<()>>,
-    health: tonic_health::server::HealthReporter,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) listeners: Vec<JoinHandle<()>>,
+    pub(crate) health: tonic_health::server::HealthReporter,
 }
 
 /// Why a node or gateway does not start.
@@ -74,13 +80,14 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
     let (health, router) = routes::router(&Shared::new(node.clone()), limits)
         .map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let (stop, stopped) = watch::channel(false);
+    let router = router.layer(PartingLayer::new(stopped.clone()));
     let mut listeners = Vec::new();
     let (grpc_address, rest_address) = (address_of(&grpc)?, rest.as_ref().map(address_of).transpose()?);
     listeners.push(serve_grpc(config, grpc, router.clone(), stopped.clone()));
-    if let Some(rest) = rest {
+    if let Some(listener) = rest {
         let mut app = gateway.into_router(upstream::service(router));
         app = app.merge(crate::metrics::router(node.clone()));
-        listeners.push(serve_rest(rest, app, stopped));
+        listeners.push(rest::serve(config, listener, traced(config, app), stopped));
     }
     Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, health })
 }
@@ -102,6 +109,9 @@ pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
     settings.limits.request_bytes_max = config.gateway.body_bytes_max;
     settings.limits.response_bytes_max = config.grpc.response_bytes_max;
     settings.limits.depth_max = config.gateway.json_depth_max;
+    settings.limits.json_values_max = config.gateway.json_values_max;
+    settings.limits.target_bytes_max = config.gateway.target_bytes_max;
+    settings.limits.body_idle_max = Duration::from_millis(config.gateway.body_idle_ms);
     settings.json.enum_case_insensitive = true;
     settings.json.emit_defaults = true;
     settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
@@ -119,6 +129,15 @@ pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
         .map_err(|error| StartupError::Descriptor(error.to_string()))
 }
 
+/// Within the caller's trace, if traces are exported.
+fn traced(config: &Config, router: axum::Router) -> axum::Router {
+    if is_traced(config) { router.layer(CallerContextLayer) } else { router }
+}
+
+fn is_traced(config: &Config) -> bool {
+    !config.telemetry.otlp_endpoint.is_empty()
+}
+
 fn serve_grpc(
     config: &Config,
     listener: TcpListener,
@@ -128,32 +147,25 @@ fn serve_grpc(
     let milliseconds = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
     let mut server = tonic::transport::Server::builder()
         .accept_http1(true)
-        .tcp_nodelay(true)
         .max_concurrent_streams(config.grpc.streams_per_connection_max)
         .http2_max_header_list_size(config.grpc.header_bytes_max)
         .http2_keepalive_interval(milliseconds(config.grpc.keepalive_ms))
         .http2_keepalive_timeout(milliseconds(config.grpc.keepalive_timeout_ms))
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
-    let routes = tonic::service::Routes::from(router.layer(tonic_web::GrpcWebLayer::new()));
+    let streaming = operations::all().into_iter().filter(|operation| operation.method.is_client_streaming());
+    // reflection is a stream of requests too
+    let streaming = streaming.map(|operation| operation.path()).chain([REFLECTION.to_owned()]);
+    let half_open = HalfOpenLayer::new(Duration::from_millis(config.grpc.request_idle_ms), streaming);
+    let router = traced(config, router.layer(half_open).layer(tonic_web::GrpcWebLayer::new()));
+    let routes = tonic::service::Routes::from(router);
+    let incoming = listener::connections(listener, &config.listen);
     tokio::spawn(async move {
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let stop = async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
         if let Err(error) = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop).await {
             tracing::error!(%error, "the gRPC listener failed");
-        }
-    })
-}
-
-fn serve_rest(listener: TcpListener, app: axum::Router, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let stop = async move {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        };
-        if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stop).await {
-            tracing::error!(%error, "the REST listener failed");
         }
     })
 }
@@ -168,51 +180,11 @@ pub async fn serve_gateway(config: &Config) -> Result<(SocketAddr, JoinHandle<()
     let remote = upstream::Remote::new(&address, config.gateway.connections).map_err(|_| wrong())?;
     let listener = listen(config.listen.rest).await?;
     let bound = address_of(&listener)?;
-    let app = gateway(config)?.into_router(remote);
+    let gateway = gateway(config)?;
+    let app = match is_traced(config) {
+        true => gateway.into_router(TracedUpstream::new(remote)),
+        false => gateway.into_router(remote),
+    };
     let (stop, stopped) = watch::channel(false);
-    Ok((bound, serve_rest(listener, app, stopped), stop))
-}
-
-impl Running {
-    /// Stops in order: health says so, nothing new is started, process trees end from the top, listeners close. Gives
-    /// whether all of it was done in time.
-    pub async fn stop(self, timeout: Duration) -> bool {
-        let done = tokio::time::timeout(timeout, self.wind_down()).await.is_ok();
-        let node = self.node.clone();
-        for listener in &self.listeners {
-            listener.abort();
-        }
-        // joining the node's threads may take a scheduler's longest sleep
-        let _ = tokio::task::spawn_blocking(move || node.close()).await;
-        done
-    }
-
-    async fn wind_down(&self) {
-        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        self.node.stop_accepting();
-        self.stop_processes().await;
-        let _ = self.stop.send(true);
-        for listener in &self.listeners {
-            while !listener.is_finished() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    }
-
-    /// Ends what has no living parent with `shutdown`, youngest first; a supervisor takes its tree along in order.
-    async fn stop_processes(&self) {
-        let mut roots: Vec<Pid> = Vec::new();
-        self.node.visit_processes(0, |process| {
-            let header = self.node.header(process);
-            if header.parent.is_none_or(|parent| !self.node.is_alive(parent)) {
-                roots.push(process.pid());
-            }
-            true
-        });
-        for root in roots.into_iter().rev() {
-            let ended = self.node.await_exit(root);
-            self.node.shut_down(root, Term::SHUTDOWN);
-            ended.await;
-        }
-    }
+    Ok((bound, rest::serve(config, listener, traced(config, app), stopped), stop))
 }

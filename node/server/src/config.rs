@@ -56,6 +56,10 @@ pub struct ListenSection {
     pub rest: SocketAddr,
     /// Serve the gateway in the node too.
     pub embedded_gateway: bool,
+    /// Connections that each of the two addresses serves at a time, at least 1. More wait until one ends.
+    pub connections_max: usize,
+    /// Milliseconds in which a new connection must send its first byte, else it is closed.
+    pub first_byte_ms: u64,
     /// Listen on addresses other than loopback although nothing is encrypted or authenticated.
     pub insecure: bool,
 }
@@ -80,6 +84,8 @@ pub struct LimitsSection {
     pub blocking_threads_max: usize,
     /// Pairs of processes whose traffic is counted, for each scheduler; quiet pairs go first.
     pub traffic_pairs_max: usize,
+    /// Bytes that a message from outside may have.
+    pub message_bytes_max: usize,
 }
 
 /// `[grpc]`
@@ -94,6 +100,8 @@ pub struct GrpcSection {
     pub streams_per_connection_max: u32,
     /// Bytes of a request's headers.
     pub header_bytes_max: u32,
+    /// Milliseconds for which the bytes of a unary request may stop coming. Longer is DEADLINE_EXCEEDED.
+    pub request_idle_ms: u64,
     /// Milliseconds between HTTP/2 pings on a quiet connection; 0 for none.
     pub keepalive_ms: u64,
     /// Milliseconds in which a ping must be answered, else the connection is closed.
@@ -110,8 +118,18 @@ pub struct GatewaySection {
     pub connections: usize,
     /// Bytes of a request body. A larger one is 413.
     pub body_bytes_max: usize,
+    /// Milliseconds for which the bytes of a request body may stop coming. Longer is 408.
+    pub body_idle_ms: u64,
     /// Nesting of a JSON body. A deeper one is 400.
     pub json_depth_max: usize,
+    /// Members and elements of a JSON body. More is 400.
+    pub json_values_max: usize,
+    /// Bytes of a request's path and query. More is 414.
+    pub target_bytes_max: usize,
+    /// Milliseconds in which an HTTP/1 connection must send the headers of its next request, else it is closed.
+    pub header_read_ms: u64,
+    /// Concurrent requests on one HTTP/2 connection; more wait for a place.
+    pub streams_per_connection_max: u32,
     /// Milliseconds between heartbeats on a quiet event stream.
     pub heartbeat_ms: u64,
 }
@@ -150,6 +168,8 @@ impl Default for ListenSection {
             grpc: SocketAddr::from(([127, 0, 0, 1], 7450)),
             rest: SocketAddr::from(([127, 0, 0, 1], 8080)),
             embedded_gateway: true,
+            connections_max: 10_000,
+            first_byte_ms: 10_000,
             insecure: false,
         }
     }
@@ -166,6 +186,7 @@ impl Default for LimitsSection {
             waiting_requests_max,
             blocking_threads_max,
             traffic_pairs_max,
+            message_bytes_max,
         } = NodeLimits::default();
         Self {
             processes_max,
@@ -176,6 +197,7 @@ impl Default for LimitsSection {
             waiting_requests_max,
             blocking_threads_max,
             traffic_pairs_max,
+            message_bytes_max,
         }
     }
 }
@@ -192,6 +214,7 @@ impl LimitsSection {
             waiting_requests_max: self.waiting_requests_max,
             blocking_threads_max: self.blocking_threads_max,
             traffic_pairs_max: self.traffic_pairs_max,
+            message_bytes_max: self.message_bytes_max,
         }
     }
 }
@@ -203,6 +226,7 @@ impl Default for GrpcSection {
             response_bytes_max: 64 << 20,
             streams_per_connection_max: 1_024,
             header_bytes_max: 16 << 10,
+            request_idle_ms: 30_000,
             keepalive_ms: 30_000,
             keepalive_timeout_ms: 10_000,
         }
@@ -215,7 +239,12 @@ impl Default for GatewaySection {
             upstream: "http://127.0.0.1:7450".into(),
             connections: 4,
             body_bytes_max: 4 << 20,
+            body_idle_ms: 30_000,
             json_depth_max: 100,
+            json_values_max: 1 << 20,
+            target_bytes_max: 16 << 10,
+            header_read_ms: 30_000,
+            streams_per_connection_max: 1_024,
             heartbeat_ms: 15_000,
         }
     }
@@ -355,6 +384,20 @@ impl Config {
         zero("limits.waiting_requests_max", self.limits.waiting_requests_max as u64)?;
         zero("grpc.message_bytes_max", self.grpc.message_bytes_max as u64)?;
         zero("gateway.connections", self.gateway.connections as u64)?;
+        zero("listen.connections_max", self.listen.connections_max as u64)?;
+        zero("listen.first_byte_ms", self.listen.first_byte_ms)?;
+        zero("grpc.response_bytes_max", self.grpc.response_bytes_max as u64)?;
+        zero("grpc.streams_per_connection_max", self.grpc.streams_per_connection_max.into())?;
+        zero("grpc.header_bytes_max", self.grpc.header_bytes_max.into())?;
+        zero("grpc.request_idle_ms", self.grpc.request_idle_ms)?;
+        zero("gateway.body_bytes_max", self.gateway.body_bytes_max as u64)?;
+        zero("gateway.body_idle_ms", self.gateway.body_idle_ms)?;
+        zero("gateway.json_depth_max", self.gateway.json_depth_max as u64)?;
+        zero("gateway.json_values_max", self.gateway.json_values_max as u64)?;
+        zero("gateway.target_bytes_max", self.gateway.target_bytes_max as u64)?;
+        zero("gateway.header_read_ms", self.gateway.header_read_ms)?;
+        zero("gateway.streams_per_connection_max", self.gateway.streams_per_connection_max.into())?;
+        zero("shutdown.timeout_ms", self.shutdown.timeout_ms)?;
         if !(0.0..=1.0).contains(&self.telemetry.sample_ratio) {
             return Err(ConfigError::Value {
                 setting: "telemetry.sample_ratio",

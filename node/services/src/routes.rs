@@ -1,7 +1,7 @@
 //! All services of a node as one router, with the layers that every RPC passes.
 
 use crate::introspection::IntrospectionApi;
-use crate::layer::OperationLayer;
+use crate::layer::{OperationLayer, TraceLayer};
 use crate::messaging::MessagingApi;
 use crate::operations::{self, Effect};
 use crate::process::ProcessApi;
@@ -67,6 +67,7 @@ pub fn router(
         .add_service(reflection)
         .prepare()
         .into_axum_router()
-        .layer(OperationLayer::new(shared.node.clone(), mutations));
+        .layer(OperationLayer::new(shared.node.clone(), mutations))
+        .layer(TraceLayer);
     Ok((reporter, router))
 }

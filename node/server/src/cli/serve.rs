@@ -58,6 +58,7 @@ pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
+        telemetry.watch(&running.node);
         welcome(&running);
         run_until_told(running, config.shutdown.timeout()).await?;
         telemetry.stop();
@@ -89,6 +90,7 @@ pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
+        telemetry.watch(&running.node);
         tracing::info!(node = %running.node.name(), grpc = %running.grpc, rest = ?running.rest, "the node serves");
         run_until_told(running, config.shutdown.timeout()).await?;
         telemetry.stop();

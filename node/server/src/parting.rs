@@ -1,0 +1,121 @@
+//! What open streams are told when the node stops: UNAVAILABLE STOPPING, so that a client goes elsewhere, and not an end
+//! that looks like the last item.
+
+use arsenal_services::operations;
+use arsenal_services::status::failure;
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::{HeaderMap, Request, Response};
+use http_body::Frame;
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::watch;
+use tonic::Code;
+use tower::{Layer, Service};
+
+/// Streams of standard services, which the contract does not list.
+const STANDARD: [&str; 2] =
+    ["/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"];
+
+/// Ends streams when the node stops.
+#[derive(Clone, Debug)]
+pub(crate) struct PartingLayer {
+    stopped: watch::Receiver<bool>,
+    streaming: Arc<HashSet<String>>,
+}
+
+impl PartingLayer {
+    pub(crate) fn new(stopped: watch::Receiver<bool>) -> Self {
+        let streams = operations::all().into_iter().filter(|operation| operation.method.is_server_streaming());
+        let standard = STANDARD.into_iter().map(str::to_owned);
+        Self { stopped, streaming: Arc::new(streams.map(|operation| operation.path()).chain(standard).collect()) }
+    }
+}
+
+impl<S> Layer<S> for PartingLayer {
+    type Service = Parting<S>;
+
+    fn layer(&self, inner: S) -> Parting<S> {
+        Parting { layer: self.clone(), inner }
+    }
+}
+
+/// See [`PartingLayer`].
+#[derive(Clone, Debug)]
+pub(crate) struct Parting<S> {
+    layer: PartingLayer,
+    inner: S,
+}
+
+/// A stream about to open.
+type Opening<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
+
+impl<S, B> Service<Request<B>> for Parting<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Opening<S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let streaming = self.layer.streaming.contains(request.uri().path());
+        let answer = self.inner.call(request);
+        if !streaming {
+            return Either::Left(answer);
+        }
+        let mut stopped = self.layer.stopped.clone();
+        let stopped = async move {
+            // the sender's drop is a stop too
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        Either::Right(Box::pin(async move {
+            let response = answer.await?;
+            Ok(response.map(|inner| Body::new(Stream { inner, stopped: Some(Box::pin(stopped)) })))
+        }))
+    }
+}
+
+struct Stream {
+    inner: Body,
+    /// Nothing once the client was told.
+    stopped: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl http_body::Body for Stream {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Self { inner, stopped } = &mut *self;
+        let Some(stop) = stopped else { return Poll::Ready(None) };
+        // what is there already is delivered first
+        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        ready!(stop.as_mut().poll(context));
+        *stopped = None;
+        let mut trailers = HeaderMap::new();
+        let status = failure(Code::Unavailable, "STOPPING", "the node is stopping").status();
+        // a status of ours is a valid header
+        let _ = status.add_header(&mut trailers);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stopped.is_none() || http_body::Body::is_end_stream(&self.inner)
+    }
+}

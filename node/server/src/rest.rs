@@ -1,0 +1,56 @@
+//! HTTP/1 and HTTP/2 for the gateway, with bounds on what a client may leave open, and an end that lets requests finish.
+
+use crate::config::{Config, GatewaySection};
+use crate::listener;
+use futures_util::StreamExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Serves `app` until it is told to stop and the last request has its answer.
+pub(crate) fn serve(
+    config: &Config,
+    listener: TcpListener,
+    app: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let protocols = protocols(&config.gateway);
+    let mut connections = Box::pin(listener::connections(listener, &config.listen));
+    tokio::spawn(async move {
+        let requests = GracefulShutdown::new();
+        loop {
+            let connection = tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                connection = connections.next() => connection,
+            };
+            let Some(Ok(connection)) = connection else { continue };
+            let service = TowerToHyperService::new(app.clone());
+            let serving = protocols.serve_connection(TokioIo::new(connection), service).into_owned();
+            let serving = requests.watch(serving);
+            tokio::spawn(async move {
+                if let Err(error) = serving.await {
+                    tracing::debug!(%error, "a connection broke off");
+                }
+            });
+        }
+        drop(connections);
+        requests.shutdown().await;
+    })
+}
+
+fn protocols(settings: &GatewaySection) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(settings.header_read_ms))
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.streams_per_connection_max);
+    builder
+}

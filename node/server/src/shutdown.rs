@@ -1,0 +1,83 @@
+//! A node taken apart in order, within a time.
+//!
+//! Health says so first; nothing new starts; process trees end from the youngest root to the oldest, each told and waited
+//! for; streams are told; requests get their answers; the listeners close. A root that does not end when it is told is
+//! given half of what time is left and then killed, so that it costs the others their turn as little as may be.
+
+use crate::assembly::Running;
+use arsenal_runtime::{Pid, Term};
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long the node's threads may take to end; one that is in native code that never yields does not.
+const THREADS_MAX: Duration = Duration::from_secs(1);
+
+impl Running {
+    /// Stops it in order, within `limit`. Gives whether everything ended by itself.
+    pub async fn stop(mut self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        self.node.stop_accepting();
+        // a fifth is kept for telling streams and closing
+        let processes = self.stop_processes(begun + limit * 4 / 5).await;
+        let _ = self.stop.send(true);
+        let listeners = self.close_listeners(begun + limit).await;
+        processes & listeners & self.close_threads().await
+    }
+
+    /// Ends what has no living parent with `shutdown`, youngest first; a supervisor takes its tree along in order.
+    async fn stop_processes(&self, until: Instant) -> bool {
+        let mut all = true;
+        for root in self.roots().into_iter().rev() {
+            let ended = self.node.await_exit(root);
+            self.node.shut_down(root, Term::SHUTDOWN);
+            let now = Instant::now();
+            if timeout_at(now + until.saturating_duration_since(now) / 2, ended).await.is_err() {
+                tracing::warn!(process = %root, "it did not end when it was told to, and is killed");
+                self.node.kill(root, Term::KILLED);
+                all = false;
+            }
+        }
+        all
+    }
+
+    fn roots(&self) -> Vec<Pid> {
+        let mut roots = Vec::new();
+        self.node.visit_processes(0, |process| {
+            let header = self.node.header(process);
+            if header.parent.is_none_or(|parent| !self.node.is_alive(parent)) {
+                roots.push(process.pid());
+            }
+            true
+        });
+        roots
+    }
+
+    async fn close_listeners(&mut self, until: Instant) -> bool {
+        let mut all = true;
+        for listener in &mut self.listeners {
+            if timeout_at(until, &mut *listener).await.is_err() {
+                tracing::warn!("a client keeps its connection busy, and is cut off");
+                listener.abort();
+                all = false;
+            }
+        }
+        all
+    }
+
+    /// On a thread of its own, which the program's end does not wait for.
+    async fn close_threads(&self) -> bool {
+        let (node, (sender, closed)) = (self.node.clone(), tokio::sync::oneshot::channel());
+        let close = move || {
+            node.close();
+            // nobody listens any more if it took too long
+            let _ = sender.send(());
+        };
+        let begun = std::thread::Builder::new().name("arsenal-close".into()).spawn(close);
+        let closed = begun.is_ok() && timeout(THREADS_MAX, closed).await.is_ok();
+        if !closed {
+            tracing::warn!("a scheduler is in native code that does not yield, and is cut off");
+        }
+        closed
+    }
+}
