@@ -36,12 +36,13 @@ async fn send(api: &Api, process: &str, message: Value) {
     api.ok("SendMessage", json!({"process": process, "message": message})).await;
 }
 
-async fn suspend(api: &Api, process: &str) {
-    api.ok("SuspendProcess", json!({"process": process})).await;
+/// Keeps a process of any behaviour from handling what it is sent.
+async fn pause(api: &Api, process: &str) {
+    api.ok("PauseProcessScheduling", json!({"process": process})).await;
 }
 
 async fn resume(api: &Api, process: &str) {
-    api.ok("ResumeProcess", json!({"process": process})).await;
+    api.ok("ResumeProcessScheduling", json!({"process": process})).await;
 }
 
 async fn length(api: &Api, process: &str) -> u64 {

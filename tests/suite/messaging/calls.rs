@@ -99,7 +99,7 @@ fn one_dead_and_one_slow_target_cost_the_others_nothing() {
     both(|api| async move {
         let (one, two) = (api.start("echo", json!(null)).await, api.start("echo", json!(null)).await);
         let (gone, slow) = (dead(&api).await, api.start("counter", json!(null)).await);
-        super::suspend(&api, &slow).await;
+        super::pause(&api, &slow).await;
         let request =
             json!({"processes": [one, gone, slow, two, "nobody"], "message": "hi", "timeout": "0.1s"});
         let answer = api.ok("MultiCallProcesses", request).await;
@@ -146,7 +146,7 @@ fn a_caller_whose_call_is_taken_out_of_the_queue_is_told_at_once() {
             ("FilterMessageQueue", json!({"filter": "kind == 'CALL'"})),
         ] {
             let counter = api.start("counter", json!(null)).await;
-            super::suspend(&api, &counter).await;
+            super::pause(&api, &counter).await;
             let mut request = json!({"process": counter});
             request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let taking = async {

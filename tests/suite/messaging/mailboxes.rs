@@ -1,6 +1,6 @@
 //! Mailboxes: what is told of the messages in them.
 
-use super::{length, number, payloads, received, resume, send, suspend};
+use super::{length, number, pause, payloads, received, resume, send};
 use arsenal_tests::{Api, both};
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -73,7 +73,7 @@ fn envelopes_say_what_was_sent_and_by_whom() {
     both(|api| async move {
         let (recorder, sender) =
             (api.start("recorder", json!(null)).await, api.start("plain", json!(null)).await);
-        suspend(&api, &recorder).await;
+        pause(&api, &recorder).await;
         api.ok("SendMessage", json!({"process": recorder, "message": ["log", 1], "from": sender})).await;
         api.ok("CastMessage", json!({"process": recorder, "message": {"a": 1}})).await;
         let inspect = |payload: bool| json!({"process": recorder, "includePayload": payload});

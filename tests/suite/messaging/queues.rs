@@ -1,13 +1,13 @@
 //! Queues: their length, and what takes messages out of them or reorders them.
 
-use super::{dead, length, number, payloads, read, received, resume, send, suspend, until_length};
+use super::{dead, length, number, pause, payloads, read, received, resume, send, until_length};
 use arsenal_tests::{Api, both};
 use serde_json::{Value, json};
 
-/// A suspended recorder with these messages waiting.
+/// A paused recorder with these messages waiting.
 async fn waiting(api: &Api, messages: impl IntoIterator<Item = Value>) -> String {
     let recorder = api.start("recorder", json!(null)).await;
-    suspend(api, &recorder).await;
+    pause(api, &recorder).await;
     for message in messages {
         send(api, &recorder, message).await;
     }
@@ -69,7 +69,7 @@ fn a_supervisor_whose_queue_is_flushed_still_restarts_its_child() {
         let supervisor = started["pid"].as_str().unwrap();
         let holder = || async { api.call("WhereisProcess", json!({"name": "worker"})).await.ok() };
         let first = holder().await.unwrap()["pid"].clone();
-        suspend(&api, supervisor).await;
+        pause(&api, supervisor).await;
         api.ok("KillProcess", json!({"process": first})).await;
         until_length(&api, supervisor, 1).await;
         assert_eq!(number(&api.ok("FlushMessageQueue", json!({"process": supervisor})).await["count"]), 0);
