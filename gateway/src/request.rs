@@ -9,7 +9,7 @@ use crate::{
     gateway::Compiled,
     grpc,
     method::{Body, Method},
-    schema::MessageId,
+    schema::{Form, MessageId},
     transcode::{
         decode,
         lexer::JsonError,
@@ -202,7 +202,9 @@ impl Compiled {
     ) -> Result<(), Failure> {
         let field = &self.schema.message(method.input).fields[mask];
         let Body::Field(index) = method.body else { return Ok(()) };
+        // the members of a `Struct` are data: a patch of them is a merge patch, and no mask follows from it
         let resource = self.schema.message(method.input).fields[index].kind.message();
+        let resource = resource.filter(|resource| self.schema.message(*resource).form == Form::Object);
         let json = std::str::from_utf8(body).unwrap_or_default();
         let (Some(resource), false) =
             (resource, assigned.covers(field.number) || json.trim_ascii().is_empty())

@@ -44,6 +44,8 @@ fn every_built_row_has_a_test_that_covers_it() {
     let sources = [
         include_str!("process.rs"),
         include_str!("supervisor.rs"),
+        include_str!("supervisor/analysis.rs"),
+        include_str!("supervisor/flags.rs"),
         include_str!("introspection.rs"),
         include_str!("messaging.rs"),
         include_str!("registry.rs"),

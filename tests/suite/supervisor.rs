@@ -635,13 +635,18 @@ fn an_added_child_may_be_ignored_refused_or_fail() {
 }
 
 #[test]
-fn a_child_s_spec_is_found_by_id_and_by_pid() {
+fn a_child_s_spec_is_found_by_id_and_that_of_an_instance_by_pid() {
     both(|api| async move {
         let supervisor = tree(&api, "ONE_FOR_ONE", &["a"]).await;
         let pid = pids(&api, &supervisor).await["a"].clone();
         let by_id = api.ok("GetChildSpec", json!({"supervisor": supervisor, "child": "a"})).await;
         assert_eq!((&by_id["restart"], &by_id["shutdown"]), (&json!("PERMANENT"), &json!("5s")));
-        assert_eq!(api.ok("GetChildSpec", json!({"supervisor": supervisor, "child": pid})).await, by_id);
+        let by_pid = api.err("GetChildSpec", json!({"supervisor": supervisor, "child": pid})).await;
+        assert_eq!((&*by_pid.code, &*by_pid.reason), ("NOT_FOUND", "NOT_FOUND"));
+        let instances = tree(&api, "SIMPLE_ONE_FOR_ONE", &["a"]).await;
+        let instance = api.ok("AddDynamicChild", json!({"supervisor": instances})).await["pid"].clone();
+        let spec = api.ok("GetChildSpec", json!({"supervisor": instances, "child": instance})).await;
+        assert_eq!(spec["id"], "a");
         let absent = api.err("GetChildSpec", json!({"supervisor": supervisor, "child": "x"})).await;
         assert_eq!((&*absent.code, &*absent.reason), ("NOT_FOUND", "NOT_FOUND"));
     });

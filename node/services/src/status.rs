@@ -271,6 +271,12 @@ pub fn bad_spec(error: &SpecError) -> Status {
     of_supervisor(&error.clone().into())
 }
 
+/// As [`bad_spec`], of a supervisor that is to be started: OTP says there which of flags and children is wrong.
+pub fn bad_start_spec(error: &SpecError) -> Status {
+    let (field, message, reason) = (error.field().into(), error.to_string(), error.to_start_reason());
+    of_supervisor(&SupervisorError::InvalidSpec { field, reason, message })
+}
+
 /// What a supervisor refuses, with OTP's term for it.
 pub fn of_supervisor(error: &SupervisorError) -> Status {
     use SupervisorError as Error;

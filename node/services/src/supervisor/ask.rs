@@ -139,19 +139,6 @@ fn running(children: Vec<ChildInfo>) -> impl Iterator<Item = (Pid, ChildKind)> {
     children.into_iter().filter_map(|child| child.state.pid().map(|pid| (pid, child.kind)))
 }
 
-/// The id under which a supervisor knows `child`, which may also be the pid of one of its children.
-///
-/// # Errors
-/// As [`ask`].
-pub(super) async fn resolve(node: &Node, supervisor: Pid, child: &str) -> Result<Term, Status> {
-    let id = child_id(child);
-    let Term::Pid(pid) = id else { return Ok(id) };
-    let is_known = ask(node, supervisor, &SupervisorRequest::GetChildSpec(id.clone()), 0).await.is_ok();
-    let process = node.process(pid).filter(|process| node.header(process).parent == Some(supervisor));
-    let own = process.filter(|_| !is_known).and_then(|process| node.child_id_of(&process));
-    Ok(own.unwrap_or(id))
-}
-
 /// `NOT_FOUND NOT_FOUND`.
 pub(super) fn no_child(child: &str) -> Status {
     of_supervisor(&SupervisorError::NotFound(child_id(child)))

@@ -5,7 +5,7 @@ use super::spec::{child, flag_changes, name};
 use super::{ask, encode};
 use crate::caller::Caller;
 use crate::process::options;
-use crate::status::{bad_spec, failure, no_process, of_start};
+use crate::status::{bad_start_spec, failure, no_process, of_start};
 use crate::{payload, reference, time};
 use arsenal_behaviours::supervisor::spec::{SUPERVISOR_MODULE, SupervisorFlags, SupervisorSpec};
 use arsenal_behaviours::supervisor::{SupervisorReply, SupervisorRequest};
@@ -35,7 +35,7 @@ fn read(node: &Node, caller: &Caller, request: v1::StartSupervisorRequest) -> Re
         flags: changes.apply(SupervisorFlags::default()),
         children: request.children.into_iter().map(child).collect::<Result<_, _>>()?,
     };
-    spec.check().map_err(|error| bad_spec(&error))?;
+    spec.check().map_err(|error| bad_start_spec(&error))?;
     let options = StartOptions {
         name: name(&request.name, request.name_scope)?,
         key: (!request.key.is_empty()).then(|| request.key.into()),
