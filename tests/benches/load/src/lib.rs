@@ -1,0 +1,53 @@
+//! What the programs of the benchmark share: the line that each prints, a server's thread, and the load on it over gRPC
+//! and REST. Nothing here knows any peer, so that all are measured by the same code.
+
+mod grpc;
+mod memory;
+mod report;
+mod rest;
+mod windows;
+
+pub use grpc::grpc_unary;
+pub use memory::resident_bytes;
+pub use report::{Measured, milliseconds, per_second, run};
+pub use rest::rest_unary;
+
+use std::net::SocketAddr;
+use std::sync::mpsc::channel;
+
+/// Calls that are under way at any time.
+pub const CONCURRENCY: usize = 64;
+
+/// Bytes that an echo over gRPC carries.
+pub const PAYLOAD: [u8; 64] = [b'x'; 64];
+
+/// The object of three fields that an echo over REST carries.
+pub const OBJECT: &str = r#"{"name":"order-processing","count":42,"active":true}"#;
+
+/// A tokio runtime on the calling thread.
+pub fn current_thread() -> tokio::runtime::Runtime {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("no tokio runtime: {error}"),
+    }
+}
+
+/// Runs a server on a thread of its own until the program ends; what `start` gives beside the address is kept.
+pub fn server<Start, Started, Kept>(start: Start) -> SocketAddr
+where
+    Start: FnOnce() -> Started + Send + 'static,
+    Started: Future<Output = (SocketAddr, Kept)>,
+{
+    let (listening, address) = channel();
+    std::thread::spawn(move || {
+        current_thread().block_on(async move {
+            let (address, _kept) = start().await;
+            let _ = listening.send(address);
+            std::future::pending::<()>().await;
+        });
+    });
+    match address.recv() {
+        Ok(address) => address,
+        Err(_) => panic!("the server did not start"),
+    }
+}
