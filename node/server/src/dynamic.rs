@@ -149,7 +149,11 @@ pub fn rest_request(operation: &Operation, request: &Value) -> RestRequest {
         ("PATCH", field) => fields.remove(field).or_else(|| fields.remove(&camel(field))),
         _ => None,
     };
-    let query: Vec<String> = fields.iter().flat_map(|(key, value)| query_of(key, value)).collect();
+    let query = fields.iter().flat_map(|(key, value)| match is_payload(operation, key) {
+        true => vec![format!("{key}={}", escape(&payload(value)))],
+        false => query_of(key, value),
+    });
+    let query: Vec<String> = query.collect();
     if !query.is_empty() {
         path = format!("{path}?{}", query.join("&"));
     }
@@ -185,6 +189,24 @@ fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         value => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    }
+}
+
+/// Whether a field holds any JSON value, which travels in one parameter.
+fn is_payload(operation: &Operation, key: &str) -> bool {
+    let input = operation.method.input();
+    let field = input.get_field_by_name(key).or_else(|| input.get_field_by_json_name(key));
+    field.is_some_and(|field| {
+        let kind = field.kind();
+        !field.is_list() && kind.as_message().is_some_and(|message| message.full_name() == "google.protobuf.Value")
+    })
+}
+
+/// A JSON value as a parameter: text as it stands, unless it would be read as something else.
+fn payload(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) if serde_json::from_str::<Value>(text).is_err() => text.to_owned(),
+        _ => value.to_string(),
     }
 }
 
