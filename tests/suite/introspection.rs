@@ -65,3 +65,11 @@ async fn session(api: &Api) -> (Api, String) {
     };
     (api.with_session(&text("session")), text("pid"))
 }
+
+/// Starts a server linked to the client's process.
+async fn start_linked(client: &Api) -> String {
+    client.ok("StartLinkProcess", json!({"module": "counter"})).await["pid"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}

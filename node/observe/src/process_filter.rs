@@ -7,7 +7,7 @@
 //! Invariant: the compiled test and the interpreter agree on every process. Only fields that are always there and
 //! literals of their own type are compiled, so that neither an error nor a missing value can make a difference.
 
-use crate::predicate::{Predicate, PredicateError};
+use crate::predicate::{Bindings, Predicate, PredicateError};
 use crate::process_variables::{NAMES, ProcessView, bind_view};
 use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue, operators};
@@ -88,9 +88,10 @@ impl ProcessFilter {
         self.predicate.matches(&bind_view(view, &self.names))
     }
 
-    /// Whether it refers to `name`.
-    pub fn refers_to(&self, name: &str) -> bool {
-        self.names.contains(name)
+    /// Whether the condition is true of these values, if they are all that it refers to; nothing if it asks for more.
+    pub fn admits_values(&self, values: &Bindings) -> Option<bool> {
+        let known = self.names.iter().all(|name| values.get(name).is_some());
+        known.then(|| self.predicate.matches(values).unwrap_or(false))
     }
 }
 

@@ -116,7 +116,9 @@ fn two_servers_that_call_each_other_are_a_deadlock_while_it_lasts() {
         ring.sort();
         assert!(cycles().await.is_empty());
         let crossing = json!(["call", b, ["call", a, "get", 60_000], 60_000]);
-        api.ok("CastMessage", json!({"process": a, "message": crossing})).await;
+        let request = json!({"process": a, "message": crossing, "timeout": "60s"});
+        let caller = api.clone();
+        let waiting = tokio::spawn(async move { caller.call("CallProcess", request).await });
         let locked = api
             .eventually(|| async { cycles().await.into_iter().find(|cycle| cycle["deadlock"] == true) })
             .await;

@@ -1,6 +1,6 @@
 //! Trees, and the lines up and down from a process.
 
-use super::{kill, kill_for_good, listed, session, texts};
+use super::{kill, kill_for_good, listed, session, start_linked, texts};
 use arsenal_tests::{Api, both};
 use serde_json::{Value, json};
 
@@ -141,7 +141,10 @@ fn ancestors_come_nearest_first_and_a_dead_one_is_marked() {
             [(&json!(nested), &supervisor, &yes, &one), (&json!(root), &supervisor, &yes, &two)]
         );
         let (mine, me) = session(&api).await;
-        let bare = mine.start("counter", json!({})).await;
+        let bare =
+            mine.ok("SpawnLinkProcess", json!({"module": "busy", "function": "spin"})).await["pid"].clone();
+        let bare = bare.as_str().unwrap().to_owned();
+        api.ok("SetTrapExit", json!({"process": bare, "trapExit": true})).await;
         let line = ancestors(bare.clone()).await;
         assert_eq!((line.len(), &line[0]["pid"], &line[0]["relation"]), (1, &json!(me), &json!("STARTER")));
         kill_for_good(&api, &me).await;
@@ -177,7 +180,7 @@ fn descendants_come_once_each_with_their_depth_and_a_new_life_takes_the_place_of
         let again = restart(&api, &nested, "inner", &inner).await;
         assert_eq!(descendants(0).await, [row(&worker, 1), row(&nested, 1), row(&again, 2)]);
         let (mine, me) = session(&api).await;
-        let started = mine.start("counter", json!({})).await;
+        let started = start_linked(&mine).await;
         let found = api.ok("FindProcessDescendants", json!({"process": me})).await["descendants"].clone();
         assert_eq!((&found[0]["pid"], &found[0]["relation"]), (&json!(started), &json!("STARTED")));
         assert!(

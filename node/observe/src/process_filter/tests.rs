@@ -103,3 +103,12 @@ fn a_comparison_with_a_literal_of_another_type_is_left_to_the_interpreter() {
     }
     assert!(ProcessFilter::compile("no_such_name == 1").is_err());
 }
+
+#[test]
+fn a_condition_is_decided_by_the_values_that_are_known_or_not_at_all() {
+    let known = Bindings::default().set("module", "counter");
+    let admits = |source| ProcessFilter::compile(source).unwrap().admits_values(&known);
+    assert_eq!(admits("module == 'counter'"), Some(true));
+    assert_eq!(admits("module == 'plain'"), Some(false));
+    assert_eq!(admits("module == 'counter' && turns > 1"), None);
+}

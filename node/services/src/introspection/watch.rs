@@ -9,12 +9,13 @@ use crate::listing::bad_filter;
 use crate::payload::to_value;
 use crate::status::failure;
 use crate::time::timestamp;
+use arsenal_observe::predicate::Bindings;
 use arsenal_observe::process_filter::ProcessFilter;
 use arsenal_observe::process_variables::ProcessView;
 use arsenal_proto::v1;
 use arsenal_proto::v1::watch_processes_response::Kind;
 use arsenal_runtime::events::EventRecord;
-use arsenal_runtime::{Node, Pid, ProcessRef};
+use arsenal_runtime::{Node, Pid, ProcessRef, Term};
 use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub(super) fn watch(
         position: node.events().last_sequence(),
         phase: Phase::Snapshot(0),
         matching: HashSet::new(),
+        resumed_at: 0,
         items: VecDeque::new(),
         _slot: slot,
     };
@@ -95,6 +97,8 @@ struct Watch {
     phase: Phase,
     /// What the filter was true of when it was last looked at; kept only with a filter.
     matching: HashSet<Pid>,
+    /// Of what ended up to this event nobody knows any more whether it matched: it ended while nobody watched.
+    resumed_at: u64,
     items: VecDeque<v1::WatchProcessesResponse>,
     _slot: Slot,
 }
@@ -108,6 +112,7 @@ impl Watch {
             return self.lost(dropped);
         }
         self.position = after;
+        self.resumed_at = last;
         self.phase = Phase::Changes;
         let Some(filter) = &self.filter else { return };
         self.node.visit_processes(0, |process| {
@@ -218,7 +223,12 @@ impl Watch {
     }
 
     fn exited(&mut self, event: &EventRecord) {
-        if self.filter.is_some() && !self.matching.remove(&event.pid) {
+        let matched = match &self.filter {
+            None => true,
+            Some(_) if self.matching.remove(&event.pid) => true,
+            Some(filter) => event.sequence <= self.resumed_at && self.may_have_matched(filter, event.pid),
+        };
+        if !matched {
             return;
         }
         let process = Some(self.last_picture(event.pid));
@@ -257,6 +267,21 @@ impl Watch {
 
     fn encode(&self, process: &ProcessRef) -> v1::ProcessInfo {
         process_info(&self.node, &ProcessView::new(&self.node, process), self.fields)
+    }
+
+    /// Whether the filter was true of a process that has ended, as far as its exit record tells: unless that says no, the
+    /// reader is told, since to hear of a stranger's end does no harm.
+    fn may_have_matched(&self, filter: &ProcessFilter, pid: Pid) -> bool {
+        let Some(record) = self.node.events().exit_of(pid) else { return true };
+        let text = |text: Option<Arc<str>>| text.map_or(Term::Atom(""), Term::Str);
+        let values = Bindings::default()
+            .set("pid", Term::from(pid.to_string()))
+            .set("node", Term::Str(Arc::clone(self.node.name())))
+            .set("module", Term::Str(Arc::clone(&record.code.name)))
+            .set("behaviour", super::process_info::behaviour(record.code.behaviour).as_str_name())
+            .set("registered_name", text(record.name))
+            .set("key", text(record.key));
+        filter.admits_values(&values).unwrap_or(true)
     }
 
     /// What is still known of a process that has ended.
