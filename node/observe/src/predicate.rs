@@ -184,14 +184,12 @@ impl Predicate {
     }
 
     fn run(&self, bindings: &Bindings) -> Result<Value, PredicateError> {
-        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        let mut context = context();
         for (name, position) in &self.variables {
             let Some(term) = bindings.get(name) else { return Err(unknown_name(name, *position)) };
             context.add_variable_from_value(name.as_str(), value::of_term(term));
         }
-        catch_unwind(AssertUnwindSafe(|| Value::resolve(&self.expression, &context)))
-            .unwrap_or_else(|_| Err(ExecutionError::InternalError("no result".to_owned())))
-            .map_err(|error| self.failure(&error))
+        resolve(&self.expression, &context).map_err(|error| self.failure(&error))
     }
 
     fn failure(&self, error: &ExecutionError) -> PredicateError {
@@ -221,6 +219,17 @@ impl Predicate {
         }
         Ok(())
     }
+}
+
+/// No names bound yet.
+fn context() -> Context<'static, 'static> {
+    Context::with_env(Arc::clone(&ENVIRONMENT))
+}
+
+/// Evaluates; a panic of the interpreter is an error like any other.
+fn resolve(expression: &cel::IdedExpr, context: &Context<'_, '_>) -> Result<Value, ExecutionError> {
+    let resolved = catch_unwind(AssertUnwindSafe(|| Value::resolve(expression, context)));
+    resolved.unwrap_or_else(|_| Err(ExecutionError::InternalError("no result".to_owned())))
 }
 
 fn unknown_name(name: &str, position: usize) -> PredicateError {

@@ -1,7 +1,7 @@
 //! What can be told of an expression before it runs: where it is wrong, what it refers to, how deep it is.
 
 use super::{LOOP_NESTING_MAX, NESTING_MAX, PredicateError};
-use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 use std::collections::BTreeMap;
 
 /// The parser's own measure of depth. Brackets are counted before it runs; this bounds what else recurses in it.
@@ -138,6 +138,7 @@ impl<'e> Walk<'e> {
             Expr::Select(select) => self.visit(&select.operand, depth)?,
             Expr::Call(call) => {
                 self.call(&call.func_name, expression)?;
+                self.check_literals(call, expression)?;
                 for part in call.target.as_deref().into_iter().chain(&call.args) {
                     self.visit(part, depth)?;
                 }
@@ -211,6 +212,34 @@ impl<'e> Walk<'e> {
         }
         self.names.functions.entry(function.to_owned()).or_insert(position);
         Ok(())
+    }
+
+    /// What a call of literals alone fails with, it fails with whatever the values are: `duration('soon')`, `1 / 0`. So
+    /// does a literal pattern that is none.
+    fn check_literals(&self, call: &CallExpr, expression: &IdedExpr) -> Result<(), PredicateError> {
+        let is_literal = |part: &IdedExpr| matches!(part.expr, Expr::Literal(_));
+        let mut parts = call.target.as_deref().into_iter().chain(&call.args);
+        let checked = match call.args.last() {
+            Some(pattern) if call.func_name == "matches" && is_literal(pattern) => {
+                let nothing = Expr::Literal(LiteralValue::String("".into()));
+                let args = vec![IdedExpr { id: pattern.id, expr: nothing }, pattern.clone()];
+                let call = CallExpr { func_name: call.func_name.clone(), target: None, args };
+                IdedExpr { id: expression.id, expr: Expr::Call(call) }
+            }
+            Some(_) if parts.all(is_literal) => expression.clone(),
+            _ => return Ok(()),
+        };
+        match super::resolve(&checked, &super::context()) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let words = error.to_string();
+                let words = words.lines().next().unwrap_or_default().trim_end_matches(':');
+                Err(PredicateError::expression(
+                    format!("this always fails: {words}"),
+                    self.position(expression),
+                ))
+            }
+        }
     }
 }
 

@@ -56,6 +56,21 @@ fn a_syntax_error_and_an_unknown_function_have_positions() {
 }
 
 #[test]
+fn literals_that_fail_whatever_the_values_are_refused() {
+    for (source, position) in [
+        ("message.user.matches('(')", 20),
+        ("matches(kind, '[')", 7),
+        ("kind == 'x' || 1 / 0 > 2", 17),
+        ("duration('soon') > duration('1s')", 8),
+        ("'a' < 1", 4),
+    ] {
+        let error = Predicate::compile(source).unwrap_err();
+        assert!(error.position.abs_diff(position) <= 1, "{source}: {error}");
+    }
+    assert!(holds("duration('1m') > duration('1s') && 1 < 2 && 'abc'.matches('b')"));
+}
+
+#[test]
 fn what_can_never_be_true_is_no_condition_but_is_a_key() {
     assert!(Predicate::condition("1 + 1", &[]).is_err());
     assert!(Predicate::compile("'x'").unwrap().matches(&message()).is_err());
