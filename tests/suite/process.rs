@@ -527,7 +527,9 @@ fn a_suspension_ends_with_its_lease_and_a_raw_process_has_none() {
         assert_eq!((gone.reason.as_str(), gone.exit), ("NOPROC", Some(json!({"call_exit": "noproc"}))));
 
         // a turn that does not end in time: the hold is withdrawn
-        api.ok("CastMessage", json!({"process": pid, "message": ["sleep", 400]})).await;
+        api.ok("CastMessage", json!({"process": pid, "message": ["sleep", 1000]})).await;
+        let begun = || async { (number(&info(&api, &pid).await["messageQueueLen"]) == 0).then_some(()) };
+        api.eventually(begun).await;
         let late =
             api.err("SuspendProcess", json!({"process": pid, "holder": "ann", "timeout": "0.02s"})).await;
         assert_eq!((late.code.as_str(), late.reason.as_str()), ("DEADLINE_EXCEEDED", "TIMEOUT"));
@@ -713,7 +715,11 @@ fn a_grown_and_emptied_mailbox_gives_memory_back() {
         assert!(number(&collected["bytesAfter"]) < number(&collected["bytesBefore"]), "{collected}");
         assert_eq!(collected["guestGc"], "ABSENT");
         let again = api.ok("GarbageCollectProcess", json!({"process": pid})).await;
-        assert_eq!(again["bytesAfter"], again["bytesBefore"], "there is nothing more to give");
+        let gain = |answer: &Value| number(&answer["bytesBefore"]) - number(&answer["bytesAfter"]);
+        assert!(
+            gain(&again) < 1_000 && gain(&again) < gain(&collected),
+            "there is nothing more to give: {again}"
+        );
         api.ok("PauseProcessScheduling", json!({"process": pid, "holder": "ann"})).await;
         let held = api.err("GarbageCollectProcess", json!({"process": pid})).await;
         assert_eq!((held.code.as_str(), held.reason.as_str()), ("FAILED_PRECONDITION", "HELD"));

@@ -65,8 +65,8 @@ fn a_session_ends_with_its_lease_unless_it_is_used() {
         assert_eq!(api.err("RenewSession", json!({"session": id})).await.reason, "NO_SESSION");
 
         // whoever waits for a message uses the session all the while
-        let (client, id, _) = create(&api, json!({"lease": "0.1s"})).await;
-        assert!(receive(&client, json!({"session": id, "timeout": "0.4s"})).await.is_empty());
+        let (client, id, _) = create(&api, json!({"lease": "1s"})).await;
+        assert!(receive(&client, json!({"session": id, "timeout": "2.5s"})).await.is_empty());
         api.ok("GetSession", json!({"session": id})).await;
         for lease in ["0s", "90000s"] {
             assert_eq!(api.err("CreateSession", json!({"lease": lease})).await.reason, "BADARG");

@@ -439,6 +439,6 @@ impl Node {
 
     /// Whether no turn of the process is running, so that what holds it holds it already.
     pub fn is_between_turns(&self, process: &ProcessRef) -> bool {
-        process.0.body.try_lock().is_some()
+        self.between_turns(process, Duration::ZERO, |_| ()).is_some()
     }
 }

@@ -3,6 +3,7 @@
 use crate::hold::Hold;
 use crate::pid::Pid;
 use crate::term::Term;
+use crate::term::pack::Packed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub(crate) struct Extras {
     pub(crate) child_id: Option<Term>,
     pub(crate) holds: Vec<Hold>,
     /// The state of a hibernated process.
-    pub(crate) snapshot: Option<Term>,
+    pub(crate) snapshot: Option<Packed>,
     /// The operation that ends the process, 0 for none.
     pub(crate) ending_operation: u64,
     /// Which life of its supervised child it is, from 1; 0 for none.

@@ -10,6 +10,7 @@ use crate::module::Behaviour;
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::process::{Process, flag};
+use crate::term::pack::Packed;
 use crate::term::{Reason, Term};
 
 /// The tags of system requests.
@@ -41,7 +42,7 @@ pub(crate) fn is_for_body(process: &Process, message: &Message) -> bool {
 pub(crate) fn state_bytes(body: Option<&dyn Body>, core: &Core) -> Option<usize> {
     match body {
         Some(body) => body.heap_bytes().map(|heap| heap + size_of_val(body)),
-        None => core.extras().and_then(|extras| extras.snapshot.as_ref()).map(Term::size_bytes),
+        None => core.extras().and_then(|extras| extras.snapshot.as_ref()).map(Packed::size_bytes),
     }
 }
 
@@ -207,7 +208,7 @@ pub(crate) fn hibernate(process: &Process, body: &mut Option<Box<dyn Body>>, cor
         return false;
     }
     let Some(snapshot) = body.as_ref().and_then(|body| body.snapshot()) else { return false };
-    core.extras_mut().snapshot = Some(snapshot);
+    core.extras_mut().snapshot = Some(Packed::new(&snapshot));
     *body = None;
     true
 }
@@ -222,7 +223,7 @@ pub(crate) fn wake(
     if body.is_some() {
         return Ok(());
     }
-    let snapshot = core.extras_mut().snapshot.take();
+    let snapshot = core.extras_mut().snapshot.take().and_then(|packed| packed.unpack());
     let module = process.code.module.as_ref();
     let restored = snapshot.as_ref().and_then(|snapshot| module.and_then(|module| module.restore(snapshot)));
     *body = Some(restored.ok_or_else(|| Term::crash(RESTORE_FAILED.into()))?);

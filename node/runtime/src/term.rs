@@ -4,6 +4,7 @@
 //! somebody looks inside, and is decoded once. A string stands for an atom, a list for a tuple.
 
 mod json;
+pub(crate) mod pack;
 
 use crate::pid::{OwnedId, Pid};
 use bytes::Bytes;

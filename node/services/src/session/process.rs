@@ -5,7 +5,7 @@
 use crate::caller::{Caller, session_id, session_process};
 use crate::listing::{Query, Row};
 use crate::process::options::{self, Labels};
-use crate::status::{failure, of_control, of_start};
+use crate::status::{failure, of_call, of_control, of_start};
 use crate::{payload, reference, time};
 use arsenal_proto::v1;
 use arsenal_runtime::limits::MailboxLimit;
@@ -80,6 +80,9 @@ pub(super) async fn open(node: &Node, opening: Opening, operation: u64) -> Resul
     match node.start_body(&DESCRIPTION, body, options, None).await {
         Ok(Started::Running(pid)) => {
             node.open_mailbox(pid);
+            // it waits, and its lease counts, once its first turn has ended: between two turns it answers
+            let settled = node.system_request(pid, Term::Atom("memory"), Some(ENDING_MAX)).await;
+            settled.map_err(|error| of_call(node, &error))?;
             node.process(pid).ok_or_else(|| ended(pid))
         }
         Ok(Started::Ignored) => Err(ended(Pid::NONE)),
@@ -107,10 +110,15 @@ pub(super) fn has_stream(node: &Node, process: &ProcessRef) -> bool {
 
 /// `FAILED_PRECONDITION HAS_STREAM` for a session that lives by its stream.
 pub(super) fn without_stream(node: &Node, process: &ProcessRef) -> Result<(), Status> {
-    if !has_stream(node, process) {
+    let has_stream = has_stream(node, process);
+    let session = session_id(process.pid()).to_string();
+    if !process.is_alive() {
+        // what has ended waits for nothing, as one with a stream
+        return find(node, &session).map(|_| ());
+    }
+    if !has_stream {
         return Ok(());
     }
-    let session = session_id(process.pid()).to_string();
     let message = format!("session {session} lives by its stream, which receives its messages");
     Err(failure(Code::FailedPrecondition, "HAS_STREAM", message).precondition("NO_STREAM", &session).status())
 }
@@ -163,8 +171,6 @@ pub(super) async fn create(
         memory_bytes_max,
     };
     let process = open(node, opening, caller.operation).await?;
-    // the process counts its lease from its first turn on; from now on there is one to answer
-    node.renew_receive(process.pid(), None).map_err(|error| of_control(node, &error))?;
     Ok(encode(node, &process))
 }
 
