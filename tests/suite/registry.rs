@@ -545,7 +545,7 @@ fn the_least_queued_member_is_chosen_and_a_full_one_is_listed_undelivered() {
 }
 
 #[test]
-fn a_broadcast_to_nobody_or_by_no_key_fails() {
+fn a_broadcast_to_nobody_by_no_key_or_of_too_much_fails() {
     both(|api| async move {
         let absent = api.err("BroadcastToGroup", json!({"group": "team", "message": 1})).await;
         assert_eq!((&*absent.code, &*absent.reason), ("NOT_FOUND", "NO_GROUP"));
@@ -555,6 +555,12 @@ fn a_broadcast_to_nobody_or_by_no_key_fails() {
         let keyless =
             api.err("BroadcastToGroup", json!({"group": "team", "message": 1, "policy": "HASH"})).await;
         assert_eq!((&*keyless.code, &*keyless.reason), ("INVALID_ARGUMENT", "BADARG"));
+        let member = api.start("recorder", json!({})).await;
+        api.ok("JoinProcessGroup", json!({"group": "team", "processes": [member]})).await;
+        let large =
+            api.err("BroadcastToGroup", json!({"group": "team", "message": "x".repeat(3 << 20)})).await;
+        assert_eq!((&*large.code, &*large.reason), ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE"));
+        assert_eq!(received(&api, &member).await, [] as [Value; 0]);
     });
 }
 

@@ -5,6 +5,7 @@
 
 mod dispatch_policy;
 mod groups;
+mod lists;
 mod metadata;
 mod names;
 mod rows;
@@ -76,7 +77,7 @@ impl RegistryService for RegistryApi {
         &self,
         request: Request<v1::RegisteredNamesRequest>,
     ) -> Answer<v1::RegisteredNamesResponse> {
-        names::registered(&self.shared, request.get_ref()).map(Response::new)
+        lists::registered(&self.shared, request.get_ref()).map(Response::new)
     }
 
     async fn register_process_globally(
@@ -122,14 +123,14 @@ impl RegistryService for RegistryApi {
         &self,
         request: Request<v1::SearchRegistryByMetadataRequest>,
     ) -> Answer<v1::SearchRegistryByMetadataResponse> {
-        names::search(&self.shared, request.get_ref()).map(Response::new)
+        lists::search(&self.shared, request.get_ref()).map(Response::new)
     }
 
     async fn list_registry_contents(
         &self,
         request: Request<v1::ListRegistryContentsRequest>,
     ) -> Answer<v1::ListRegistryContentsResponse> {
-        names::contents(&self.shared, request.get_ref()).await.map(Response::new)
+        lists::contents(&self.shared, request.get_ref()).await.map(Response::new)
     }
 
     async fn create_process_group(
@@ -175,7 +176,7 @@ impl RegistryService for RegistryApi {
         &self,
         request: Request<v1::ListGlobalNamesRequest>,
     ) -> Answer<v1::ListGlobalNamesResponse> {
-        names::list_globals(&self.shared, request.get_ref()).map(Response::new)
+        lists::list_globals(&self.shared, request.get_ref()).map(Response::new)
     }
 
     async fn get_name_metadata(

@@ -294,6 +294,11 @@ pub(super) fn broadcast(
         Some(broadcast::Payload::MessageBytes(bytes)) => payload::bytes_to_term(bytes),
         None => Term::Null,
     };
+    let (bytes, max) = (message.content_bytes(), node.limits().message_bytes_max);
+    if bytes > max {
+        let message = format!("the message has {bytes} bytes; one may have {max}");
+        return Err(failure(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message).field("message").status());
+    }
     let message = Message::info(from, message).with_operation(caller.operation);
     let deliveries = chosen.into_iter().map(|pid| delivery(node, pid, message.clone())).collect();
     node.record("group.broadcast", from, Pid::NONE, Term::Str(key), caller.operation);
