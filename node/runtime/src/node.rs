@@ -9,7 +9,7 @@ use crate::dead_letters::{DeadLetterReason, DeadLetters};
 use crate::dispatch::Dispatch;
 use crate::events::EventLog;
 use crate::limits::NodeLimits;
-use crate::message::{Message, Signal};
+use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::module::Module;
 use crate::names::Names;
 use crate::outbox::{Delivery, Outbox, deliver, notify};
@@ -18,6 +18,7 @@ use crate::process::{Code, Process, ProcessRef};
 use crate::registry::{LocalRegistry, Registry};
 use crate::scheduler::{self, Scheduler, Schedulers};
 use crate::table::Table;
+use crate::term::Term;
 use crate::timer::{self, Timers};
 use crate::traffic::{Run, TrafficTable};
 use crate::turn_observer::TurnObserver;
@@ -424,8 +425,15 @@ impl Node {
 
     pub(crate) fn mailbox_overflow(&self, to: &Process, messages: Vec<Message>) {
         let count = messages.len() as u64;
+        let is_call = |message: &&Message| message.kind == Kind::Call;
+        let callers: Vec<_> = messages.iter().filter(is_call).filter_map(Message::reply_to).collect();
         self.0.dead_letters.add(to.pid, messages, DeadLetterReason::Limit, self.now_ns(), 0);
         to.core.lock().extras_mut().dropped += count;
+        // whoever waits for an answer to one of them hears at once that there will be none
+        for ReplyTo { to: caller, reference } in callers {
+            let reason = Term::Atom("queue_full");
+            self.send_signal(caller, Signal::Down { reference, object: Term::Pid(to.pid), reason });
+        }
     }
 
     /// A handle that does not keep the node alive.

@@ -114,6 +114,35 @@ fn compacting_lets_equal_payloads_share_one_and_changes_no_message() {
     assert!(payloads[1_000].is("other"));
 }
 
+/// Calls a process at once, and ends with what comes of it.
+struct Caller(Pid);
+
+impl Body for Caller {
+    fn step(&mut self, event: Event, context: &mut Context<'_>) -> Step {
+        match event {
+            Event::Start => {
+                context.started();
+                let reference = context.request(self.0, Term::Null);
+                Step::Wait(Receive::reply(reference))
+            }
+            Event::Message(message) => Step::Exit(message.down().map_or(Term::OK, |(_, reason)| reason.clone())),
+            _ => Step::Wait(Receive::none()),
+        }
+    }
+}
+
+#[test]
+fn a_caller_whose_call_a_full_mailbox_refuses_is_told_at_once() {
+    let node = Node::deterministic(NodeConfig::default());
+    let process = start(&node, Receive::none());
+    node.set_mailbox_limit(&process, Some(arsenal_runtime::limits::MailboxLimit { messages_max: 1 }));
+    send(&node, &process, Term::Null);
+    let description = Arc::new(Description::native("caller", Behaviour::Plain));
+    let caller = node.spawn(&description, Box::new(Caller(process.pid())), StartOptions::default()).unwrap();
+    node.run_until_idle();
+    assert_eq!(node.events().exit_of(caller.pid()).unwrap().reason, Term::Atom("queue_full"));
+}
+
 #[test]
 fn a_timer_for_a_name_finds_its_holder_when_it_fires() {
     let node = Node::deterministic(NodeConfig::default());

@@ -53,8 +53,10 @@ fn a_full_queue_refuses_what_an_open_one_takes() {
         let process = api.ok("StartProcess", limited).await["pid"].as_str().unwrap().to_owned();
         send(&api, &process, json!(1)).await;
         send(&api, &process, json!(2)).await;
-        let failure = api.err("SendMessage", json!({"process": process, "message": 3})).await;
-        assert_eq!((&*failure.code, &*failure.reason), ("RESOURCE_EXHAUSTED", "QUEUE_FULL"));
+        for rpc in ["SendMessage", "CastMessage", "CallProcess"] {
+            let failure = api.err(rpc, json!({"process": process, "message": 3})).await;
+            assert_eq!((&*failure.code, &*failure.reason), ("RESOURCE_EXHAUSTED", "QUEUE_FULL"), "{rpc}");
+        }
     });
 }
 
