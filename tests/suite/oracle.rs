@@ -56,8 +56,9 @@ fn run(oracle: &Arc<Oracle>, numbers: Vec<usize>, workers: usize) -> BTreeMap<us
     std::thread::scope(|scope| {
         for _ in 0..workers.min(numbers.len()) {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 while let Some(&at) = numbers.get(next.fetch_add(1, Relaxed)) {
+                    // one each: with it goes all that a scenario has left running
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     let verdict = runtime.block_on(judge(oracle, &oracle.scenarios[at]));
                     verdicts.lock().unwrap().insert(at, verdict);
                 }

@@ -39,8 +39,7 @@ pub(super) fn badarg() -> Trouble {
 }
 
 pub(super) struct Driver {
-    /// Ends the node with the scenario.
-    _sandbox: Sandbox,
+    sandbox: Sandbox,
     /// A client that is no process.
     pub(super) api: Api,
     /// The driver's process.
@@ -59,9 +58,12 @@ impl Driver {
         let chronicle = Arc::<Chronicle>::default();
         let mut own = modules::modules_with(&chronicle);
         own.push(modules::supervisor_with(&chronicle));
-        let sandbox = Sandbox::start_with(SandboxConfig { modules: own, schedulers: 1, ..SandboxConfig::default() });
+        let mut config = SandboxConfig { modules: own, ..SandboxConfig::default() };
+        config.config.node.schedulers = 1;
+        config.config.listen.embedded_gateway = false;
+        let sandbox = Sandbox::start_with(config);
         let sandbox = sandbox.await;
-        let api = sandbox.grpc().await;
+        let api = sandbox.api(arsenal_tests::Transport::Grpc).await;
         let session = api.ok("CreateSession", json!({"trapExit": true, "lease": LEASE})).await;
         let text = |field: &str| session[field].as_str().unwrap().to_owned();
         Arc::new(Self {
@@ -72,7 +74,7 @@ impl Driver {
             chronicle,
             references: Mutex::default(),
             running: Mutex::default(),
-            _sandbox: sandbox,
+            sandbox,
         })
     }
 
@@ -89,6 +91,8 @@ impl Driver {
         for (_, task) in std::mem::take(&mut *self.running.lock()) {
             task.abort();
         }
+        // what lives is of no interest any more, and is not stopped in order
+        self.sandbox.node().close();
         json!({"name": scenario.name, "topic": scenario.topic, "steps": steps, "final": end})
     }
 

@@ -91,6 +91,13 @@ impl Chronicle {
         self.pages.lock().next_supervisor = Some(id.to_owned());
     }
 
+    /// `id` was refused before its init could be entered.
+    pub fn refused(&self, id: &str) {
+        let mut pages = self.pages.lock();
+        pages.next_supervisor = None;
+        pages.lives.entry(id.to_owned()).or_default();
+    }
+
     pub(super) fn take_supervisor(&self) -> Option<String> {
         self.pages.lock().next_supervisor.take()
     }

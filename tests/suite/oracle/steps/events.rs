@@ -102,7 +102,11 @@ fn installed(driver: &Driver, answer: Result<Value, Failure>) -> Outcome {
 fn replied(driver: &Driver, answer: Result<Value, Failure>, missing: &str) -> Outcome {
     answer.map(|answer| driver.incoming(&answer["reply"])).or_else(|failure| match failure.reason.as_str() {
         "NO_HANDLER" => Ok(json!(["error", missing])),
-        "HANDLER_CRASHED" => Ok(json!(["error", driver.reason(&failure)])),
+        // a crash is what `catch` makes of it; a bad return value stands there as it is
+        "HANDLER_CRASHED" => Ok(match driver.reason(&failure) {
+            crash if crash.get("crash").is_some() => json!(["error", ["EXIT", crash]]),
+            value => json!(["error", value]),
+        }),
         _ => Err(no_manager(driver, &failure)),
     })
 }

@@ -38,8 +38,13 @@ pub(super) async fn supervisor(driver: &Driver, step: &Value, actor: Option<&str
     spec::set_name(&mut request, &step["name"]);
     let says_all = step["init"].is_null() && spec::set_supervisor(&mut request, step).is_some();
     let answer = if says_all {
-        driver.chronicle.expect_supervisor(step["id"].as_str().unwrap_or_default());
-        driver.api.call("StartSupervisorLink", driver.outgoing(&request)).await
+        let id = step["id"].as_str().unwrap_or_default();
+        driver.chronicle.expect_supervisor(id);
+        let answer = driver.api.call("StartSupervisorLink", driver.outgoing(&request)).await;
+        if answer.as_ref().is_err_and(|failure| failure.reason == "BAD_SPEC") {
+            driver.chronicle.refused(id);
+        }
+        answer
     } else {
         let mut request = json!({
             "parent": driver.acting(actor),
