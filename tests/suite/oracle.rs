@@ -39,8 +39,11 @@ fn oracle_scenarios_end_as_they_do_in_erlang() {
     let oracle = Arc::new(Oracle::load());
     assert!(!oracle.scenarios.is_empty(), "{} holds no scenarios", oracle.folder.display());
     let mut verdicts = run(&oracle, (0..oracle.scenarios.len()).collect(), WORKERS);
-    let again: Vec<usize> =
-        verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Differs(_))).map(|(at, _)| *at).collect();
+    let again: Vec<usize> = verdicts
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Differs(_)))
+        .map(|(at, _)| *at)
+        .collect();
     if !again.is_empty() {
         println!("{} scenarios differ and run once more, one at a time", again.len());
         verdicts.extend(run(&oracle, again, 1));
@@ -94,7 +97,7 @@ fn unsupported_steps(outcome: &Value) -> Vec<String> {
 /// Prints what differs, what is not supported, each topic, and the closing line; gives the names of what failed.
 fn report<'a>(oracle: &'a Oracle, verdicts: &BTreeMap<usize, Verdict>) -> Vec<&'a str> {
     let mut topics: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    let (mut passed, mut failed) = (0, Vec::new());
+    let (mut passed, mut failed) = (0_usize, Vec::new());
     let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
     let mut unsupported: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (at, verdict) in verdicts {
@@ -118,9 +121,13 @@ fn report<'a>(oracle: &'a Oracle, verdicts: &BTreeMap<usize, Verdict>) -> Vec<&'
                 println!("DIFFERS  {}\n    {}", scenario.name, differences.join("\n    "));
                 false
             }
-            (Verdict::Unsupported(steps), _) => {
+            (Verdict::Unsupported(steps), deviation) => {
                 for step in steps {
                     unsupported.entry(step).or_default().push(&scenario.name);
+                }
+                if deviation.is_some() {
+                    *skipped.entry("have a step that is not supported yet").or_default() += 1;
+                    continue;
                 }
                 false
             }

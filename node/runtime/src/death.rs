@@ -96,7 +96,8 @@ fn tell(node: &Node, me: Pid, remains: Remains, reason: &Reason, outbox: &mut Ou
         let failed = Message::of(crate::message::Kind::Reply, me, Term::tagged("error", reason.clone()));
         outbox.send(node, ack.to, Signal::Message(failed.with_reference(ack.reference)));
     }
-    for (to, ()) in remains.links {
+    // the youngest first, so that those who were started last go first, as on BEAM where the links are few
+    for (to, ()) in remains.links.into_iter().rev() {
         outbox.send(node, to, Signal::LinkExit { from: me, reason: reason.clone() });
     }
     // a caller whose request was never read hears of the end before those who only watch

@@ -11,7 +11,12 @@ pub(super) fn differences(scenario: &Scenario, expected: &Value, actual: &Value)
         let anything = Value::from("*");
         let expected = expected["final"].as_object().map_or(&anything, |parts| &parts[section]);
         let actual = &actual["final"][section];
-        diff(section, &canonical(section, expected, scenario), &canonical(section, actual, scenario), &mut found);
+        diff(
+            section,
+            &canonical(section, expected, scenario),
+            &canonical(section, actual, scenario),
+            &mut found,
+        );
     }
     found.truncate(10);
     found
@@ -63,14 +68,17 @@ fn diff(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
             for (key, value) in e {
                 match a.get(key) {
                     Some(actual) => diff(&format!("{path}/{key}"), value, actual, found),
-                    None => found.push(format!("{path}/{key}\n        erlang:  {value}\n        arsenal: (missing)")),
+                    None => found
+                        .push(format!("{path}/{key}\n        erlang:  {value}\n        arsenal: (missing)")),
                 }
             }
             for (key, value) in a.iter().filter(|(key, _)| !e.contains_key(*key)) {
                 found.push(format!("{path}/{key}\n        erlang:  (nothing)\n        arsenal: {value}"));
             }
         }
-        (Value::Array(e), Value::Array(a)) if e.len() == a.len() => diff_arrays(path, expected, actual, found),
+        (Value::Array(e), Value::Array(a)) if e.len() == a.len() => {
+            diff_arrays(path, expected, actual, found)
+        }
         _ if expected == actual => {}
         _ => differ(path, expected, actual),
     }

@@ -2,6 +2,7 @@
 
 use super::outcome;
 use super::scenario::Scenario;
+use arsenal_runtime::info::SchedulerInfo;
 use arsenal_runtime::pid::Pid;
 use arsenal_tests::modules::{self, Chronicle};
 use arsenal_tests::{Api, Sandbox, SandboxConfig};
@@ -14,6 +15,10 @@ use tokio::task::JoinHandle;
 
 /// How long the effects of a step are waited for, unless the scenario says otherwise.
 const SETTLE_MS: u64 = 15;
+/// The least of that, where the step itself took long.
+const SETTLE_MIN: Duration = Duration::from_millis(4);
+/// How much longer the processes may be busy.
+const SETTLE_MAX: Duration = Duration::from_millis(500);
 /// How long a step may take before it counts as unanswered.
 const STEP_MAX: Duration = Duration::from_secs(12);
 /// The lease of what a scenario holds: longer than any lasts.
@@ -40,10 +45,9 @@ pub(super) fn badarg() -> Trouble {
 
 pub(super) struct Driver {
     sandbox: Sandbox,
-    /// A client that is no process.
+    /// A client that is no process; steps name who acts.
     pub(super) api: Api,
-    /// The driver's process.
-    pub(super) session: Api,
+    /// The driver's own process, a session.
     pub(super) pid: String,
     /// The node's name; the scenario calls it `a`.
     pub(super) node: String,
@@ -67,7 +71,6 @@ impl Driver {
         let session = api.ok("CreateSession", json!({"trapExit": true, "lease": LEASE})).await;
         let text = |field: &str| session[field].as_str().unwrap().to_owned();
         Arc::new(Self {
-            session: api.with_session(&text("session")),
             pid: text("pid"),
             node: text("node"),
             api,
@@ -82,10 +85,11 @@ impl Driver {
     pub(super) async fn run(self: Arc<Self>, scenario: &Scenario) -> Value {
         let mut steps = Vec::new();
         for (at, step) in scenario.steps.iter().enumerate() {
+            let begin = Instant::now();
             let result = Arc::clone(&self).step(step).await;
             steps.push(json!({"i": at, "op": step["op"], "r": result}));
             let settle = step["settle"].as_u64().or(scenario.settle_ms).unwrap_or(SETTLE_MS);
-            tokio::time::sleep(Duration::from_millis(settle)).await;
+            self.settle(Duration::from_millis(settle), overhead(step, begin.elapsed())).await;
         }
         let end = outcome::of(&self).await;
         for (_, task) in std::mem::take(&mut *self.running.lock()) {
@@ -94,6 +98,23 @@ impl Driver {
         // what lives is of no interest any more, and is not stopped in order
         self.sandbox.node().close();
         json!({"name": scenario.name, "topic": scenario.topic, "steps": steps, "final": end})
+    }
+
+    /// Waits for the effects of a step: for so long, less what the step took that none takes inside Erlang; and until
+    /// no process has anything to do, on a machine that is slow.
+    async fn settle(&self, pause: Duration, overhead: Duration) {
+        if pause.is_zero() {
+            return;
+        }
+        tokio::time::sleep(pause.saturating_sub(overhead).max(SETTLE_MIN)).await;
+        let patience = Instant::now() + SETTLE_MAX;
+        let mut idle = 0;
+        while idle < 2 && Instant::now() < patience {
+            let schedulers = self.sandbox.node().scheduler_info();
+            let is_idle = |info: &SchedulerInfo| info.current.is_none() && info.queues == [0; 3];
+            idle = if schedulers.iter().all(is_idle) { idle + 1 } else { 0 };
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Performs one step: the value of `r`.
@@ -222,6 +243,14 @@ impl Driver {
         let known = references.iter().find(|(_, known)| *known == id).map(|(name, _)| name.clone());
         known.unwrap_or_else(|| "?".to_owned())
     }
+}
+
+/// What a step took beyond what it waited for: a call that waits itself is taken to have none worth counting.
+fn overhead(step: &Value, elapsed: Duration) -> Duration {
+    const QUICK: Duration = Duration::from_millis(25);
+    let wanted = Duration::from_millis(step["ms"].as_u64().filter(|_| step["op"] == "sleep_ms").unwrap_or(0));
+    let beyond = elapsed.saturating_sub(wanted);
+    if beyond < QUICK { beyond } else { Duration::ZERO }
 }
 
 /// An integer with a range becomes whether it is in it.

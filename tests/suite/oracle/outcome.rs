@@ -35,7 +35,9 @@ pub(super) async fn of(driver: &Driver) -> Value {
     }
     let lifecycle = happenings.iter().map(|(pid, happening)| match happening {
         Happening::Started => json!(["start", driver.key(*pid)]),
-        Happening::Terminated(reason) => json!(["terminate", driver.key(*pid), driver.incoming(&reason.to_json())]),
+        Happening::Terminated(reason) => {
+            json!(["terminate", driver.key(*pid), driver.incoming(&reason.to_json())])
+        }
         Happening::Exited(reason) => json!(["exit", driver.key(*pid), driver.incoming(&reason.to_json())]),
     });
     let logs = driver.chronicle.logs().into_iter().map(|(key, log)| {

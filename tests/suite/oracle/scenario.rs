@@ -35,7 +35,8 @@ impl Oracle {
         let folder = std::env::var_os("ORACLE_DIR").map_or_else(|| own.clone(), PathBuf::from);
         let entries = std::fs::read_dir(folder.join("scenarios"));
         let entries = entries.unwrap_or_else(|error| panic!("{}/scenarios: {error}", folder.display()));
-        let mut scenarios: Vec<Scenario> = entries.map(|entry| Scenario::read(&entry.unwrap().path())).collect();
+        let mut scenarios: Vec<Scenario> =
+            entries.map(|entry| Scenario::read(&entry.unwrap().path())).collect();
         scenarios.sort_by(|a, b| a.name.cmp(&b.name));
         let expected = text(&folder.join("expected.jsonl"));
         let expected = expected.lines().filter(|line| !line.trim().is_empty()).map(|line| {
@@ -56,7 +57,9 @@ impl Scenario {
     fn read(path: &Path) -> Self {
         let json: Value =
             serde_json::from_str(&text(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let texts = |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        let texts = |value: &Value| {
+            value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
         Self {
             name: json["name"].as_str().unwrap().to_owned(),
             topic: json["topic"].as_str().unwrap().to_owned(),

@@ -51,7 +51,8 @@ pub(super) fn set_supervisor(request: &mut Value, scenario: &Value) -> Option<()
         request["intensity"] = scenario["intensity"].as_u64()?.into();
     }
     if !scenario["period"].is_null() {
-        request["period"] = duration(scenario["period"].as_i64().filter(|period| *period > 0)? * 1_000).into();
+        request["period"] =
+            duration(scenario["period"].as_i64().filter(|period| *period > 0)? * 1_000).into();
     }
     let children = scenario["children"].as_array().into_iter().flatten();
     request["children"] = children.map(child).collect::<Option<Vec<_>>>()?.into();

@@ -46,9 +46,11 @@ impl Driver {
             | "global_unregister" | "global_whereis" | "global_names" => names::perform(self, step).await,
             "pg_join" | "pg_leave" | "pg_members" | "pg_local_members" | "pg_groups" | "pg_monitor"
             | "pg_demonitor" => groups::perform(self, step, actor).await,
-            "send_after" | "start_timer" | "cancel_timer" | "read_timer" => timers::perform(self, step, actor).await,
-            "add_handler" | "delete_handler" | "swap_handler" | "which_handlers" | "notify" | "sync_notify"
-            | "event_call" => events::perform(self, step, actor).await,
+            "send_after" | "start_timer" | "cancel_timer" | "read_timer" => {
+                timers::perform(self, step, actor).await
+            }
+            "add_handler" | "delete_handler" | "swap_handler" | "which_handlers" | "notify"
+            | "sync_notify" | "event_call" => events::perform(self, step, actor).await,
             "sleep_ms" => {
                 tokio::time::sleep(Duration::from_millis(step["ms"].as_u64().unwrap_or(0))).await;
                 Ok("ok".into())

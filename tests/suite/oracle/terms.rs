@@ -11,7 +11,11 @@ impl Driver {
         match term {
             Value::Object(members) => match members.get("pid").and_then(Value::as_str) {
                 Some(id) if members.len() == 1 => self.pid(id).into(),
-                _ => members.iter().map(|(key, value)| (key.clone(), self.outgoing(value))).collect::<Map<_, _>>().into(),
+                _ => members
+                    .iter()
+                    .map(|(key, value)| (key.clone(), self.outgoing(value)))
+                    .collect::<Map<_, _>>()
+                    .into(),
             },
             Value::Array(terms) => terms.iter().map(|term| self.outgoing(term)).collect(),
             _ => term.clone(),

@@ -135,7 +135,8 @@ impl Chronicle {
         let mut all = pages.happenings.clone();
         if let Some(node) = self.node.get().and_then(WeakNode::upgrade) {
             let events = node.events().after(0, usize::MAX).events.into_iter();
-            let exits = events.filter(|event| event.kind == "process.exited" && pages.keys.contains_key(&event.pid));
+            let exits =
+                events.filter(|event| event.kind == "process.exited" && pages.keys.contains_key(&event.pid));
             all.extend(exits.map(|event| (event.sequence, event.pid, Happening::Exited(event.detail))));
         }
         all.sort_by_key(|(sequence, ..)| *sequence);

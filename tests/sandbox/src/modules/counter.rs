@@ -64,7 +64,9 @@ impl Counter {
             ("exit", [reason]) => raise::exit(reason.clone()),
             ("throw", [value]) => raise::throw(value.clone()),
             ("bad_return", []) => Outcome::BadReturn("foo".into()),
-            ("continue", [continuation]) => Outcome::reply(Term::OK).then(Next::Continue(continuation.clone())),
+            ("continue", [continuation]) => {
+                Outcome::reply(Term::OK).then(Next::Continue(continuation.clone()))
+            }
             ("timeout", [timeout]) => Outcome::reply(Term::OK).then(Next::Timeout(milliseconds(timeout))),
             ("hibernate", []) => Outcome::reply(Term::OK).then(Next::Hibernate),
             _ => {

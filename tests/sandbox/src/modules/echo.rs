@@ -1,7 +1,7 @@
 //! `oracle_echo`: a `gen_server` that answers each call with its argument, and logs everything else.
 
-use super::start::{self, Ending};
 use super::Chronicle;
+use super::start::{self, Ending};
 use arsenal_behaviours::gen_server::{GenServer, GenServerModule, Init, Outcome, Termination};
 use arsenal_runtime::context::Context;
 use arsenal_runtime::message::{Message, ReplyTo};

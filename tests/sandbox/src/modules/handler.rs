@@ -34,7 +34,8 @@ pub(super) fn init(
             _ => (args, None),
         };
         let member = |key| args.get(key).cloned().unwrap_or_default();
-        let handler = Handler { chronicle: Arc::clone(&chronicle), id: member(ID), manager: member(MANAGER), count: 0 };
+        let handler =
+            Handler { chronicle: Arc::clone(&chronicle), id: member(ID), manager: member(MANAGER), count: 0 };
         match start::read(args.get("init"), 0).1 {
             Verdict::Ok => {}
             Verdict::Ignore => return Init::Ignore,

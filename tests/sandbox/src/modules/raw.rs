@@ -84,7 +84,11 @@ impl Raw {
     }
 
     fn receive(&self) -> Receive {
-        if self.records { Receive::any() } else { Receive::matching(|message| command(&message.payload).is_some()) }
+        if self.records {
+            Receive::any()
+        } else {
+            Receive::matching(|message| command(&message.payload).is_some())
+        }
     }
 
     fn deliver(&mut self, message: &Message, cx: &mut Context<'_>) -> Step {
@@ -107,17 +111,22 @@ impl Raw {
         match (command, caller) {
             ([verb, class, reason], _) if verb.is("raise") => {
                 match class.as_str().and_then(raise::Class::from_name) {
-                    Some(class) => Step::Exit(raise::Exception { class, reason: reason.clone() }.into_exit_reason()),
+                    Some(class) => {
+                        Step::Exit(raise::Exception { class, reason: reason.clone() }.into_exit_reason())
+                    }
                     None => Step::Exit(Term::NORMAL),
                 }
             }
             ([verb], _) if verb.is("hibernate") => Step::Hibernate(self.receive()),
             ([verb, tag, timeout], Some(caller)) if verb.is("receive") => {
                 self.phase = Phase::Receiving(caller);
-                let timeout = Duration::from_millis(timeout.as_int().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
+                let timeout = Duration::from_millis(
+                    timeout.as_int().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
+                );
                 let tag = tag.clone();
                 let wanted = move |message: &Message| {
-                    command_free(message) && (tag.is("any") || tag.as_str().is_some_and(|tag| tag_of(message) == Some(tag)))
+                    command_free(message)
+                        && (tag.is("any") || tag.as_str().is_some_and(|tag| tag_of(message) == Some(tag)))
                 };
                 Step::Wait(Receive::matching(wanted).within(Some(timeout)))
             }

@@ -3,8 +3,8 @@
 use super::start::{self, Ending, milliseconds};
 use super::{Chronicle, command};
 use arsenal_behaviours::gen_statem::{
-    Action, Change, Event, EventKind, GenStatem, GenStatemModule, Init, Termination, TimeoutChange, TimeoutKind,
-    Transition,
+    Action, Change, Event, EventKind, GenStatem, GenStatemModule, Init, Termination, TimeoutChange,
+    TimeoutKind, Transition,
 };
 use arsenal_behaviours::raise;
 use arsenal_runtime::context::Context;
@@ -26,7 +26,8 @@ pub(super) fn module(chronicle: &Arc<Chronicle>) -> impl Module {
         let table = args.get("machine").cloned().unwrap_or_default();
         let initial = table.get("initial").cloned().unwrap_or_default();
         let begin = actions(table.get("init_actions"), None);
-        let machine = Machine { chronicle: Arc::clone(&chronicle), table, count: 0, ending: Ending::of(args) };
+        let machine =
+            Machine { chronicle: Arc::clone(&chronicle), table, count: 0, ending: Ending::of(args) };
         start::init(args, &chronicle, cx, move || Init::ok_with(initial, machine, begin))
     };
     GenStatemModule::new("oracle_statem", init).inspectable().replaceable()

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 pub(super) fn module(chronicle: &Arc<Chronicle>) -> SupervisorModule {
     let chronicle = Arc::clone(chronicle);
-    SupervisorModule::new(SUPERVISOR_MODULE, move |args: &Term, cx: &mut Context<'_>| init(args, &chronicle, cx))
+    SupervisorModule::new(SUPERVISOR_MODULE, move |args: &Term, cx: &mut Context<'_>| {
+        init(args, &chronicle, cx)
+    })
 }
 
 fn init(args: &Term, chronicle: &Chronicle, cx: &mut Context<'_>) -> Init {

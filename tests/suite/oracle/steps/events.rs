@@ -28,14 +28,14 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
         "event_call" => {
             let timeout = duration(step["timeout"].as_i64().unwrap_or(1_000));
             let message = driver.outgoing(&step["msg"]);
-            let request =
-                json!({"process": manager, "handler": step["handler"], "message": message, "timeout": timeout});
+            let request = json!({"process": manager, "handler": step["handler"], "message": message, "timeout": timeout});
             let answer = driver.api.call("CallEventHandler", request).await;
             replied(driver, answer, "bad_module")
         }
         operation => {
             let sync = operation == "sync_notify";
-            let mut request = json!({"process": manager, "message": driver.outgoing(&step["event"]), "sync": sync});
+            let mut request =
+                json!({"process": manager, "message": driver.outgoing(&step["event"]), "sync": sync});
             if let Some(actor) = actor {
                 request["from"] = actor.into();
             }

@@ -9,20 +9,26 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
     let api = &driver.api;
     match step["op"].as_str().unwrap_or_default() {
         "pg_join" => {
-            let answer = api.call("JoinProcessGroup", json!({"group": group, "processes": members(driver, step)})).await;
+            let answer = api
+                .call("JoinProcessGroup", json!({"group": group, "processes": members(driver, step)}))
+                .await;
             answer.map(|_| "ok".into()).map_err(|failure| driver.unexpected(&failure))
         }
         "pg_leave" => {
             let request = json!({"group": group, "processes": members(driver, step)});
             match api.call("LeaveProcessGroup", request).await {
-                Ok(answer) if answer["pids"].as_array().is_some_and(|pids| !pids.is_empty()) => Ok("ok".into()),
+                Ok(answer) if answer["pids"].as_array().is_some_and(|pids| !pids.is_empty()) => {
+                    Ok("ok".into())
+                }
                 Ok(_) => Ok("not_joined".into()),
                 Err(failure) if failure.code == "NOT_FOUND" => Ok("not_joined".into()),
                 Err(failure) => Err(driver.unexpected(&failure)),
             }
         }
         "pg_members" => list(driver, json!({"group": group, "pageSize": 1000})).await,
-        "pg_local_members" => list(driver, json!({"group": group, "node": driver.node, "pageSize": 1000})).await,
+        "pg_local_members" => {
+            list(driver, json!({"group": group, "node": driver.node, "pageSize": 1000})).await
+        }
         "pg_groups" => {
             let answer = api.call("ListProcessGroups", json!({"pageSize": 1000})).await;
             let answer = answer.map_err(|failure| driver.unexpected(&failure))?;

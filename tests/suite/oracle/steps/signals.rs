@@ -35,14 +35,18 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
         }
         "priority" => {
             let level = step["value"].as_str().unwrap_or_default().to_uppercase();
-            let answer = driver.api.call("SetProcessPriority", json!({"process": by, "priority": level})).await;
+            let answer =
+                driver.api.call("SetProcessPriority", json!({"process": by, "priority": level})).await;
             let answer = answer.map_err(|failure| driver.unexpected(&failure))?;
             Ok(answer["oldPriority"].as_str().unwrap_or_default().to_lowercase().into())
         }
         "suspend" => suspend(driver, step, &to, by).await,
         _ => {
-            let answer = driver.api.call("ResumeProcessScheduling", json!({"process": to, "holder": by})).await;
-            answer.map(|_| true.into()).map_err(|failure| driver.actor_trouble(&failure).unwrap_or_else(badarg))
+            let answer =
+                driver.api.call("ResumeProcessScheduling", json!({"process": to, "holder": by})).await;
+            answer
+                .map(|_| true.into())
+                .map_err(|failure| driver.actor_trouble(&failure).unwrap_or_else(badarg))
         }
     }
 }
@@ -56,7 +60,8 @@ async fn link(driver: &Driver, to: &str, by: &str) -> Outcome {
 }
 
 async fn demonitor(driver: &Driver, step: &Value, by: &str) -> Outcome {
-    let asked = |option: &str| step["opts"].as_array().is_some_and(|options| options.iter().any(|o| *o == option));
+    let asked =
+        |option: &str| step["opts"].as_array().is_some_and(|options| options.iter().any(|o| *o == option));
     let request = json!({
         "monitor": driver.reference(step, "monitor"),
         "from": by,
@@ -78,7 +83,8 @@ async fn exit_signal(driver: &Driver, to: &str, by: &str, reason: &Value) -> Out
 }
 
 async fn suspend(driver: &Driver, step: &Value, to: &str, by: &str) -> Outcome {
-    let unless = step["opts"].as_array().is_some_and(|options| options.iter().any(|o| *o == "unless_suspending"));
+    let unless =
+        step["opts"].as_array().is_some_and(|options| options.iter().any(|o| *o == "unless_suspending"));
     let request = json!({"process": to, "holder": by, "lease": LEASE, "unlessSuspending": unless});
     match driver.api.call("PauseProcessScheduling", request).await {
         Ok(answer) => Ok((answer["paused"] == true).into()),

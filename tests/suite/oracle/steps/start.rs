@@ -28,7 +28,10 @@ pub(super) async fn spawn(driver: &Driver, step: &Value, actor: Option<&str>) ->
     if let (Ok(answer), true) = (&answer, step["spawn_monitor"] == true)
         && answer["ignored"] != true
     {
-        return Ok(json!([driver.pid_value(&answer["pid"]), driver.name_reference(step, &answer["monitor"])]));
+        return Ok(json!([
+            driver.pid_value(&answer["pid"]),
+            driver.name_reference(step, &answer["monitor"])
+        ]));
     }
     started(driver, answer, linked)
 }

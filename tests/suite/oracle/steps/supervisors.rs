@@ -86,7 +86,8 @@ fn shown(spec: &Value) -> Value {
 /// `which_children`: id, pid and type of each, in OTP's order.
 pub(in crate::oracle) async fn which_children(driver: &Driver, supervisor: &str) -> Outcome {
     let request = json!({"supervisor": supervisor, "pageSize": 1000});
-    let answer = driver.api.call("WhichChildren", request).await.map_err(|failure| driver.call_exit(&failure))?;
+    let answer =
+        driver.api.call("WhichChildren", request).await.map_err(|failure| driver.call_exit(&failure))?;
     let children = answer["children"].as_array().into_iter().flatten().map(|child| {
         let id = child["id"].as_str().filter(|id| !id.is_empty()).unwrap_or("undefined");
         let pid = match child["state"].as_str() {
