@@ -126,6 +126,11 @@ impl Node {
         process.0.core.lock().extras().map_or(0, |extras| extras.dropped)
     }
 
+    /// Whether one of the messages that wait is one that the process waits for.
+    pub fn waits_for_any(&self, process: &ProcessRef) -> bool {
+        self.with_core(&process.0, |core, _| core.inner.iter().any(|message| core.receive.filter.admits(message)))
+    }
+
     /// Takes out up to `max` ordinary messages for which `doomed` is true, oldest first, and puts copies among the dead
     /// letters. Whoever waits on a call among them is told at once. With `signals` the EXIT and DOWN messages go too.
     pub fn extract(

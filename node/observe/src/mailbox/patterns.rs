@@ -60,25 +60,33 @@ pub struct Patterns {
     pub confidence: f64,
 }
 
+/// What is known of the process whose messages wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// Its header.
+    pub header: &'a Header,
+    /// Whether it waits for one of these messages.
+    pub waits_for_any: bool,
+    /// What changed lately, where it was observed before.
+    pub window: Option<&'a Window>,
+    /// Messages that surgery took out so far.
+    pub removed: u64,
+}
+
 /// Looks at the messages that wait; nothing if there are too few.
-pub fn analyze(
-    envelopes: &[Envelope],
-    header: &Header,
-    window: Option<&Window>,
-    removed: u64,
-) -> Option<Patterns> {
+pub fn analyze(envelopes: &[Envelope], of: Circumstances<'_>) -> Option<Patterns> {
     if envelopes.len() < MESSAGES_MIN {
         return None;
     }
     let tags: Vec<String> = envelopes.iter().map(Envelope::tag).collect();
     let sender = |envelope: &Envelope| envelope.from.map(|pid| pid.to_string()).unwrap_or_default();
     let dominant_senders = dominant(count(envelopes.iter().map(sender)), envelopes.len());
-    let (cause, confidence) = cause(envelopes, header, window, !dominant_senders.is_empty());
+    let (cause, confidence) = cause(of, !dominant_senders.is_empty());
     Some(Patterns {
         dominant_types: dominant(count(tags.iter().cloned()), envelopes.len()),
         dominant_senders,
         duplicates: duplicates(envelopes),
-        starved_types: starved(envelopes, &tags, window.map(|window| window.to.received), removed),
+        starved_types: starved(envelopes, &tags, of.window.map(|window| window.to.received), of.removed),
         cause,
         confidence,
     })
@@ -123,22 +131,22 @@ fn starved(envelopes: &[Envelope], tags: &[String], received: Option<u32>, remov
     oldest.into_iter().filter(|(_, age)| passed_over(*age)).map(|(tag, _)| tag.to_owned()).collect()
 }
 
-fn cause(envelopes: &[Envelope], header: &Header, window: Option<&Window>, flood: bool) -> (Cause, f64) {
-    let busy = matches!(header.status, Status::Running | Status::Blocked);
-    let still = window.is_some_and(|window| window.handled() == 0 && window.span() >= STUCK_AFTER);
-    if header.suspended || header.status == Status::Suspended {
+fn cause(of: Circumstances<'_>, flood: bool) -> (Cause, f64) {
+    let busy = matches!(of.header.status, Status::Running | Status::Blocked);
+    let still = of.window.is_some_and(|window| window.handled() == 0 && window.span() >= STUCK_AFTER);
+    if of.header.suspended || of.header.status == Status::Suspended {
         return (Cause::Held, 1.0);
     }
     if busy && still {
         return (Cause::Stuck, 0.9);
     }
-    if header.status == Status::Waiting && !envelopes.is_empty() {
+    if !of.waits_for_any {
         return (Cause::Unmatched, 0.9);
     }
     if flood {
         return (Cause::Flood, 0.8);
     }
-    match window {
+    match of.window {
         Some(window) if window.growth_rate() <= 0.0 => (Cause::None, 0.8),
         Some(_) => (Cause::Slow, 0.8),
         None => (Cause::Slow, 0.5),

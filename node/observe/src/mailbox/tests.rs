@@ -1,4 +1,4 @@
-use super::patterns::{Cause, analyze};
+use super::patterns::{Cause, Circumstances, Patterns};
 use super::*;
 use crate::predicate::Predicate;
 use crate::queue_history::Window;
@@ -38,6 +38,17 @@ fn header(status: Status) -> Header {
         started_ms: 0,
         session: false,
     }
+}
+
+fn analyze(
+    envelopes: &[Envelope],
+    status: Status,
+    window: Option<&Window>,
+    removed: u64,
+) -> Option<Patterns> {
+    let waits_for_any = status != Status::Waiting;
+    let of = Circumstances { header: &header(status), waits_for_any, window, removed };
+    super::patterns::analyze(envelopes, of)
 }
 
 #[test]
@@ -92,14 +103,14 @@ fn a_flood_is_named_with_its_share_and_an_even_mix_names_nobody() {
         (1..=100).map(|n| message(n, sender(n), Term::Int(i64::from(n)))).collect()
     };
     let flood = from(|n| if n % 10 == 0 { 8 } else { 7 });
-    let found = analyze(&flood, &header(Status::Runnable), None, 0).unwrap();
+    let found = analyze(&flood, Status::Runnable, None, 0).unwrap();
     assert_eq!(found.dominant_senders.len(), 1);
     assert_eq!(found.dominant_senders[0].name, "n1.1.7");
     assert!((found.dominant_senders[0].share - 0.9).abs() < 1e-9);
     assert_eq!(found.cause, Cause::Flood);
     for senders in [2, 3, 4, 10] {
         let even: Vec<_> = (1..=120).map(|n| message(n, 1 + u64::from(n) % senders, Term::Int(1))).collect();
-        let found = analyze(&even, &header(Status::Runnable), None, 0).unwrap();
+        let found = analyze(&even, Status::Runnable, None, 0).unwrap();
         assert_eq!(found.dominant_senders, [], "{senders} senders");
         assert_eq!((found.cause, found.duplicates), (Cause::Slow, 119));
     }
@@ -108,7 +119,7 @@ fn a_flood_is_named_with_its_share_and_an_even_mix_names_nobody() {
 #[test]
 fn few_messages_give_no_findings() {
     let few: Vec<_> = (1..20).map(|n| message(n, 1, Term::Null)).collect();
-    assert_eq!(analyze(&few, &header(Status::Runnable), None, 0), None);
+    assert_eq!(analyze(&few, Status::Runnable, None, 0), None);
 }
 
 #[test]
@@ -117,15 +128,15 @@ fn what_was_passed_over_is_starved_and_what_came_last_is_not() {
     waiting.push(message(40, 1, "new".into()));
     let to = QueueCounters { received: 40, waiting: 21, ..QueueCounters::default() };
     let window = Window { from: QueueCounters::default(), to };
-    let found = analyze(&waiting, &header(Status::Waiting), Some(&window), 0).unwrap();
+    let found = analyze(&waiting, Status::Waiting, Some(&window), 0).unwrap();
     assert_eq!(found.starved_types, ["old"]);
     assert_eq!(found.cause, Cause::Unmatched);
-    let found = analyze(&waiting, &header(Status::Waiting), Some(&window), 19).unwrap();
+    let found = analyze(&waiting, Status::Waiting, Some(&window), 19).unwrap();
     assert_eq!(found.starved_types, [""; 0]);
 }
 
 #[test]
 fn a_held_process_is_long_because_it_is_held() {
     let waiting: Vec<_> = (1..=30).map(|n| message(n, 1, Term::Null)).collect();
-    assert_eq!(analyze(&waiting, &header(Status::Suspended), None, 0).unwrap().cause, Cause::Held);
+    assert_eq!(analyze(&waiting, Status::Suspended, None, 0).unwrap().cause, Cause::Held);
 }

@@ -3,7 +3,7 @@
 use super::queue::number;
 use crate::{Shared, reference, time};
 use arsenal_observe::mailbox::envelopes;
-use arsenal_observe::mailbox::patterns::{self, Cause, MESSAGES_MIN, Patterns};
+use arsenal_observe::mailbox::patterns::{self, Cause, Circumstances, MESSAGES_MIN, Patterns};
 use arsenal_observe::queue_history::{QueueHistory, Window};
 use arsenal_proto::v1::analyze_mailbox_patterns_response as wire;
 use arsenal_proto::v1::{self, evidence::State};
@@ -52,7 +52,13 @@ pub(super) fn analyze(
     let process = reference::process(node, "process", &request.process)?;
     let waiting = envelopes(node, &process);
     let (counters, window) = history.observe(node, &process);
-    let found = patterns::analyze(&waiting, &node.header(&process), window.as_ref(), counters.removed);
+    let circumstances = Circumstances {
+        header: &node.header(&process),
+        waits_for_any: node.waits_for_any(&process),
+        window: window.as_ref(),
+        removed: counters.removed,
+    };
+    let found = patterns::analyze(&waiting, circumstances);
     let evidence = Some(evidence(waiting.len(), window.as_ref(), found.as_ref()));
     let pid = process.pid().to_string();
     let Some(found) = found else {
