@@ -31,6 +31,11 @@ async fn call(api: &Api, process: &str, message: Value) -> Value {
     api.ok("CallProcess", json!({"process": process, "message": message})).await["reply"].clone()
 }
 
+/// The string that a JSON value has to be.
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
+}
+
 /// The strings of a JSON array.
 fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
@@ -68,8 +73,5 @@ async fn session(api: &Api) -> (Api, String) {
 
 /// Starts a server linked to the client's process.
 async fn start_linked(client: &Api) -> String {
-    client.ok("StartLinkProcess", json!({"module": "counter"})).await["pid"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    text(&client.ok("StartLinkProcess", json!({"module": "counter"})).await["pid"])
 }

@@ -139,5 +139,7 @@ fn two_servers_that_call_each_other_are_a_deadlock_while_it_lasts() {
             cycles().await.iter().all(|cycle| cycle["deadlock"] != true).then_some(())
         })
         .await;
+        let ended = waiting.await.expect("the call ends").expect_err("its process died");
+        assert_eq!(ended.code, "ABORTED");
     });
 }

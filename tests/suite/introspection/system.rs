@@ -90,9 +90,11 @@ fn memory_agrees_with_the_operating_system_and_follows_what_is_kept() {
 
 /// The resident set of this process, which the node is part of.
 fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    let status = std::fs::read_to_string("/proc/self/status").expect("the system has /proc");
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it tells the resident set");
+    let kilobytes = line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+    kilobytes.expect("in kilobytes") * 1024
 }
 
 // covers: list_operations

@@ -1,6 +1,6 @@
 //! Trees, and the lines up and down from a process.
 
-use super::{kill, kill_for_good, listed, session, start_linked, texts};
+use super::{kill, kill_for_good, listed, session, start_linked, text, texts};
 use arsenal_tests::{Api, both};
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ async fn plant(api: &Api) -> [String; 4] {
     let children = json!([{"id": "worker", "module": "counter"}, {"id": "nested", "supervisor": nested}]);
     let started =
         api.ok("StartSupervisor", json!({"children": children, "intensity": 100, "name": "root"})).await;
-    let root = started["pid"].as_str().unwrap().to_owned();
+    let root = text(&started["pid"]);
     let worker = child(api, &root, "worker").await;
     let nested = child(api, &root, "nested").await;
     let inner = child(api, &nested, "inner").await;
@@ -25,7 +25,7 @@ async fn children(api: &Api, supervisor: &str) -> Vec<Value> {
 async fn child(api: &Api, supervisor: &str, id: &str) -> String {
     let children = children(api, supervisor).await;
     let child = children.iter().find(|child| child["id"] == id).unwrap_or_else(|| panic!("no child {id}"));
-    child["pid"].as_str().unwrap().to_owned()
+    text(&child["pid"])
 }
 
 /// Kills a child and waits for its next life.
