@@ -437,8 +437,11 @@ impl Node {
         Ok(())
     }
 
-    /// Whether no turn of the process is running, so that what holds it holds it already.
+    /// Whether no turn of the process is running, so that what holds it holds it already and all that it used is
+    /// counted.
     pub fn is_between_turns(&self, process: &ProcessRef) -> bool {
-        self.between_turns(process, Duration::ZERO, |_| ()).is_some()
+        let serial = process.pid().serial;
+        let runs = self.schedulers().shared.iter().any(|shared| shared.counters.current.load(Relaxed) == serial);
+        !runs && self.between_turns(process, Duration::ZERO, |_| ()).is_some()
     }
 }

@@ -4,7 +4,7 @@
 //! end follows. A call is a monitor of its own: the callee remembers the callers that it has not answered and tells
 //! them when it ends, so that no second signal is needed a call.
 
-use crate::body::Receive;
+use crate::body::{Body, Receive};
 use crate::extras::Extras;
 use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::node::Node;
@@ -18,6 +18,8 @@ use crate::traffic::Run;
 
 #[derive(Default)]
 pub(crate) struct Core {
+    /// The code and its state; nothing while a slice runs, or while it is hibernated.
+    pub(crate) body: Option<Box<dyn Body>>,
     pub(crate) inner: Queue,
     links: SmallMap<Pid, ()>,
     /// What this process monitors.
@@ -41,7 +43,7 @@ pub(crate) struct Core {
     /// Who sent the last message, and how many in a row.
     pub(crate) last_sender: Pid,
     pub(crate) sent_in_row: u32,
-    /// How many messages have entered the mailbox; wraps.
+    /// How many messages have entered the mailbox, system ones aside; wraps.
     pub(crate) received: u32,
     /// How many of those are calls.
     pub(crate) calls_in_row: u32,
@@ -240,8 +242,10 @@ impl Core {
 
     fn push(&mut self, mut message: Message, node: &Node) {
         message.arrived_ms = node.coarse_ms();
-        self.received = self.received.wrapping_add(1);
-        message.number = self.received;
+        if message.kind != Kind::System {
+            self.received = self.received.wrapping_add(1);
+            message.number = self.received;
+        }
         self.last_message_ms = message.arrived_ms;
         self.inner.push(message);
         self.high_water = self.high_water.max(self.inner.len() as u32);

@@ -71,9 +71,36 @@ impl Node {
     /// What the body tells of itself; nothing if a turn is under way for all of `patience`. That of a hibernated
     /// process tells nothing.
     pub fn glimpse(&self, process: &ProcessRef, patience: Duration) -> Option<Glimpse> {
-        let body = process.0.body.try_lock_for(patience)?;
-        let Some(body) = body.as_ref() else { return Some(Glimpse::default()) };
-        Some(Glimpse { state_name: body.state_name(), handlers: body.handlers(), frames: body.backtrace() })
+        self.between_turns(process, patience, |core| match &core.body {
+            Some(body) => {
+                Glimpse { state_name: body.state_name(), handlers: body.handlers(), frames: body.backtrace() }
+            }
+            None => Glimpse::default(),
+        })
+    }
+
+    /// Looks at the signal state with the body in it; nothing if a slice is under way for all of `patience`.
+    pub(crate) fn between_turns<R>(
+        &self,
+        process: &ProcessRef,
+        patience: Duration,
+        look: impl FnOnce(&Core) -> R,
+    ) -> Option<R> {
+        const PAUSE: Duration = Duration::from_micros(100);
+        let mut pauses = patience.as_nanos() / PAUSE.as_nanos();
+        loop {
+            let core = process.0.core.lock();
+            // a hibernated process has no body, and no slice either
+            if core.body.is_some() || !process.0.is_in_slice() {
+                return Some(look(&core));
+            }
+            drop(core);
+            if pauses == 0 {
+                return None;
+            }
+            pauses -= 1;
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// What a process waits for, whether or not it is in a turn just now.
@@ -93,10 +120,9 @@ impl Node {
 
     /// What a process weighs.
     pub fn bytes_of(&self, process: &ProcessRef, patience: Duration) -> ProcessBytes {
-        let body = process.0.body.try_lock_for(patience);
-        let core = process.0.core.lock();
-        let state = body.and_then(|body| crate::system::state_bytes(body.as_deref(), &core));
-        bytes(&core, state)
+        let whole = |core: &Core| bytes(core, crate::system::state_bytes(core.body.as_deref(), core));
+        let seen = self.between_turns(process, patience, whole);
+        seen.unwrap_or_else(|| bytes(&process.0.core.lock(), None))
     }
 
     /// `$ancestors`: who started a process and who started those, nearest first, dead ones too.

@@ -12,6 +12,7 @@ use crate::term::Term;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::Duration;
 
 /// What a process does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -254,7 +255,9 @@ impl Node {
 
     /// What a live body says it is doing, innermost function first, if it is not in a turn just now.
     pub fn try_backtrace(&self, process: &ProcessRef) -> Option<Vec<String>> {
-        process.0.body.try_lock().map(|body| body.as_ref().map(|body| body.backtrace()).unwrap_or_default())
+        self.between_turns(process, Duration::ZERO, |core| {
+            core.body.as_ref().map(|body| body.backtrace()).unwrap_or_default()
+        })
     }
 
     /// Kinds of the messages that wait, without their payloads.

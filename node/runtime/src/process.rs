@@ -1,10 +1,9 @@
 //! One process as the runtime holds it: a header of atomics, the inbound queue, the signal state and the body.
 //!
-//! Invariants: locks are taken in the order body, signal state ([`Core`]), inbound queue, and none is held while a
-//! signal is sent to another process. The body is only ever touched by the scheduler that runs the turn; the signal
-//! state by anybody. The header is read without a lock and wakes nobody.
+//! Invariants: locks are taken in the order signal state ([`Core`]), inbound queue, and none is held while a signal is
+//! sent to another process. A scheduler takes the body out of the signal state for a slice, so that the state can be
+//! looked at and changed by anybody meanwhile. The header is read without a lock and wakes nobody.
 
-use crate::body::Body;
 use crate::core::Core;
 use crate::message::Signal;
 use crate::module::{Description, Module};
@@ -48,7 +47,6 @@ pub(crate) struct Process {
     pub(crate) reductions: AtomicU64,
     pub(crate) inbound: Mutex<Inbound>,
     pub(crate) core: Mutex<Core>,
-    pub(crate) body: Mutex<Option<Box<dyn Body>>>,
 }
 
 /// Where signals arrive.
@@ -108,6 +106,11 @@ impl Process {
 
     pub(crate) fn set_trap_exit(&self, value: bool) -> bool {
         self.set(flag::TRAP_EXIT, value)
+    }
+
+    /// Whether a scheduler has it.
+    pub(crate) fn is_in_slice(&self) -> bool {
+        matches!(self.schedule.load(Acquire), schedule::RUNNING | schedule::NOTIFIED)
     }
 
     pub(crate) fn is_dead(&self) -> bool {

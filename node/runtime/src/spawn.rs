@@ -230,6 +230,7 @@ impl Node {
         let mut flags = if options.trap_exit { flag::TRAP_EXIT } else { 0 };
         let mut core = Core::default();
         core.ready = Ready::Start;
+        core.body = Some(body);
         core.ack = options.ack;
         if let Some((watcher, reference)) = options.monitor {
             core.add_watcher(watcher, reference, None);
@@ -285,7 +286,6 @@ impl Node {
             reductions: AtomicU64::new(0),
             inbound: Mutex::new(Inbound { signals: Vec::new(), closed: false, messages_max }),
             core: Mutex::new(core),
-            body: Mutex::new(Some(body)),
         }
     }
 

@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 /// Reductions a slice may use; a turn is one, and what the body burns on top.
 pub(crate) const SLICE: u32 = 2_000;
 
-type BodySlot<'a> = MutexGuard<'a, Option<Box<dyn Body>>>;
+type BodySlot = Option<Box<dyn Body>>;
 
 /// How a slice ended.
 enum Outcome {
@@ -54,29 +54,31 @@ impl Scheduler {
         process.schedule.store(schedule::RUNNING, Release);
         let (mut turns, mut used) = (0, 0);
         loop {
-            let mut body = process.body.lock();
             let mut core = process.core.lock();
+            // out of the shared state for the slice, so that a turn needs no lock of its own
+            let mut body = core.body.take();
             self.fetch(node, process, &mut core);
             let outcome;
             (core, outcome) = self.turns(node, process, &mut body, core, &mut turns, &mut used);
             process.queue_len.store(core.inner.len() as u32, Relaxed);
             match outcome {
                 Outcome::Ended(reason, error) => {
-                    let body = body.take();
                     crate::death::finish(node, process, core, reason, error, &mut self.outbox);
                     drop(body);
                     self.outbox.flush(node);
                     return (turns, used);
                 }
                 Outcome::Requeue => {
-                    drop((core, body));
+                    core.body = body;
+                    drop(core);
                     process.schedule.store(schedule::QUEUED, Release);
                     self.enqueue(node, Arc::clone(process));
                     return (turns, used);
                 }
                 Outcome::Idle => {
                     self.settle(node, process, &mut core);
-                    drop((core, body));
+                    core.body = body;
+                    drop(core);
                     self.outbox.flush(node);
                     let idle =
                         process.schedule.compare_exchange(schedule::RUNNING, schedule::IDLE, AcqRel, Acquire);
@@ -122,7 +124,7 @@ impl Scheduler {
         &mut self,
         node: &Node,
         process: &'a Arc<Process>,
-        body: &mut BodySlot<'a>,
+        body: &mut BodySlot,
         mut core: MutexGuard<'a, Core>,
         turns: &mut u32,
         used: &mut u32,
@@ -214,7 +216,7 @@ impl Scheduler {
         &mut self,
         node: &Node,
         process: &Arc<Process>,
-        body: &mut BodySlot<'_>,
+        body: &mut BodySlot,
         event: Event,
         operation: u64,
         budget: u32,
@@ -252,7 +254,7 @@ impl Scheduler {
         &mut self,
         node: &Node,
         process: &Arc<Process>,
-        body: &mut BodySlot<'_>,
+        body: &mut BodySlot,
         core: &mut Core,
         step: Step,
     ) {
