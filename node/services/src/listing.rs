@@ -122,7 +122,10 @@ impl Order {
     /// What a row is ordered by. Read once a row, as it may change while others are compared.
     pub fn key(&self, field: impl Fn(&str) -> Term) -> Vec<Term> {
         let of = |path: &[String]| {
-            path[1..].iter().try_fold(field(&path[0]), |term, name| term.get(name).cloned()).unwrap_or_default()
+            path[1..]
+                .iter()
+                .try_fold(field(&path[0]), |term, name| term.get(name).cloned())
+                .unwrap_or_default()
         };
         self.0.iter().map(|(path, _)| of(path)).collect()
     }

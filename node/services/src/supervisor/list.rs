@@ -79,6 +79,7 @@ impl Row for SupervisorRow {
         "counts",
         "owed",
         "owed_count",
+        "holds",
         "parent",
         "restarts_total",
         "start_time",
@@ -94,6 +95,12 @@ impl Row for SupervisorRow {
             "counts" => shown.counts.map(counts).unwrap_or_default(),
             "owed" => Term::list(shown.owed.iter().map(|id| Term::str(id.as_str()))),
             "owed_count" => integer(shown.owed_count),
+            "holds" => Term::list(shown.holds.iter().map(|hold| {
+                Term::map([
+                    ("hold", Term::str(hold.hold.as_str())),
+                    ("holder", Term::str(hold.holder.as_str())),
+                ])
+            })),
             "parent" => Term::str(shown.parent.as_str()),
             "restarts_total" => integer(shown.restarts_total),
             _ => shown.start_time.map(|time| Term::from(time.to_string())).unwrap_or_default(),
