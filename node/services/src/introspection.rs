@@ -16,9 +16,10 @@ use crate::reference::{process, unknown_node};
 use crate::shared::Shared;
 use crate::status::{failure, no_process};
 use crate::time::duration;
+use arsenal_observe::process_variables::ProcessView;
 use arsenal_proto::v1;
 use arsenal_proto::v1::introspection_service_server::IntrospectionService;
-use arsenal_runtime::{Behaviour, Node};
+use arsenal_runtime::{Behaviour, Node, Pid};
 use list::{Page, Query, Selection, list};
 use process_info::{Fields, check_keys, items, look, monitor, process_info};
 use std::sync::Arc;
@@ -73,17 +74,17 @@ impl IntrospectionService for IntrospectionApi {
         let process = process(self.node(), "process", &request.process)?;
         let (pid, node, target) = (process.pid(), self.node().clone(), process.clone());
         let whole = request.keys.is_empty();
+        if !whole && !Fields::of(&request.keys.iter().map(String::as_str).collect::<Vec<_>>()).need_body() {
+            // nothing that is asked for is worth waiting for the end of a turn
+            let items = items(&node, &ProcessView::new(&node, &target), &target, &request.keys);
+            return self.info_response(pid, None, items);
+        }
         let (info, items) = look(self.node(), process, move |view| {
             let info = whole.then(|| process_info(&node, view, Fields::ALL));
             (info, items(&node, view, &target, &request.keys))
         })
         .await?;
-        if !self.node().is_alive(pid) {
-            return Err(no_process(self.node(), pid));
-        }
-        let response =
-            v1::GetProcessInfoResponse { process: info, items, pid: pid.to_string(), node: self.name() };
-        Ok(Response::new(response))
+        self.info_response(pid, info, items)
     }
 
     async fn get_process_state(
@@ -382,10 +383,24 @@ impl IntrospectionService for IntrospectionApi {
 }
 
 impl IntrospectionApi {
+    /// What was read of a process, if it still lives: what is read of one that ends is of no moment.
+    fn info_response(
+        &self,
+        pid: Pid,
+        process: Option<v1::ProcessInfo>,
+        items: Vec<v1::ProcessInfoItem>,
+    ) -> Result<Response<v1::GetProcessInfoResponse>, Status> {
+        if !self.node().is_alive(pid) {
+            return Err(no_process(self.node(), pid));
+        }
+        let (pid, node) = (pid.to_string(), self.name());
+        Ok(Response::new(v1::GetProcessInfoResponse { process, items, pid, node }))
+    }
+
     /// Some fields of a live process.
     fn read(&self, reference: &str, fields: &[&str]) -> Result<v1::ProcessInfo, Status> {
         let process = process(self.node(), "process", reference)?;
-        let view = arsenal_observe::process_variables::ProcessView::new(self.node(), &process);
+        let view = ProcessView::new(self.node(), &process);
         let fields = Fields::of(fields);
         // the signal state is gone with a process that has ended meanwhile
         view.info().ok_or_else(|| no_process(self.node(), process.pid()))?;

@@ -321,3 +321,16 @@ pub(super) async fn descendants(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_no_reader_takes_is_refused_unless_a_depth_cuts_it() {
+        assert!(check(NODES_MAX, LEVELS_MAX, usize::MAX).is_ok());
+        assert_eq!(check(NODES_MAX + 1, 2, usize::MAX).unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(check(200, LEVELS_MAX + 1, usize::MAX).unwrap_err().code(), Code::ResourceExhausted);
+        assert!(check(200, LEVELS_MAX + 1, LEVELS_MAX).is_ok());
+    }
+}

@@ -306,3 +306,41 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arsenal_runtime::NodeConfig;
+    use futures_util::StreamExt as _;
+
+    fn node() -> Node {
+        Node::deterministic(NodeConfig::default())
+    }
+
+    #[test]
+    fn a_watch_takes_a_place_until_it_is_dropped() {
+        let (node, watches) = (node(), Arc::new(AtomicUsize::new(WATCHES_MAX - 1)));
+        let request = v1::WatchProcessesRequest::default();
+        let last = watch(&node, &watches, &request).ok();
+        assert!(last.is_some());
+        let refused = watch(&node, &watches, &request).err();
+        assert_eq!(refused.map(|status| status.code()), Some(Code::ResourceExhausted));
+        drop(last);
+        assert_eq!(watches.load(Relaxed), WATCHES_MAX - 1);
+    }
+
+    #[tokio::test]
+    async fn a_reader_of_what_the_log_has_lost_learns_how_much_and_gets_a_snapshot() {
+        let mut config = NodeConfig::default();
+        config.limits.events_per_scheduler_max = 4;
+        let node = Node::deterministic(config);
+        for _ in 0..10 {
+            node.record("process.labelled", Pid::NONE, Pid::NONE, Term::Null, 0);
+        }
+        let request = v1::WatchProcessesRequest { after: 2, ..Default::default() };
+        let mut items = watch(&node, &Arc::default(), &request).ok().unwrap();
+        let dropped = items.next().await.unwrap().unwrap();
+        assert_eq!((dropped.kind(), dropped.dropped, dropped.sequence), (Kind::Dropped, 4, 10));
+        assert_eq!(items.next().await.unwrap().unwrap().kind(), Kind::SnapshotEnd);
+    }
+}
