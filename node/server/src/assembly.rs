@@ -1,6 +1,7 @@
 //! A node put together: runtime, services, gateway, listeners. `shutdown` takes it apart again.
 
 use crate::config::Config;
+use crate::content_type::ContentTypeLayer;
 use crate::half_open::HalfOpenLayer;
 use crate::parting::PartingLayer;
 use crate::telemetry::context::{CallerContextLayer, TracedUpstream};
@@ -157,7 +158,8 @@ fn serve_grpc(
     // reflection is a stream of requests too
     let streaming = streaming.map(|operation| operation.path()).chain([REFLECTION.to_owned()]);
     let half_open = HalfOpenLayer::new(Duration::from_millis(config.grpc.request_idle_ms), streaming);
-    let router = traced(config, router.layer(half_open).layer(tonic_web::GrpcWebLayer::new()));
+    let router = router.layer(half_open).layer(tonic_web::GrpcWebLayer::new()).layer(ContentTypeLayer);
+    let router = traced(config, router);
     let routes = tonic::service::Routes::from(router);
     let incoming = listener::connections(listener, &config.listen);
     tokio::spawn(async move {

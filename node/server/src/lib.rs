@@ -5,6 +5,7 @@
 pub mod assembly;
 pub mod cli;
 pub mod config;
+mod content_type;
 pub mod dynamic;
 mod half_open;
 mod listener;
