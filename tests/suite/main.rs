@@ -1,9 +1,11 @@
 //! The black-box suite: one binary, a file a service.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do the functions that its file shares")]
 
 mod bad_input;
 mod configuration;
 mod coverage;
 mod introspection;
+mod layout;
 mod limits;
 mod messaging;
 mod oracle;

@@ -1,0 +1,49 @@
+//! The dependencies between our crates run one way, as `ARCHITECTURE.md` draws them.
+
+use std::collections::BTreeMap;
+
+/// Each crate's manifest and the crates of ours that it may depend on.
+const ALLOWED: [(&str, &str, &[&str]); 8] = [
+    ("proto", include_str!("../../proto/Cargo.toml"), &[]),
+    ("runtime", include_str!("../../node/runtime/Cargo.toml"), &[]),
+    ("behaviours", include_str!("../../node/behaviours/Cargo.toml"), &["runtime"]),
+    ("observe", include_str!("../../node/observe/Cargo.toml"), &["runtime"]),
+    (
+        "services",
+        include_str!("../../node/services/Cargo.toml"),
+        &["proto", "runtime", "behaviours", "observe"],
+    ),
+    ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto"]),
+    (
+        "server",
+        include_str!("../../node/server/Cargo.toml"),
+        &["proto", "runtime", "behaviours", "services", "gateway"],
+    ),
+    (
+        "tests",
+        include_str!("../Cargo.toml"),
+        &["proto", "runtime", "behaviours", "observe", "services", "gateway", "server"],
+    ),
+];
+
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let names = manifest.lines().filter_map(|line| line.strip_prefix("arsenal-"));
+    names.filter_map(|line| line.split(['.', ' ', '=']).next()).collect()
+}
+
+#[test]
+fn dependencies_run_one_way() {
+    for (name, manifest, allowed) in ALLOWED {
+        for dependency in dependencies(manifest) {
+            assert!(allowed.contains(&dependency), "arsenal-{name} must not depend on arsenal-{dependency}");
+        }
+    }
+}
+
+#[test]
+fn a_manifest_is_read_as_cargo_reads_it() {
+    let of: BTreeMap<&str, Vec<&str>> =
+        ALLOWED.iter().map(|(name, manifest, _)| (*name, dependencies(manifest))).collect();
+    assert!(of["services"].contains(&"runtime"), "{of:?}");
+    assert!(of["server"].contains(&"gateway"), "{of:?}");
+}
