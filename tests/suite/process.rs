@@ -119,6 +119,30 @@ fn a_start_that_fails_says_why_and_leaves_nothing_running() {
     });
 }
 
+// covers: start_process/3
+#[test]
+fn a_process_that_outgrows_its_memory_is_killed_and_a_full_mailbox_refuses() {
+    both(|api| async move {
+        let request =
+            json!({"module": "kv", "limits": {"memoryBytesMax": "20000", "mailboxMessagesMax": "3"}});
+        let pid = text(&api.ok("StartProcess", request).await["pid"]);
+        call(&api, &pid, json!(["put", "small", "value"])).await;
+        assert!(alive(&api, &pid).await);
+        let large = json!(["put", "large", "v".repeat(30_000)]);
+        api.ok("CastMessage", json!({"process": pid, "message": large})).await;
+        assert_eq!(exit_reason(&api, &pid).await, "killed");
+
+        let request = json!({"module": "plain", "limits": {"mailboxMessagesMax": "3"}});
+        let pid = text(&api.ok("StartProcess", request).await["pid"]);
+        for number in 0..3 {
+            api.ok("SendMessage", json!({"process": pid, "message": number})).await;
+        }
+        let full = api.err("SendMessage", json!({"process": pid, "message": 3})).await;
+        assert_eq!(full.code, "RESOURCE_EXHAUSTED");
+        assert_eq!(number(&info(&api, &pid).await["messageQueueLen"]), 3);
+    });
+}
+
 // covers: start_link_process/3
 #[test]
 fn the_crash_of_a_linked_child_ends_its_parent_or_reaches_it_as_a_message() {

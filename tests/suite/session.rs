@@ -1,5 +1,7 @@
 //! `SessionService`: a client as a process, with a lease and on a stream.
 
+mod stream;
+
 use arsenal_tests::{Api, both};
 use serde_json::{Value, json};
 

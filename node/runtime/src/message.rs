@@ -43,7 +43,7 @@ pub struct Message {
     pub operation: u64,
     /// When it was fetched into the mailbox, in milliseconds of the node's clock; 0 before.
     pub arrived_ms: u32,
-    /// Its place among all messages that entered the mailbox, from 1; 0 before. Wraps.
+    /// Its place among all messages that entered the mailbox, from 1; 0 before, and for a system message. Wraps.
     pub number: u32,
     /// What kind it is.
     pub kind: Kind,

@@ -46,6 +46,13 @@ pub(crate) fn state_bytes(body: Option<&dyn Body>, core: &Core) -> Option<usize>
     }
 }
 
+/// Whether the state holds more than the process may. A body that cannot tell holds nothing.
+pub(crate) fn outgrew(body: Option<&dyn Body>, core: &Core) -> bool {
+    let Some(max) = core.extras().and_then(|extras| extras.memory_bytes_max) else { return false };
+    let held = state_bytes(body, core).unwrap_or_default();
+    u64::try_from(held).is_ok_and(|held| held > max)
+}
+
 fn bytes_term(bytes: Option<usize>) -> Term {
     bytes.map_or(Term::Null, |bytes| Term::Int(i64::try_from(bytes).unwrap_or(i64::MAX)))
 }

@@ -10,6 +10,7 @@ use crate::core::{Core, Ready};
 use crate::message::Kind;
 use crate::module::Behaviour;
 use crate::node::Node;
+use crate::pid::Pid;
 use crate::process::{Process, flag, schedule};
 use crate::scheduler::Scheduler;
 use crate::system;
@@ -61,6 +62,12 @@ impl Scheduler {
             let outcome;
             (core, outcome) = self.turns(node, process, &mut body, core, &mut turns, &mut used);
             process.queue_len.store(core.inner.len() as u32, Relaxed);
+            if !matches!(outcome, Outcome::Ended(..)) && system::outgrew(body.as_deref(), &core) {
+                node.record("process.outgrew", process.pid, Pid::NONE, Term::Null, 0);
+                core.exiting = Some(Term::KILLED);
+                core.body = body;
+                continue;
+            }
             match outcome {
                 Outcome::Ended(reason, error) => {
                     crate::death::finish(node, process, core, reason, error, &mut self.outbox);
