@@ -1,5 +1,5 @@
-//! kameo's side of the benchmark, on tokio with a worker a core and unbounded mailboxes, which measure faster than the
-//! bounded ones that it takes by default. `bench-kameo NAME` prints one JSON line; exit status 77 for a name that it
+//! kameo's side of the benchmark, on tokio with a worker a core and unbounded mailboxes: the bounded ones that it takes
+//! by default pay for a semaphore with each message. `bench-kameo NAME` prints one JSON line; exit status 77 for a name that it
 //! does not have: it has links and no monitors, names and no groups.
 
 mod lifetimes;

@@ -39,15 +39,18 @@ where
     Started: Future<Output = (SocketAddr, Kept)>,
 {
     let (listening, address) = channel();
-    std::thread::spawn(move || {
+    let serving = move || {
         current_thread().block_on(async move {
             let (address, _kept) = start().await;
             let _ = listening.send(address);
             std::future::pending::<()>().await;
         });
-    });
-    match address.recv() {
-        Ok(address) => address,
-        Err(_) => panic!("the server did not start"),
+    };
+    // named, so that a profile tells it from its client
+    let thread = std::thread::Builder::new().name("server".to_owned()).spawn(serving);
+    match thread.map(|_| address.recv()) {
+        Ok(Ok(address)) => address,
+        Ok(Err(_)) => panic!("the server did not start"),
+        Err(error) => panic!("no thread for the server: {error}"),
     }
 }
