@@ -69,6 +69,19 @@ impl Context<'_> {
 
     /// Tells the starter that init is done: `{ok, Pid}`.
     pub fn started(&mut self) {
+        let me = self.me();
+        let monitor = {
+            let mut core = self.process.core.lock();
+            let monitor = core.extras().is_some_and(|extras| extras.start_monitor.is_some());
+            let monitor = if monitor { core.extras_mut().start_monitor.take() } else { None };
+            if let Some((watcher, reference)) = monitor {
+                core.add_watcher(watcher, reference, None);
+            }
+            monitor
+        };
+        if let Some((watcher, reference)) = monitor {
+            self.node.adopt(watcher, |of| of.add_monitor(reference, me));
+        }
         self.acknowledge(Term::tagged("ok", self.me().into()));
     }
 

@@ -1,7 +1,7 @@
 //! What only some processes have, allocated on demand: names, labels, the dictionary, holds, a snapshot.
 
 use crate::hold::Hold;
-use crate::pid::Pid;
+use crate::pid::{Pid, Ref};
 use crate::term::Term;
 use crate::term::pack::Packed;
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ pub(crate) struct Extras {
     pub(crate) group_leader: Option<Pid>,
     pub(crate) ancestors: Arc<[Pid]>,
     pub(crate) child_id: Option<Term>,
+    /// Who monitors it from the moment in which its init has ended well.
+    pub(crate) start_monitor: Option<(Pid, Ref)>,
     pub(crate) holds: Vec<Hold>,
     /// The state of a hibernated process.
     pub(crate) snapshot: Option<Packed>,

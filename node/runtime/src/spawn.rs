@@ -232,7 +232,9 @@ impl Node {
         core.ready = Ready::Start;
         core.body = Some(body);
         core.ack = options.ack;
-        if let Some((watcher, reference)) = options.monitor {
+        // whoever waits for init hears from there that it failed, and of no DOWN: that monitor begins with the answer
+        let start_monitor = options.monitor.filter(|_| options.ack.is_some());
+        if let Some((watcher, reference)) = options.monitor.filter(|_| start_monitor.is_none()) {
             core.add_watcher(watcher, reference, None);
             self.adopt(watcher, |of| of.add_monitor(reference, pid));
         }
@@ -254,6 +256,7 @@ impl Node {
             || leader.is_some()
             || !ancestors.is_empty()
             || options.child_id.is_some()
+            || start_monitor.is_some()
             || options.memory_bytes_max.is_some();
         if needs_extras {
             *core.extras_mut() = Extras {
@@ -263,6 +266,7 @@ impl Node {
                 group_leader: leader,
                 ancestors,
                 child_id: options.child_id,
+                start_monitor,
                 memory_bytes_max: options.memory_bytes_max,
                 ..Extras::default()
             };
@@ -290,7 +294,7 @@ impl Node {
     }
 
     /// The other end of a link or monitor that exists from the first moment. A dead one is told by the exit path.
-    fn adopt(&self, pid: Pid, change: impl FnOnce(&mut Core)) {
+    pub(crate) fn adopt(&self, pid: Pid, change: impl FnOnce(&mut Core)) {
         if let Some(process) = self.process(pid) {
             change(&mut process.0.core.lock());
         }

@@ -349,3 +349,21 @@ fn a_server_without_a_parent_takes_its_own_exit_signal_for_its_parents() {
     ground.node.run_until_idle();
     assert!(!ground.node.is_alive(alone));
 }
+
+#[test]
+fn a_watcher_from_the_start_hears_of_an_end_and_never_of_a_failed_start() {
+    let ground = Ground::new();
+    let watcher = ground.recorder();
+    let monitored =
+        || StartOptions { monitor: Some((watcher, ground.node.new_ref())), ..StartOptions::default() };
+    let failing = Term::map([("init", Term::map([("stop", Term::from("nope"))]))]);
+    assert_eq!(ground.try_start("counter", failing, monitored()), Err(StartError::Init("nope".into())));
+    ground.node.run_until_idle();
+    assert_eq!(ground.received(watcher), []);
+    let counter = ground.start_with("counter", Term::Null, monitored());
+    assert_eq!(ground.node.info(watcher).unwrap().monitors.len(), 1);
+    ground.node.kill(counter, Term::KILLED);
+    ground.node.run_until_idle();
+    let [down] = &ground.received(watcher)[..] else { panic!("one DOWN") };
+    assert_eq!(down.as_list().unwrap()[3..], [counter.into(), Term::KILLED]);
+}
