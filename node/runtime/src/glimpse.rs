@@ -120,6 +120,8 @@ impl Node {
 
     /// What a process weighs.
     pub fn bytes_of(&self, process: &ProcessRef, patience: Duration) -> ProcessBytes {
+        // what has arrived weighs too, though no turn has seen it
+        self.with_core(&process.0, |_, _| ());
         let whole = |core: &Core| bytes(core, crate::system::state_bytes(core.body.as_deref(), core));
         let seen = self.between_turns(process, patience, whole);
         seen.unwrap_or_else(|| bytes(&process.0.core.lock(), None))

@@ -76,6 +76,8 @@ fn items_come_in_the_order_asked_with_repeats_and_equal_the_whole() {
         let pid = api.start("plain", json!({})).await;
         api.ok("SendMessage", json!({"process": pid, "message": ["a", 1]})).await;
         let keys = ["status", "messages", "message_queue_len", "status", "reductions", "links", "module"];
+        let waits = || async { (info(&api, &pid).await["status"] == "WAITING").then_some(()) };
+        api.eventually(waits).await;
         let items = api.ok("GetProcessInfo", json!({"process": pid, "keys": keys})).await;
         assert!(items["process"].is_null());
         let items = items["items"].as_array().unwrap().clone();
