@@ -39,6 +39,11 @@ docs:
 bench *ARGS:
     tests/benches/run {{ARGS}}
 
+# A million idle processes and supervisors of 100,000 children; minutes, and about a gigabyte
+soak:
+    ARSENAL_SCALE=full cargo test --release --test suite -p arsenal-tests -- --exact --nocapture \
+        scale::a_node_full_of_processes_answers_while_they_come_and_go
+
 # Tests against real outside programs
 e2e:
     tests/e2e/run

@@ -162,8 +162,12 @@ async fn fill_and_empty(scale: Scale) {
 
         let emptying = node.clone();
         let empty = async {
-            for pid in pids.drain(..) {
+            for (number, pid) in pids.drain(..).enumerate() {
                 emptying.kill(pid, arsenal_runtime::Term::KILLED);
+                if number % 1_000 == 0 {
+                    // this thread serves the client too
+                    tokio::task::yield_now().await;
+                }
             }
             api.eventually(|| async { (emptying.process_count() <= 2).then_some(()) }).await;
         };

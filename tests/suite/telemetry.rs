@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tonic::{Request, Response, Status};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -64,10 +64,16 @@ fn text(span: &Span, key: &str) -> String {
     }
 }
 
+/// Where there is but one subscriber, `tracing` asks the first thread that comes to a span, which may be another test's
+/// and have none, whether anybody wants it, and believes it ever after. With two it asks the subscribers.
+static ANOTHER: LazyLock<tracing::Dispatch> =
+    LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new()));
+
 /// A node that exports to a collector, and what the test does with it, with spans made on this thread alone.
 fn traced<F: Future<Output = ()>>(test: impl FnOnce(Collector, Arc<Sandbox>, Arc<Telemetry>) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        LazyLock::force(&ANOTHER);
         let collector = Collector::default();
         let mut config = SandboxConfig::default();
         config.config.telemetry.otlp_endpoint = format!("http://{}", collector.serve().await);

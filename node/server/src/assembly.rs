@@ -62,7 +62,7 @@ pub enum StartupError {
 pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Running, StartupError> {
     let grpc = listen(config.listen.grpc).await?;
     let rest = if config.listen.embedded_gateway { Some(listen(config.listen.rest).await?) } else { None };
-    let gateway = gateway(config)?;
+    let gateway = if rest.is_some() { Some(gateway(config)?) } else { None };
     let mut all = arsenal_behaviours::modules::native_modules();
     all.extend(modules);
     let node = Node::start(NodeConfig {

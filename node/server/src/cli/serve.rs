@@ -60,9 +60,9 @@ pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
         let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
         telemetry.watch(&running.node);
         welcome(&running);
-        run_until_told(running, config.shutdown.timeout()).await?;
+        let outcome = run_until_told(running, config.shutdown.timeout()).await;
         telemetry.stop();
-        Ok(())
+        outcome
     })
 }
 
@@ -92,9 +92,9 @@ pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
         let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
         telemetry.watch(&running.node);
         tracing::info!(node = %running.node.name(), grpc = %running.grpc, rest = ?running.rest, "the node serves");
-        run_until_told(running, config.shutdown.timeout()).await?;
+        let outcome = run_until_told(running, config.shutdown.timeout()).await;
         telemetry.stop();
-        Ok(())
+        outcome
     })
 }
 
