@@ -862,3 +862,22 @@ fn the_record_of_an_end_is_awaited_listed_and_read() {
         assert_eq!(api.err("AwaitExit", json!({"process": "n1.1.999999"})).await.reason, "NOPROC");
     });
 }
+
+#[test]
+fn a_repeat_under_an_idempotency_key_starts_nothing_and_another_input_is_refused() {
+    both(|api| async move {
+        let keyed = api.with_header("idempotency-key", "start-once");
+        let request = json!({"module": "counter", "name": "once"});
+        let first = keyed.ok("StartProcess", request.clone()).await;
+        assert_eq!(keyed.ok("StartProcess", request.clone()).await, first, "the name is not taken twice");
+        let other = keyed.err("StartProcess", json!({"module": "counter", "name": "other"})).await;
+        assert_eq!((other.code.as_str(), other.reason.as_str()), ("INVALID_ARGUMENT", "KEY_REUSED"));
+        assert!(!alive(&api, "other").await);
+
+        let failing = json!({"module": "counter", "args": {"init": {"stop": "sour"}}});
+        let keyed = api.with_header("idempotency-key", "fail-once");
+        let first = keyed.err("StartProcess", failing.clone()).await;
+        assert_eq!(keyed.err("StartProcess", failing).await, first, "a failure is repeated too");
+        assert_eq!(api.err("StartProcess", request).await.reason, "ALREADY_STARTED", "without a key it runs");
+    });
+}

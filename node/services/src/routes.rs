@@ -1,9 +1,9 @@
 //! All services of a node as one router, with the layers that every RPC passes.
 
 use crate::introspection::IntrospectionApi;
-use crate::layer::{OperationLayer, TraceLayer};
+use crate::layer::{IdempotencyLayer, OperationLayer, TraceLayer};
 use crate::messaging::MessagingApi;
-use crate::operations::{self, Effect};
+use crate::operations::{self, Effect, Operation};
 use crate::process::ProcessApi;
 use crate::registry::RegistryApi;
 use crate::session::SessionApi;
@@ -46,6 +46,10 @@ fn services(shared: &Shared, limits: WireLimits) -> Routes {
         .add_service(RegistryServiceServer::new(RegistryApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
 }
 
+fn is_unary(operation: &Operation) -> bool {
+    !operation.method.is_client_streaming() && !operation.method.is_server_streaming()
+}
+
 /// All services with reflection and health, behind their layers: for a listener and, in process, for the gateway. The
 /// reporter says whether the node is healthy.
 ///
@@ -61,13 +65,17 @@ pub fn router(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let changing = operations::all().into_iter().filter(|operation| operation.effect != Effect::Read);
-    let mutations = changing.map(|operation| operation.path());
+    let (mutations, unary): (Vec<_>, Vec<_>) =
+        changing.map(|operation| (operation.path(), is_unary(&operation).then(|| operation.path()))).unzip();
+    let unary = unary.into_iter().flatten();
     let router = services(shared, limits)
         .add_service(health)
         .add_service(reflection)
         .prepare()
         .into_axum_router()
         .layer(OperationLayer::new(shared.node.clone(), mutations))
+        // outside the operation layer, so that a repeat shows the operation that the first one was
+        .layer(IdempotencyLayer::new(shared.node.clone(), unary, limits.message_bytes_max))
         .layer(TraceLayer);
     Ok((reporter, router))
 }

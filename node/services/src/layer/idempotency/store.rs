@@ -64,7 +64,7 @@ pub(super) struct First {
     store: Arc<Store>,
     key: Key,
     input: u64,
-    answer: Option<Answer>,
+    answer: Option<Arc<Answer>>,
     /// Dropped last: who waits then looks again.
     _over: watch::Sender<()>,
 }
@@ -72,7 +72,7 @@ pub(super) struct First {
 impl First {
     /// Keeps the answer.
     pub(super) fn answer(mut self, answer: Answer) {
-        self.answer = Some(answer);
+        self.answer = Some(Arc::new(answer));
     }
 }
 
@@ -120,7 +120,7 @@ impl Store {
         }
     }
 
-    fn finish(&self, key: &Key, input: u64, answer: Option<Answer>) {
+    fn finish(&self, key: &Key, input: u64, answer: Option<Arc<Answer>>) {
         let kept_ns = u64::try_from(KEPT.as_nanos()).unwrap_or(u64::MAX);
         let expires_ns = self.node.now_ns().saturating_add(kept_ns);
         let mut answers = self.answers.lock();
@@ -128,7 +128,7 @@ impl Store {
         let Some(answer) = answer else { return };
         answers.bytes += answer.bytes();
         answers.order.push_back((expires_ns, key.clone()));
-        answers.entries.insert(key.clone(), Entry::Answered { input, answer: Arc::new(answer), expires_ns });
+        answers.entries.insert(key.clone(), Entry::Answered { input, answer, expires_ns });
         while answers.order.len() > self.answers_max || answers.bytes > self.bytes_max {
             answers.drop_oldest();
         }
