@@ -85,7 +85,7 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
     let mut listeners = Vec::new();
     let (grpc_address, rest_address) = (address_of(&grpc)?, rest.as_ref().map(address_of).transpose()?);
     listeners.push(serve_grpc(config, grpc, router.clone(), stopped.clone()));
-    if let Some(listener) = rest {
+    if let (Some(listener), Some(gateway)) = (rest, gateway) {
         let mut app = gateway.into_router(upstream::service(router));
         app = app.merge(crate::metrics::router(node.clone()));
         listeners.push(rest::serve(config, listener, traced(config, app), stopped));
