@@ -69,7 +69,10 @@ async fn send(driver: &Driver, step: &Value, to: &str, actor: Option<&str>, mess
 
 async fn call(driver: &Driver, step: &Value, to: &str, actor: Option<&str>) -> Outcome {
     let mut request = json!({"process": to, "message": driver.outgoing(&step["msg"])});
-    request["timeout"] = duration(step["timeout"].as_i64().unwrap_or(5_000)).into();
+    request["timeout"] = match &step["timeout"] {
+        Value::Null => duration(5_000).into(),
+        timeout => timeout.as_i64().map_or(LEASE.to_owned(), duration).into(),
+    };
     set_from(&mut request, actor);
     let call = driver.api.call("CallProcess", request);
     let answer = match actor {
