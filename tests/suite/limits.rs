@@ -105,7 +105,8 @@ fn a_unary_call_without_its_message_exceeds_its_deadline() {
     limited(
         |config| config.grpc.request_idle_ms = 50,
         |sandbox| async move {
-            let channel = tonic::transport::Channel::from_shared(format!("http://{}", sandbox.grpc())).unwrap();
+            let channel =
+                tonic::transport::Channel::from_shared(format!("http://{}", sandbox.grpc())).unwrap();
             let mut client = tonic::client::Grpc::new(channel.connect().await.unwrap());
             client.ready().await.unwrap();
             let path = http::uri::PathAndQuery::from_static("/arsenal.v1.ProcessService/StartProcess");
@@ -156,7 +157,10 @@ fn streams_beyond_the_limit_of_a_connection_wait_until_one_ends() {
             let mut waits = Box::pin(api.call("GetSystemInfo", json!({})));
             let other = sandbox.api(Transport::Grpc).await;
             for _ in 0..20 {
-                assert!(waits.as_mut().now_or_never().is_none(), "a third stream was served beside the other two");
+                assert!(
+                    waits.as_mut().now_or_never().is_none(),
+                    "a third stream was served beside the other two"
+                );
                 // another connection is served meanwhile
                 other.ok("GetSystemInfo", json!({})).await;
             }
@@ -203,7 +207,11 @@ fn requests_that_wait_are_bounded() {
             let first = tokio::spawn(async move { waiting.call("CallProcess", call).await });
             api.eventually(|| async { (node.waiting_requests() == 1).then_some(()) }).await;
             let failure = api.err("CallProcess", json!({"process": pid, "message": "second"})).await;
-            assert_eq!((&*failure.code, &*failure.reason), ("RESOURCE_EXHAUSTED", "SYSTEM_LIMIT"), "{failure:?}");
+            assert_eq!(
+                (&*failure.code, &*failure.reason),
+                ("RESOURCE_EXHAUSTED", "SYSTEM_LIMIT"),
+                "{failure:?}"
+            );
             first.abort();
         },
     );
@@ -228,7 +236,11 @@ fn processes_are_bounded_and_a_place_comes_back() {
                 api.eventually(|| async { (sandbox.node().process_count() == 0).then_some(()) }).await;
                 still_serves(&api).await;
                 api.eventually(|| async {
-                    for process in api.ok("ListAllProcesses", json!({})).await["processes"].as_array().into_iter().flatten() {
+                    for process in api.ok("ListAllProcesses", json!({})).await["processes"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                    {
                         // it may be gone already
                         let _ = api.call("KillProcess", json!({"process": process["pid"]})).await;
                     }
@@ -251,7 +263,11 @@ fn a_message_beyond_the_limit_is_refused_and_the_mailbox_is_unharmed() {
                 let message = json!({"process": pid, "message": "x".repeat(2_000)});
                 for rpc in ["SendMessage", "CallProcess"] {
                     let failure = api.err(rpc, message.clone()).await;
-                    assert_eq!((&*failure.code, &*failure.reason), ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE"), "{rpc}");
+                    assert_eq!(
+                        (&*failure.code, &*failure.reason),
+                        ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE"),
+                        "{rpc}"
+                    );
                 }
                 let state = api.ok("GetProcessState", json!({"process": pid})).await;
                 assert_eq!(state["state"]["messages"], json!([]), "{state}");

@@ -117,7 +117,10 @@ async fn while_serving<F: Future>(api: &Api, idle: Pid, work: F) -> (F::Output, 
 }
 
 async fn children_are_gone(api: &Api) {
-    api.eventually(|| async { list(api, "module == 'counter' && parent != ''").await.is_empty().then_some(()) }).await;
+    api.eventually(|| async {
+        list(api, "module == 'counter' && parent != ''").await.is_empty().then_some(())
+    })
+    .await;
 }
 
 #[test]
@@ -138,8 +141,12 @@ async fn fill_and_empty(scale: Scale) {
     for round in 1..=2 {
         let before = resident_bytes();
         let (mut pids, rounds) = while_serving(&api, first, fill(&node, scale.idle)).await;
-        let per_process = resident_bytes().zip(before).map(|(now, before)| now.saturating_sub(before) / scale.idle as u64);
-        println!("round {round}: {} idle processes, {per_process:?} bytes each; a client was served {rounds} times", scale.idle);
+        let per_process =
+            resident_bytes().zip(before).map(|(now, before)| now.saturating_sub(before) / scale.idle as u64);
+        println!(
+            "round {round}: {} idle processes, {per_process:?} bytes each; a client was served {rounds} times",
+            scale.idle
+        );
 
         let (killed, rounds) = while_serving(&api, first, supervisor(&api, scale.children)).await;
         println!("{} children were added; a client was served {rounds} times", scale.children);
@@ -152,12 +159,16 @@ async fn fill_and_empty(scale: Scale) {
             children_are_gone(&api).await;
         };
         let ((), rounds) = while_serving(&api, first, kill).await;
-        println!("the supervisor was killed; a client was served {rounds} times before its children were gone");
+        println!(
+            "the supervisor was killed; a client was served {rounds} times before its children were gone"
+        );
 
         let stopped = supervisor(&api, scale.children).await;
         let stop = api.ok("StopSupervisor", json!({"supervisor": stopped, "timeout": "300s"}));
         let (_, rounds) = while_serving(&api, first, stop).await;
-        println!("a supervisor stopped in order; a client was served {rounds} times before its children were gone");
+        println!(
+            "a supervisor stopped in order; a client was served {rounds} times before its children were gone"
+        );
         assert!(list(&api, "module == 'counter'").await.is_empty());
 
         let emptying = node.clone();
@@ -177,7 +188,10 @@ async fn fill_and_empty(scale: Scale) {
     }
     // what the first round took is there for the second; other tests run beside this one unless it is the full one
     if let (true, [Some(first), Some(second)]) = (scale.full, &residents[..]) {
-        assert!(second * 10 <= first * 11, "full again, {second} bytes are resident; {first} were the first time");
+        assert!(
+            second * 10 <= first * 11,
+            "full again, {second} bytes are resident; {first} were the first time"
+        );
     }
     sandbox.stop().await;
 }

@@ -72,7 +72,9 @@ fn terminate_callbacks_run_before_the_node_is_gone() {
         let told = chronicle.happenings();
         let terminated: Vec<String> = told
             .iter()
-            .filter(|(_, happening)| matches!(happening, Happening::Terminated(reason) if reason.is("shutdown")))
+            .filter(
+                |(_, happening)| matches!(happening, Happening::Terminated(reason) if reason.is("shutdown")),
+            )
             .filter_map(|(pid, _)| chronicle.key(*pid))
             .collect();
         assert_eq!(terminated, ["younger#1", "older#1"]);

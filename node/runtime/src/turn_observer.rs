@@ -40,10 +40,20 @@ pub struct CausedTurn<'a> {
 }
 
 /// A turn of `process` begins, caused by `operation`.
-pub(crate) fn begin(node: &Node, process: &Process, operation: u64, kind: Kind) -> Option<Box<dyn ObservedTurn>> {
+pub(crate) fn begin(
+    node: &Node,
+    process: &Process,
+    operation: u64,
+    kind: Kind,
+) -> Option<Box<dyn ObservedTurn>> {
     if operation == 0 {
         return None;
     }
     let observer = node.turn_observer().get()?;
-    observer.begin(&CausedTurn { operation, process: process.pid, module: &process.code.description.name, kind })
+    observer.begin(&CausedTurn {
+        operation,
+        process: process.pid,
+        module: &process.code.description.name,
+        kind,
+    })
 }

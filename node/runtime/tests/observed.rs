@@ -2,8 +2,8 @@
 
 use arsenal_runtime::turn_observer::{CausedTurn, ObservedTurn, TurnObserver};
 use arsenal_runtime::{
-    Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Reason, Receive, StartOptions,
-    Step, Term,
+    Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Reason, Receive,
+    StartOptions, Step, Term,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;

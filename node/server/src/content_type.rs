@@ -75,7 +75,12 @@ mod tests {
         let is = |value: &'static str| {
             is_grpc(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
         };
-        for value in ["application/grpc", "application/grpc+proto", "application/grpc;x=y", "application/grpc-web-text"] {
+        for value in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;x=y",
+            "application/grpc-web-text",
+        ] {
             assert!(is(value), "{value}");
         }
         for value in ["application/json", "application/grpcx", "application/grpc-other", "text/plain", ""] {

@@ -77,7 +77,10 @@ impl AsyncRead for Connection {
         let Some(deadline) = &mut self.first_byte else { return read };
         if read.is_pending() {
             ready!(deadline.poll_unpin(context));
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came on a new connection")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "nothing came on a new connection",
+            )));
         }
         self.first_byte = None;
         read
@@ -85,7 +88,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -30,9 +30,13 @@ pub(crate) struct PartingLayer {
 
 impl PartingLayer {
     pub(crate) fn new(stopped: watch::Receiver<bool>) -> Self {
-        let streams = operations::all().into_iter().filter(|operation| operation.method.is_server_streaming());
+        let streams =
+            operations::all().into_iter().filter(|operation| operation.method.is_server_streaming());
         let standard = STANDARD.into_iter().map(str::to_owned);
-        Self { stopped, streaming: Arc::new(streams.map(|operation| operation.path()).chain(standard).collect()) }
+        Self {
+            stopped,
+            streaming: Arc::new(streams.map(|operation| operation.path()).chain(standard).collect()),
+        }
     }
 }
 

@@ -108,7 +108,8 @@ fn export(settings: &TelemetrySection) -> Result<Export, TelemetryError> {
     let exporter = {
         let _in_runtime = runtime.enter();
         let exporter = SpanExporter::builder().with_tonic().with_endpoint(&settings.otlp_endpoint).build();
-        exporter.map_err(|error| TelemetryError::Endpoint { endpoint: settings.otlp_endpoint.clone(), error })?
+        exporter
+            .map_err(|error| TelemetryError::Endpoint { endpoint: settings.otlp_endpoint.clone(), error })?
     };
     let (io, stopped) = oneshot::channel::<()>();
     std::thread::Builder::new().name("arsenal-otlp".into()).spawn(move || {

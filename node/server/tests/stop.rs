@@ -36,7 +36,10 @@ impl Program {
     /// A client's command against this node.
     fn client(&self, operation: &str, request: &str) -> Command {
         let mut command = Command::new(ARSENAL);
-        command.args(["call", operation, request, "--node", &self.url]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["call", operation, request, "--node", &self.url])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -118,13 +121,20 @@ fn sigterm_ends_trees_in_order_and_tells_streams() {
     let (items, client, said) = follower.rest();
     let exited: Vec<&str> = ["first", "second", "third", "orders"]
         .into_iter()
-        .filter(|name| items.iter().any(|item| item.contains("EXITED") && item.contains(&format!("\"{name}\""))))
+        .filter(|name| {
+            items.iter().any(|item| item.contains("EXITED") && item.contains(&format!("\"{name}\"")))
+        })
         .collect();
     assert_eq!(exited, ["first", "second", "third", "orders"], "{items:?}");
-    let place = |name: &str| items.iter().position(|item| item.contains("EXITED") && item.contains(&format!("\"{name}\"")));
+    let place = |name: &str| {
+        items.iter().position(|item| item.contains("EXITED") && item.contains(&format!("\"{name}\"")))
+    };
     assert!(place("third") < place("second") && place("second") < place("first"), "{items:?}");
     assert!(place("first") < place("orders"), "{items:?}");
-    assert!(items.iter().filter(|item| item.contains("EXITED")).all(|item| item.contains("\"shutdown\"")), "{items:?}");
+    assert!(
+        items.iter().filter(|item| item.contains("EXITED")).all(|item| item.contains("\"shutdown\"")),
+        "{items:?}"
+    );
     assert_eq!(client.code(), Some(1), "{said}");
     assert!(said.contains("Unavailable") && said.contains("the node is stopping"), "{said}");
 }
@@ -135,14 +145,19 @@ fn a_process_that_ignores_shutdown_is_cut_and_the_exit_code_says_so() {
     // the older root ends in order although the younger, told first, does not listen
     program.call("StartProcess", r#"{"module": "counter", "name": "heeds"}"#);
     program.call("StartProcess", r#"{"module": "recorder", "name": "ignores"}"#);
-    let mut follower = Follower::start(&program, "WatchProcesses", r#"{"filter": "registered_name in ['heeds', 'ignores']"}"#);
+    let mut follower = Follower::start(
+        &program,
+        "WatchProcesses",
+        r#"{"filter": "registered_name in ['heeds', 'ignores']"}"#,
+    );
     follower.read_until("SNAPSHOT_END");
     program.terminate();
     let (status, log) = program.ended();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("not everything ended within 500ms"), "{log}");
     let (items, _, _) = follower.rest();
-    let exit_of = |name: &str| items.iter().find(|item| item.contains("EXITED") && item.contains(name)).cloned();
+    let exit_of =
+        |name: &str| items.iter().find(|item| item.contains("EXITED") && item.contains(name)).cloned();
     assert!(exit_of("ignores").is_some_and(|item| item.contains("\"killed\"")), "{items:?}");
     assert!(exit_of("heeds").is_some_and(|item| item.contains("\"shutdown\"")), "{items:?}");
 }
