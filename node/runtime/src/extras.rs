@@ -20,6 +20,8 @@ pub(crate) struct Extras {
     /// Who monitors it from the moment in which its init has ended well.
     pub(crate) start_monitor: Option<(Pid, Ref)>,
     pub(crate) holds: Vec<Hold>,
+    /// Who wants to see it between two turns.
+    pub(crate) looks: Vec<crate::glimpse::Look>,
     /// The state of a hibernated process.
     pub(crate) snapshot: Option<Packed>,
     /// The operation that ends the process, 0 for none.

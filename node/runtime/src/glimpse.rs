@@ -67,6 +67,9 @@ fn bytes(core: &Core, state: Option<usize>) -> ProcessBytes {
     }
 }
 
+/// A look at a process that somebody waits for.
+pub(crate) type Look = Box<dyn FnOnce(&Core) + Send>;
+
 impl Node {
     /// What the body tells of itself; nothing if a turn is under way for all of `patience`. That of a hibernated
     /// process tells nothing.
@@ -79,28 +82,34 @@ impl Node {
         })
     }
 
-    /// Looks at the signal state with the body in it; nothing if a slice is under way for all of `patience`.
-    pub(crate) fn between_turns<R>(
+    /// Looks at the signal state with the body in it, at once or at the process's next preemption point; nothing if none
+    /// comes within `patience`.
+    pub(crate) fn between_turns<R: Send + 'static>(
         &self,
         process: &ProcessRef,
         patience: Duration,
-        look: impl FnOnce(&Core) -> R,
+        look: impl FnOnce(&Core) -> R + Send + 'static,
     ) -> Option<R> {
-        const PAUSE: Duration = Duration::from_micros(100);
-        let mut pauses = patience.as_nanos() / PAUSE.as_nanos();
-        loop {
-            let core = process.0.core.lock();
+        let seen = {
+            let mut core = process.0.core.lock();
             // a hibernated process has no body, and no slice either
             if core.body.is_some() || !process.0.is_in_slice() {
                 return Some(look(&core));
             }
-            drop(core);
-            if pauses == 0 {
+            if patience.is_zero() {
                 return None;
             }
-            pauses -= 1;
-            std::thread::sleep(PAUSE);
-        }
+            let (sender, seen) = std::sync::mpsc::channel();
+            let look = move |core: &Core| {
+                // whoever asked may have lost patience
+                let _ = sender.send(look(core));
+            };
+            core.extras_mut().looks.push(Box::new(look));
+            process.0.set(flag::LOOKED_AT, true);
+            seen
+        };
+        self.nudge(&process.0);
+        seen.recv_timeout(patience).ok()
     }
 
     /// What a process waits for, whether or not it is in a turn just now.

@@ -73,6 +73,8 @@ pub(crate) mod schedule {
 
 /// Bits of [`Process::flags`].
 pub(crate) mod flag {
+    /// Somebody waits to see it between two turns.
+    pub(crate) const LOOKED_AT: u16 = 512;
     pub(crate) const TRAP_EXIT: u16 = 1;
     pub(crate) const HIBERNATED: u16 = 2;
     /// `sys:suspend`: only system messages are handled.
@@ -119,7 +121,7 @@ impl Process {
 
     /// Whether something waits for the end of the turn.
     pub(crate) fn wants_attention(&self) -> bool {
-        self.schedule.load(Relaxed) == schedule::NOTIFIED || self.has(flag::PAUSED)
+        self.schedule.load(Relaxed) == schedule::NOTIFIED || self.has(flag::PAUSED | flag::LOOKED_AT)
     }
 
     pub(crate) fn priority(&self) -> Priority {

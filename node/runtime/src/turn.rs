@@ -140,8 +140,11 @@ impl Scheduler {
             if let Some(reason) = core.exiting.take() {
                 return (core, Outcome::Ended(reason, None));
             }
-            if process.has(flag::PAUSED) {
-                return (core, Outcome::Idle);
+            if process.has(flag::PAUSED | flag::LOOKED_AT) {
+                show(process, body, &mut core);
+                if process.has(flag::PAUSED) {
+                    return (core, Outcome::Idle);
+                }
             }
             if *used >= SLICE {
                 return (core, Outcome::Requeue);
@@ -296,6 +299,17 @@ fn wait(node: &Node, core: &mut Core, receive: Receive) {
     };
     core.inner.rescan_for(&receive.filter);
     core.receive = receive;
+}
+
+/// Shows the process to those who wait to see it between two turns.
+fn show(process: &Process, body: &mut BodySlot, core: &mut Core) {
+    if process.set(flag::LOOKED_AT, false) {
+        core.body = body.take();
+        for look in std::mem::take(&mut core.extras_mut().looks) {
+            look(core);
+        }
+        *body = core.body.take();
+    }
 }
 
 /// What the body handles next, if anything.

@@ -71,6 +71,18 @@ fn a_call_from_outside_is_answered_or_says_why_not() {
 }
 
 #[test]
+fn a_spinning_process_is_seen_at_its_next_preemption_point() {
+    let node = node();
+    let spin = node.spawn(&description("spin"), Box::new(Spin), StartOptions::default()).unwrap();
+    for _ in 0..100 {
+        assert!(node.glimpse(&spin, Duration::from_secs(20)).is_some());
+    }
+    node.kill(spin.pid(), Term::KILLED);
+    block_on(node.await_exit(spin.pid()));
+    node.close();
+}
+
+#[test]
 fn a_spinning_process_is_killed_at_its_next_preemption_point() {
     let node = node();
     let spin = node.spawn(&description("spin"), Box::new(Spin), StartOptions::default()).unwrap();
