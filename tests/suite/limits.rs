@@ -171,6 +171,19 @@ fn streams_beyond_the_limit_of_a_connection_wait_until_one_ends() {
 }
 
 #[test]
+fn headers_beyond_the_limit_fail_their_call_and_not_the_connection() {
+    limited(
+        |config| config.grpc.header_bytes_max = 8_000,
+        |sandbox| async move {
+            let api = sandbox.api(Transport::Grpc).await;
+            let long = api.with_header("x-long", &"x".repeat(10_000));
+            long.err("GetSystemInfo", json!({})).await;
+            still_serves(&api).await;
+        },
+    );
+}
+
+#[test]
 fn a_client_that_vanishes_in_mid_call_leaves_nothing_behind() {
     both_with(|sandbox, api| async move {
         let pid = api.start("counter", json!({})).await;

@@ -1,5 +1,7 @@
 //! Turns as an observer is told of them: those that an operation caused, down the chain of what they send.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
 use arsenal_runtime::turn_observer::{CausedTurn, ObservedTurn, TurnObserver};
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Reason, Receive,

@@ -8,8 +8,8 @@ use crate::telemetry::context::{CallerContextLayer, TracedUpstream};
 use crate::{listener, rest};
 use arsenal_gateway::{Gateway, upstream};
 use arsenal_runtime::{Module, Node, NodeConfig};
-use arsenal_services::{Shared, operations};
 use arsenal_services::routes::{self, WireLimits};
+use arsenal_services::{Shared, operations};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,9 @@ pub struct Running {
 #[derive(Debug, thiserror::Error)]
 pub enum StartupError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}; is another arsenal running? choose another with --grpc or --rest")]
+    #[error(
+        "cannot listen on {address}: {error}; is another arsenal running? choose another with --grpc or --rest"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -176,7 +178,9 @@ fn serve_grpc(
 ///
 /// # Errors
 /// As [`StartupError`] says.
-pub async fn serve_gateway(config: &Config) -> Result<(SocketAddr, JoinHandle<()>, watch::Sender<bool>), StartupError> {
+pub async fn serve_gateway(
+    config: &Config,
+) -> Result<(SocketAddr, JoinHandle<()>, watch::Sender<bool>), StartupError> {
     let wrong = || StartupError::Upstream(config.gateway.upstream.clone());
     let address = config.gateway.upstream.parse().map_err(|_| wrong())?;
     let remote = upstream::Remote::new(&address, config.gateway.connections).map_err(|_| wrong())?;

@@ -4,6 +4,8 @@
 //! A setting is read from its default, then the file, then the environment (`ARSENAL_NODE_ID` for `node.id`).
 
 mod reference;
+#[cfg(test)]
+mod tests;
 
 pub use reference::{commented_file, reference_page};
 
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// All settings of a node or gateway.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The node itself.
@@ -274,20 +276,6 @@ impl ShutdownSection {
     }
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            node: NodeSection::default(),
-            listen: ListenSection::default(),
-            limits: LimitsSection::default(),
-            grpc: GrpcSection::default(),
-            gateway: GatewaySection::default(),
-            telemetry: TelemetrySection::default(),
-            shutdown: ShutdownSection::default(),
-        }
-    }
-}
-
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -356,7 +344,8 @@ impl Config {
 
     /// `ARSENAL_LISTEN_GRPC=...` sets `listen.grpc`.
     fn with_variable(&self, variable: &str, value: &str) -> Result<Self, ConfigError> {
-        let wrong = |why: String| ConfigError::Variable { variable: variable.into(), value: value.into(), why };
+        let wrong =
+            |why: String| ConfigError::Variable { variable: variable.into(), value: value.into(), why };
         let path = variable[PREFIX.len()..].to_lowercase();
         let (section, key) = path.split_once('_').ok_or_else(|| wrong("names no setting".into()))?;
         let mut table = toml::Table::try_from(self).map_err(|error| wrong(error.to_string()))?;
@@ -376,7 +365,11 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let zero = |setting, value: u64| {
-            if value > 0 { Ok(()) } else { Err(ConfigError::Value { setting, value: "0".into(), why: "it must be positive" }) }
+            if value > 0 {
+                Ok(())
+            } else {
+                Err(ConfigError::Value { setting, value: "0".into(), why: "it must be positive" })
+            }
         };
         zero("node.id", self.node.id.into())?;
         zero("node.incarnation", self.node.incarnation.into())?;
@@ -415,48 +408,5 @@ impl Config {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn the_environment_overrides_and_knows_its_settings() {
-        let env = environment(&[("ARSENAL_NODE_ID", "3"), ("ARSENAL_LISTEN_GRPC", "127.0.0.1:9"), ("HOME", "x")]);
-        let config = Config::load(None, &env).unwrap();
-        assert_eq!((config.node.id, config.listen.grpc.port()), (3, 9));
-        for (name, value) in [("ARSENAL_NODE_IDD", "3"), ("ARSENAL_NODE_ID", "x"), ("ARSENAL_X", "1")] {
-            let error = Config::load(None, &environment(&[(name, value)])).unwrap_err();
-            assert!(error.to_string().contains(name), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_address_beyond_loopback_needs_the_word_insecure() {
-        let open = ("ARSENAL_LISTEN_GRPC", "0.0.0.0:7450");
-        assert!(Config::load(None, &environment(&[open])).is_err());
-        assert!(Config::load(None, &environment(&[open, ("ARSENAL_LISTEN_INSECURE", "true")])).is_ok());
-    }
-
-    #[test]
-    fn the_commented_file_is_the_default_configuration() {
-        assert_eq!(toml::from_str::<Config>(&commented_file()).unwrap(), Config::default());
-    }
-
-    #[test]
-    fn every_setting_has_words() {
-        let page = reference_page();
-        let table = toml::Table::try_from(Config::default()).unwrap();
-        for (section, settings) in &table {
-            for (key, _) in settings.as_table().unwrap() {
-                assert!(page.contains(&format!("| `{section}.{key}` |")), "{section}.{key}");
-            }
-        }
     }
 }

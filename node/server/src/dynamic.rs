@@ -35,7 +35,8 @@ pub fn to_json(output: MessageDescriptor, raw: &[u8]) -> Result<Value, Status> {
 fn integral(value: Value) -> Value {
     match value {
         Value::Number(number) => match number.as_f64() {
-            Some(double) if double.fract() == 0.0 && double.abs() <= 9_007_199_254_740_992.0 => {
+            Some(double) if double.fract() == 0.0 && double.abs() <= 9_007_199_254_740_992.0 =>
+            {
                 #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^53, just checked")]
                 Value::from(double as i64)
             }
@@ -71,7 +72,9 @@ pub async fn call(
     let response = grpc.server_streaming(request, path, Raw).await?;
     let output = operation.method.output();
     let answers = response.into_inner();
-    Ok(futures_util::StreamExt::map(answers, move |answer| answer.and_then(|raw| to_json(output.clone(), &raw))))
+    Ok(futures_util::StreamExt::map(answers, move |answer| {
+        answer.and_then(|raw| to_json(output.clone(), &raw))
+    }))
 }
 
 /// Messages as they are on the wire.
@@ -198,7 +201,8 @@ fn is_payload(operation: &Operation, key: &str) -> bool {
     let field = input.get_field_by_name(key).or_else(|| input.get_field_by_json_name(key));
     field.is_some_and(|field| {
         let kind = field.kind();
-        !field.is_list() && kind.as_message().is_some_and(|message| message.full_name() == "google.protobuf.Value")
+        !field.is_list()
+            && kind.as_message().is_some_and(|message| message.full_name() == "google.protobuf.Value")
     })
 }
 

@@ -26,10 +26,20 @@ pub fn text(node: &Node) -> String {
     };
     let one = |value: usize| [(String::new(), value as f64)];
     metric("processes", "gauge", "Live processes.", &one(node.process_count()));
-    metric("processes_max", "gauge", "Live processes that the node takes.", &one(node.limits().processes_max));
+    metric(
+        "processes_max",
+        "gauge",
+        "Live processes that the node takes.",
+        &one(node.limits().processes_max),
+    );
     metric("waiting_requests", "gauge", "Requests that wait for a process.", &one(node.waiting_requests()));
     metric("timers", "gauge", "Pending timers.", &one(node.timer_count()));
-    metric("late_replies_total", "counter", "Answers whose caller had given up.", &one(node.late_replies() as usize));
+    metric(
+        "late_replies_total",
+        "counter",
+        "Answers whose caller had given up.",
+        &one(node.late_replies() as usize),
+    );
     metric("events_total", "counter", "Events recorded.", &one(node.events().last_sequence() as usize));
     metric("dead_letters", "gauge", "Dead letters kept.", &one(node.dead_letters().list().len()));
     let schedulers = node.scheduler_info();
@@ -37,9 +47,24 @@ pub fn text(node: &Node) -> String {
         schedulers.iter().map(|info| (format!("{{scheduler=\"{}\"}}", info.id), value(info))).collect()
     };
     metric("scheduler_turns_total", "counter", "Turns run.", &each(&|info| info.turns as f64));
-    metric("scheduler_reductions_total", "counter", "Reductions used.", &each(&|info| info.reductions as f64));
-    metric("scheduler_steals_total", "counter", "Processes taken from others.", &each(&|info| info.steals as f64));
-    metric("scheduler_busy_seconds_total", "counter", "Time with work.", &each(&|info| info.busy_ns as f64 / 1e9));
+    metric(
+        "scheduler_reductions_total",
+        "counter",
+        "Reductions used.",
+        &each(&|info| info.reductions as f64),
+    );
+    metric(
+        "scheduler_steals_total",
+        "counter",
+        "Processes taken from others.",
+        &each(&|info| info.steals as f64),
+    );
+    metric(
+        "scheduler_busy_seconds_total",
+        "counter",
+        "Time with work.",
+        &each(&|info| info.busy_ns as f64 / 1e9),
+    );
     let queued = |info: &arsenal_runtime::info::SchedulerInfo| info.queues.iter().sum::<usize>() as f64;
     metric("scheduler_run_queue", "gauge", "Processes that wait to run.", &each(&queued));
     text

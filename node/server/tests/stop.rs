@@ -1,5 +1,7 @@
 //! What SIGTERM does to a node, seen from outside: the program itself is started, told to stop, and watched.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
 use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};

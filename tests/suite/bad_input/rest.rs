@@ -155,6 +155,33 @@ fn a_body_beyond_the_limit_is_too_large() {
 }
 
 #[test]
+fn too_many_headers_are_refused() {
+    let headers: Vec<(String, &str)> = (0..200).map(|number| (format!("x-{number}"), "y")).collect();
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, *value)).collect();
+    on(Transport::Rest, |sandbox, api| {
+        let headers = headers.clone();
+        async move {
+            let answer = send(sandbox.rest(), "GET /v1/processes", &headers, b"").await;
+            assert_eq!(answer.status, 431, "{answer:?}");
+            still_serves(&api).await;
+        }
+    });
+}
+
+#[test]
+fn a_body_that_breaks_off_harms_nobody() {
+    on(Transport::Rest, |sandbox, api| async move {
+        let head = "POST /v1/processes HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                    content-length: 100\r\n\r\n{\"module\": \"counter\"";
+        let mut stream = TcpStream::connect(sandbox.rest()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        drop(stream);
+        still_serves(&api).await;
+        assert_eq!(sandbox.node().waiting_requests(), 0);
+    });
+}
+
+#[test]
 fn what_is_no_http_harms_nobody() {
     on(Transport::Rest, |sandbox, api| async move {
         let garbage: &[&[u8]] = &[

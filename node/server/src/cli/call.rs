@@ -38,7 +38,10 @@ pub(super) fn call(arguments: &CallArguments) -> Result<(), CommandError> {
     let request = read_request(&arguments.request)?;
     let encoded = dynamic::encode(&operation, &request).map_err(|error| {
         let name = operation.method.input().full_name().to_owned();
-        CommandError::Usage(format!("{error}: the request is no {name}; `arsenal ops {}` shows its fields", operation.name))
+        CommandError::Usage(format!(
+            "{error}: the request is no {name}; `arsenal ops {}` shows its fields",
+            operation.name
+        ))
     })?;
     if arguments.show_curl {
         println!("{}", curl(&operation, &request, &arguments.rest, arguments.session.as_deref()));
@@ -68,7 +71,8 @@ pub(super) fn call(arguments: &CallArguments) -> Result<(), CommandError> {
 }
 
 async fn connect(address: &str) -> Result<Channel, CommandError> {
-    let wrong = |_| CommandError::Usage(format!("`{address}` is no address; give one like http://127.0.0.1:7450"));
+    let wrong =
+        |_| CommandError::Usage(format!("`{address}` is no address; give one like http://127.0.0.1:7450"));
     let endpoint = Channel::from_shared(address.to_owned()).map_err(wrong)?;
     endpoint.connect().await.map_err(|_| {
         CommandError::Unreachable(format!(
@@ -115,7 +119,8 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 fn read_request(argument: &str) -> Result<Value, CommandError> {
-    let usage = |error: &dyn std::fmt::Display| CommandError::Usage(format!("the request cannot be read: {error}"));
+    let usage =
+        |error: &dyn std::fmt::Display| CommandError::Usage(format!("the request cannot be read: {error}"));
     let text = match argument.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(file).map_err(|error| usage(&format!("{file}: {error}")))?,
         None if argument == "-" => {
@@ -125,7 +130,8 @@ fn read_request(argument: &str) -> Result<Value, CommandError> {
         }
         None => argument.to_owned(),
     };
-    serde_json::from_str(&text).map_err(|error| usage(&format!("{error}; it has to be JSON like '{{\"process\": \"c\"}}'")))
+    serde_json::from_str(&text)
+        .map_err(|error| usage(&format!("{error}; it has to be JSON like '{{\"process\": \"c\"}}'")))
 }
 
 fn print(answer: &Value, output: Output, streams: bool) -> Result<(), CommandError> {

@@ -71,16 +71,24 @@ fn describe(operation: &Operation, output: Output) {
 
 fn fields(message: &MessageDescriptor) -> Vec<Value> {
     let fields = message.fields();
-    fields.map(|field| json!({"field": field.name(), "type": type_of(&field), "meaning": meaning(&field)})).collect()
+    fields
+        .map(|field| json!({"field": field.name(), "type": type_of(&field), "meaning": meaning(&field)}))
+        .collect()
 }
 
 fn type_of(field: &FieldDescriptor) -> String {
     let name = match field.kind() {
         Kind::Message(message) if message.is_map_entry() => {
-            format!("map<{:?}, {}>", message.map_entry_key_field().kind(), type_of(&message.map_entry_value_field()))
+            format!(
+                "map<{:?}, {}>",
+                message.map_entry_key_field().kind(),
+                type_of(&message.map_entry_value_field())
+            )
         }
         Kind::Message(message) => message.name().to_owned(),
-        Kind::Enum(values) => values.values().skip(1).map(|v| v.name().to_owned()).collect::<Vec<_>>().join("|"),
+        Kind::Enum(values) => {
+            values.values().skip(1).map(|v| v.name().to_owned()).collect::<Vec<_>>().join("|")
+        }
         kind => format!("{kind:?}").to_lowercase(),
     };
     if field.cardinality() == Cardinality::Repeated && !field.is_map() { format!("{name}[]") } else { name }
@@ -89,7 +97,8 @@ fn type_of(field: &FieldDescriptor) -> String {
 fn meaning(field: &FieldDescriptor) -> String {
     let file = field.parent_file();
     let source = file.file_descriptor_proto().source_code_info.as_ref();
-    let location = source.and_then(|info| info.location.iter().find(|location| location.path == field.path()));
+    let location =
+        source.and_then(|info| info.location.iter().find(|location| location.path == field.path()));
     let text = location.and_then(|location| location.leading_comments.as_deref()).unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -36,7 +36,8 @@ pub(super) struct GatewayArguments {
 
 fn load(arguments: &ConfigArguments) -> Result<Config, CommandError> {
     let environment = std::env::vars().collect();
-    Config::load(arguments.config.as_deref(), &environment).map_err(|error| CommandError::Startup(error.to_string()))
+    Config::load(arguments.config.as_deref(), &environment)
+        .map_err(|error| CommandError::Startup(error.to_string()))
 }
 
 /// Runs `work` on the I/O thread: one current-thread runtime, since schedulers have the cores.
@@ -125,7 +126,9 @@ async fn run_until_told(running: Running, timeout: Duration) -> Result<(), Comma
     if running.stop(timeout).await {
         Ok(())
     } else {
-        Err(CommandError::Failed(format!("not everything ended within {timeout:?}; what was left was cut off")))
+        Err(CommandError::Failed(format!(
+            "not everything ended within {timeout:?}; what was left was cut off"
+        )))
     }
 }
 

@@ -13,11 +13,14 @@ use parking_lot::Mutex;
 /// Traced operations that are remembered; a power of two.
 const KEPT: usize = 4_096;
 
+/// The number of an operation, and the span of its call.
+type Slot = Mutex<Option<(u64, SpanContext)>>;
+
 #[derive(Debug)]
 pub(super) struct Turns {
     tracer: SdkTracer,
-    /// At the operation's number modulo [`KEPT`]: the number and the span of its call.
-    calls: Box<[Mutex<Option<(u64, SpanContext)>>]>,
+    /// At the operation's number modulo [`KEPT`].
+    calls: Box<[Slot]>,
 }
 
 impl Turns {
@@ -25,7 +28,7 @@ impl Turns {
         Self { tracer, calls: (0..KEPT).map(|_| Mutex::new(None)).collect() }
     }
 
-    fn slot(&self, operation: u64) -> &Mutex<Option<(u64, SpanContext)>> {
+    fn slot(&self, operation: u64) -> &Slot {
         &self.calls[operation as usize & (KEPT - 1)]
     }
 }

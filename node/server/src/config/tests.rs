@@ -1,0 +1,39 @@
+use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn the_environment_overrides_and_knows_its_settings() {
+    let env = environment(&[("ARSENAL_NODE_ID", "3"), ("ARSENAL_LISTEN_GRPC", "127.0.0.1:9"), ("HOME", "x")]);
+    let config = Config::load(None, &env).unwrap();
+    assert_eq!((config.node.id, config.listen.grpc.port()), (3, 9));
+    for (name, value) in [("ARSENAL_NODE_IDD", "3"), ("ARSENAL_NODE_ID", "x"), ("ARSENAL_X", "1")] {
+        let error = Config::load(None, &environment(&[(name, value)])).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn an_address_beyond_loopback_needs_the_word_insecure() {
+    let open = ("ARSENAL_LISTEN_GRPC", "0.0.0.0:7450");
+    assert!(Config::load(None, &environment(&[open])).is_err());
+    assert!(Config::load(None, &environment(&[open, ("ARSENAL_LISTEN_INSECURE", "true")])).is_ok());
+}
+
+#[test]
+fn the_commented_file_is_the_default_configuration() {
+    assert_eq!(toml::from_str::<Config>(&commented_file()).unwrap(), Config::default());
+}
+
+#[test]
+fn every_setting_has_words() {
+    let page = reference_page();
+    let table = toml::Table::try_from(Config::default()).unwrap();
+    for (section, settings) in &table {
+        for (key, _) in settings.as_table().unwrap() {
+            assert!(page.contains(&format!("| `{section}.{key}` |")), "{section}.{key}");
+        }
+    }
+}
