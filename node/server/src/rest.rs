@@ -1,6 +1,6 @@
 //! HTTP/1 and HTTP/2 for the gateway, with bounds on what a client may leave open, and an end that lets requests finish.
 
-use crate::config::{Config, GatewaySection};
+use crate::config::Config;
 use crate::listener;
 use futures_util::StreamExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,7 +19,7 @@ pub(crate) fn serve(
     app: axum::Router,
     mut stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let protocols = protocols(&config.gateway);
+    let protocols = protocols(config);
     let mut connections = Box::pin(listener::connections(listener, &config.listen));
     tokio::spawn(async move {
         let requests = GracefulShutdown::new();
@@ -43,14 +43,18 @@ pub(crate) fn serve(
     })
 }
 
-fn protocols(settings: &GatewaySection) -> auto::Builder<TokioExecutor> {
+fn protocols(config: &Config) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(settings.header_read_ms))
+        .header_read_timeout(Duration::from_millis(config.gateway.header_read_ms))
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(settings.streams_per_connection_max);
+        .max_concurrent_streams(config.gateway.streams_per_connection_max)
+        .keep_alive_interval(
+            (config.grpc.keepalive_ms > 0).then(|| Duration::from_millis(config.grpc.keepalive_ms)),
+        )
+        .keep_alive_timeout(Duration::from_millis(config.grpc.keepalive_timeout_ms));
     builder
 }
