@@ -91,6 +91,11 @@ impl DeadLetters {
         self.letters.lock().letters.iter().cloned().collect()
     }
 
+    /// How many are kept.
+    pub fn count(&self) -> usize {
+        self.letters.lock().letters.len()
+    }
+
     /// How many went because there were too many.
     pub fn dropped(&self) -> u64 {
         self.letters.lock().dropped

@@ -41,7 +41,13 @@ pub fn text(node: &Node) -> String {
         &one(node.late_replies() as usize),
     );
     metric("events_total", "counter", "Events recorded.", &one(node.events().last_sequence() as usize));
-    metric("dead_letters", "gauge", "Dead letters kept.", &one(node.dead_letters().list().len()));
+    metric("dead_letters", "gauge", "Dead letters kept.", &one(node.dead_letters().count()));
+    metric(
+        "dead_letters_dropped_total",
+        "counter",
+        "Dead letters that made room for younger ones.",
+        &one(node.dead_letters().dropped() as usize),
+    );
     let schedulers = node.scheduler_info();
     let each = |value: &dyn Fn(&arsenal_runtime::info::SchedulerInfo) -> f64| -> Vec<(String, f64)> {
         schedulers.iter().map(|info| (format!("{{scheduler=\"{}\"}}", info.id), value(info))).collect()
