@@ -1,4 +1,5 @@
 //! Arsenal's own contract can be served: every annotation is read, no two routes collide, every row has its route.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,8 @@
 //! The black-box suite: one binary, a file a service.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do the functions that its file shares")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and so do the functions that its file shares"
+)]
 
 mod bad_input;
 mod configuration;

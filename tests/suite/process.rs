@@ -72,7 +72,7 @@ fn a_started_process_has_run_its_init_and_bears_what_it_was_given() {
             "labels": {"tier": "front"}, "key": "the-five", "limits": {"mailboxMessagesMax": "7"},
         });
         let started = api.ok("StartProcess", request).await;
-        assert_eq!(started.get("ignored").and_then(Value::as_bool).unwrap_or_default(), false);
+        assert!(!started.get("ignored").and_then(Value::as_bool).unwrap_or_default());
         let pid = text(&started["pid"]);
         assert_eq!(call(&api, "five", json!("get")).await, 5);
         let info = info(&api, &pid).await;

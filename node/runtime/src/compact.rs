@@ -50,7 +50,8 @@ impl Node {
         for (number, payload) in waiting {
             match first.entry(PayloadKey::of(&payload)) {
                 Entry::Occupied(same) => {
-                    let apart = same.get().address().is_some_and(|address| Some(address) != payload.address());
+                    let apart =
+                        same.get().address().is_some_and(|address| Some(address) != payload.address());
                     if apart {
                         exchange.insert(number, same.get().clone());
                     }

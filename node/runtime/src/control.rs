@@ -441,7 +441,8 @@ impl Node {
     /// counted.
     pub fn is_between_turns(&self, process: &ProcessRef) -> bool {
         let serial = process.pid().serial;
-        let runs = self.schedulers().shared.iter().any(|shared| shared.counters.current.load(Relaxed) == serial);
+        let runs =
+            self.schedulers().shared.iter().any(|shared| shared.counters.current.load(Relaxed) == serial);
         !runs && self.between_turns(process, Duration::ZERO, |_| ()).is_some()
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Core {
     /// What this process monitors.
     monitors: SmallMap<Ref, Pid>,
     /// Who monitors this process, and by what name if not by pid.
-    watchers: SmallMap<(Pid, Ref), Option<Box<Term>>>,
+    watchers: SmallMap<Watcher, WatchedName>,
     /// Calls handed to the body and not answered yet.
     open_calls: Vec<ReplyTo>,
     /// Own requests without an answer, and who was asked.
@@ -70,11 +70,16 @@ impl Default for Pid {
     }
 }
 
+/// Who monitors, and under which reference.
+type Watcher = (Pid, Ref);
+/// The name by which a process is monitored, if not by pid.
+type WatchedName = Option<Box<Term>>;
+
 /// What ends with a process: all that has to be told to somebody.
 pub(crate) struct Remains {
     pub(crate) links: Vec<(Pid, ())>,
     pub(crate) monitors: Vec<(Ref, Pid)>,
-    pub(crate) watchers: Vec<((Pid, Ref), Option<Box<Term>>)>,
+    pub(crate) watchers: Vec<(Watcher, WatchedName)>,
     pub(crate) callers: Vec<ReplyTo>,
     pub(crate) pending: Vec<(Ref, Pid)>,
     pub(crate) ack: Option<ReplyTo>,

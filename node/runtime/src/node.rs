@@ -155,7 +155,11 @@ impl Node {
             names: Names::default(),
             registry: config.registry,
             watchers: Watchers::default(),
-            events: EventLog::new(count + 1, limits.events_per_scheduler_max * (count + 1), limits.exit_records_max),
+            events: EventLog::new(
+                count + 1,
+                limits.events_per_scheduler_max * (count + 1),
+                limits.exit_records_max,
+            ),
             dead_letters: DeadLetters::new(limits.dead_letters_max),
             blocking: BlockingPool::new(limits.blocking_threads_max),
             limits,

@@ -128,7 +128,9 @@ impl Node {
 
     /// Whether one of the messages that wait is one that the process waits for.
     pub fn waits_for_any(&self, process: &ProcessRef) -> bool {
-        self.with_core(&process.0, |core, _| core.inner.iter().any(|message| core.receive.filter.admits(message)))
+        self.with_core(&process.0, |core, _| {
+            core.inner.iter().any(|message| core.receive.filter.admits(message))
+        })
     }
 
     /// Takes out up to `max` ordinary messages for which `doomed` is true, oldest first, and puts copies among the dead

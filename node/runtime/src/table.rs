@@ -64,7 +64,9 @@ impl Table {
     /// Reserves a serial; nothing if the table is full.
     pub(crate) fn reserve(&self) -> Option<u64> {
         let mine = if self.next.load(Relaxed) < FRESH { None } else { self.free.mine().pop() };
-        if let Some(serial) = mine.or_else(|| self.fresh()).or_else(|| self.free.each().find_map(|mut free| free.pop())) {
+        if let Some(serial) =
+            mine.or_else(|| self.fresh()).or_else(|| self.free.each().find_map(|mut free| free.pop()))
+        {
             self.count.fetch_add(1, Relaxed);
             return Some(serial);
         }
@@ -81,7 +83,8 @@ impl Table {
         {
             return Some(serial);
         }
-        let index = self.next.fetch_update(Relaxed, Relaxed, |next| (next <= self.max).then_some(next + 1)).ok()?;
+        let index =
+            self.next.fetch_update(Relaxed, Relaxed, |next| (next <= self.max).then_some(next + 1)).ok()?;
         let (bucket, _) = place(index);
         self.buckets[bucket].get_or_init(|| {
             let len = if bucket == 0 { 1 << FIRST_BITS } else { 1 << (bucket as u32 + FIRST_BITS - 1) };

@@ -151,7 +151,8 @@ impl Scheduler {
             }
             let Some(event) = next_event(node, process, &mut core) else {
                 // a message ends hibernation whether or not it is one that the process waits for
-                let woken = process.has(flag::HIBERNATED) && !process.has(flag::SUSPENDED) && core.inner.len() > 0;
+                let woken =
+                    process.has(flag::HIBERNATED) && !process.has(flag::SUSPENDED) && core.inner.len() > 0;
                 if woken && let Err(reason) = system::wake(process, body, &mut core) {
                     return (core, Outcome::Ended(reason, None));
                 }

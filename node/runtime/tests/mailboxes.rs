@@ -1,4 +1,5 @@
 //! Work on mailboxes, and what is counted of them, on a deterministic node.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use arsenal_runtime::dead_letters::DeadLetterReason;
 use arsenal_runtime::surgery::{Extraction, UnexpectedCount};
@@ -125,7 +126,9 @@ impl Body for Caller {
                 let reference = context.request(self.0, Term::Null);
                 Step::Wait(Receive::reply(reference))
             }
-            Event::Message(message) => Step::Exit(message.down().map_or(Term::OK, |(_, reason)| reason.clone())),
+            Event::Message(message) => {
+                Step::Exit(message.down().map_or(Term::OK, |(_, reason)| reason.clone()))
+            }
             _ => Step::Wait(Receive::none()),
         }
     }

@@ -1,9 +1,10 @@
 //! Links, monitors, exits and mailbox order against a model of a page: random commands on a few processes, on a
 //! deterministic node, compared after each command.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use arsenal_runtime::{
-    Behaviour, Body, Context, Description, Event, Message, Node, NodeConfig, OwnedId, Pid, ProcessRef, Receive,
-    StartOptions, Step, Term,
+    Behaviour, Body, Context, Description, Event, Message, Node, NodeConfig, OwnedId, Pid, ProcessRef,
+    Receive, StartOptions, Step, Term,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,7 +120,9 @@ impl Model {
         if self.dead.insert(process, reason.to_owned()).is_some() {
             return;
         }
-        for (number, watcher, _) in self.monitors.clone().into_iter().filter(|(_, _, watched)| *watched == process) {
+        for (number, watcher, _) in
+            self.monitors.clone().into_iter().filter(|(_, _, watched)| *watched == process)
+        {
             self.receive(watcher, format!("DOWN {number} {process} {reason}"));
         }
         self.monitors.retain(|(_, watcher, watched)| *watcher != process && *watched != process);
@@ -212,7 +215,8 @@ impl Real {
                     format!("EXIT {} {}", self.name(from.as_pid()), reason.as_str().unwrap())
                 }
                 Some([tag, id, _, object, reason]) if tag.is("DOWN") => {
-                    let made = self.monitors.iter().position(|(_, monitor)| Term::Id(*monitor) == *id).unwrap();
+                    let made =
+                        self.monitors.iter().position(|(_, monitor)| Term::Id(*monitor) == *id).unwrap();
                     format!("DOWN {made} {} {}", self.name(object.as_pid()), reason.as_str().unwrap())
                 }
                 _ => term.to_string(),

@@ -1,4 +1,5 @@
 //! Processes as an embedding program sees them, on a deterministic node.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use arsenal_runtime::control::ControlError;
 use arsenal_runtime::dead_letters::DeadLetterReason;

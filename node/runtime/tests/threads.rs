@@ -1,4 +1,5 @@
 //! What only real schedulers show: calls from outside, stealing, pausing in mid loop, memory.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use arsenal_runtime::request::CallError;
 use arsenal_runtime::{

@@ -65,7 +65,10 @@ impl Caller {
     /// `INVALID_ARGUMENT` naming `field` if there is none.
     pub fn required(&self, node: &Node, field: &str, text: &str) -> Result<Pid, Status> {
         self.acting(node, field, text)?.ok_or_else(|| {
-            bad_argument(field, format!("`{field}` names no process and the request has no `{SESSION_HEADER}` header"))
+            bad_argument(
+                field,
+                format!("`{field}` names no process and the request has no `{SESSION_HEADER}` header"),
+            )
         })
     }
 
@@ -94,11 +97,14 @@ impl Caller {
 /// `NOT_FOUND NO_SESSION`.
 pub fn session_process(node: &Node, session: &str) -> Result<Pid, Status> {
     let no_session = || {
-        failure(Code::NotFound, "NO_SESSION", format!("no session `{session}`")).resource("session", session).status()
+        failure(Code::NotFound, "NO_SESSION", format!("no session `{session}`"))
+            .resource("session", session)
+            .status()
     };
     let id: OwnedId = session.parse().map_err(|_| no_session())?;
     let pid = Pid::new(id.node, id.incarnation, id.number());
-    let is_session = id.kind() == b's' && node.process(pid).is_some_and(|process| node.header(&process).session);
+    let is_session =
+        id.kind() == b's' && node.process(pid).is_some_and(|process| node.header(&process).session);
     if is_session { Ok(pid) } else { Err(no_session()) }
 }
 

@@ -6,7 +6,10 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 use std::sync::LazyLock;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "the descriptor set is embedded at build time, and a test decodes it")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the descriptor set is embedded at build time, and a test decodes it"
+    )]
     DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the embedded descriptor set")
 });
 
@@ -91,7 +94,8 @@ pub fn find(name: &str) -> Option<Operation> {
     let is = |candidate: &str| candidate == name || candidate.split('/').next() == Some(wanted);
     let mut operations = all();
     let by_name = operations.iter().position(|op| is(&op.name) || op.also.iter().any(|also| is(also)));
-    let at = by_name.or_else(|| operations.iter().position(|op| op.method.name().eq_ignore_ascii_case(name)))?;
+    let at =
+        by_name.or_else(|| operations.iter().position(|op| op.method.name().eq_ignore_ascii_case(name)))?;
     Some(operations.swap_remove(at))
 }
 
@@ -99,11 +103,16 @@ fn read(method: MethodDescriptor) -> Option<Operation> {
     let options = method.options();
     let operation = extension(&options, "arsenal.v1.operation")?;
     let text = |field: &str| {
-        operation.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        operation
+            .get_field_by_name(field)
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
     };
     let number = |field: &str| operation.get_field_by_name(field).and_then(|value| value.as_enum_number());
     let also = match operation.get_field_by_name("also").as_deref() {
-        Some(Value::List(names)) => names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+        Some(Value::List(names)) => {
+            names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        }
         _ => Vec::new(),
     };
     let effect = match number("effect") {
@@ -116,17 +125,32 @@ fn read(method: MethodDescriptor) -> Option<Operation> {
         .and_then(|routes| routes.get_value(number("route").unwrap_or_default()))
         .map(|route| route.name().to_owned())
         .unwrap_or_default();
-    let idempotent = operation.get_field_by_name("idempotent").and_then(|value| value.as_bool()).unwrap_or_default();
+    let idempotent =
+        operation.get_field_by_name("idempotent").and_then(|value| value.as_bool()).unwrap_or_default();
     let rule = extension(&options, "google.api.http");
     let bindings = rule.as_ref().map(bindings).unwrap_or_default();
-    let body = rule.and_then(|rule| rule.get_field_by_name("body").and_then(|body| body.as_str().map(str::to_owned)));
+    let body = rule
+        .and_then(|rule| rule.get_field_by_name("body").and_then(|body| body.as_str().map(str::to_owned)));
     let body = body.unwrap_or_default();
-    Some(Operation { name: text("name"), also, bindings, body, effect, route, idempotent, comment: comment(&method), method })
+    Some(Operation {
+        name: text("name"),
+        also,
+        bindings,
+        body,
+        effect,
+        route,
+        idempotent,
+        comment: comment(&method),
+        method,
+    })
 }
 
 pub(crate) fn extension(options: &DynamicMessage, name: &str) -> Option<DynamicMessage> {
     let extension = POOL.get_extension_by_name(name)?;
-    options.has_extension(&extension).then(|| options.get_extension(&extension).as_message().cloned()).flatten()
+    options
+        .has_extension(&extension)
+        .then(|| options.get_extension(&extension).as_message().cloned())
+        .flatten()
 }
 
 fn bindings(rule: &DynamicMessage) -> Vec<(String, String)> {
@@ -150,7 +174,12 @@ fn comment(method: &MethodDescriptor) -> String {
     let location =
         source.and_then(|info| info.location.iter().find(|location| location.path == method.path()));
     let text = location.and_then(|location| location.leading_comments.as_deref()).unwrap_or_default();
-    text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n").trim().to_owned()
+    text.lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]

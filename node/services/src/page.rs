@@ -69,7 +69,9 @@ pub fn of<T>(
     let size = size(page_size)?;
     let from = match position(bound, page_token)? {
         None => 0,
-        Some(position) => position.parse::<usize>().map_err(|_| bad_argument("page_token", "not a position"))?,
+        Some(position) => {
+            position.parse::<usize>().map_err(|_| bad_argument("page_token", "not a position"))?
+        }
     };
     let more = items.len() > from.saturating_add(size);
     let page = items.into_iter().skip(from).take(size).collect();

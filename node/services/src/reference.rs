@@ -81,7 +81,9 @@ fn holder_of_key(node: &Node, key: &str) -> Option<Pid> {
 
 /// `NOT_FOUND UNKNOWN_NODE`.
 pub fn unknown_node(name: &str) -> Status {
-    failure(Code::NotFound, "UNKNOWN_NODE", format!("no node is called `{name}`")).resource("node", name).status()
+    failure(Code::NotFound, "UNKNOWN_NODE", format!("no node is called `{name}`"))
+        .resource("node", name)
+        .status()
 }
 
 /// Checks that `name` (empty, `-` or a node's name) places the request on this node.

@@ -38,12 +38,36 @@ impl Default for WireLimits {
 /// `.add_service(XServiceServer::new(XApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))`
 fn services(shared: &Shared, limits: WireLimits) -> Routes {
     Routes::default()
-        .add_service(IntrospectionServiceServer::new(IntrospectionApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
-        .add_service(MessagingServiceServer::new(MessagingApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
-        .add_service(ProcessServiceServer::new(ProcessApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
-        .add_service(SessionServiceServer::new(SessionApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
-        .add_service(SupervisorServiceServer::new(SupervisorApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
-        .add_service(RegistryServiceServer::new(RegistryApi::new(shared.clone())).max_decoding_message_size(limits.message_bytes_max).max_encoding_message_size(limits.response_bytes_max))
+        .add_service(
+            IntrospectionServiceServer::new(IntrospectionApi::new(shared.clone()))
+                .max_decoding_message_size(limits.message_bytes_max)
+                .max_encoding_message_size(limits.response_bytes_max),
+        )
+        .add_service(
+            MessagingServiceServer::new(MessagingApi::new(shared.clone()))
+                .max_decoding_message_size(limits.message_bytes_max)
+                .max_encoding_message_size(limits.response_bytes_max),
+        )
+        .add_service(
+            ProcessServiceServer::new(ProcessApi::new(shared.clone()))
+                .max_decoding_message_size(limits.message_bytes_max)
+                .max_encoding_message_size(limits.response_bytes_max),
+        )
+        .add_service(
+            SessionServiceServer::new(SessionApi::new(shared.clone()))
+                .max_decoding_message_size(limits.message_bytes_max)
+                .max_encoding_message_size(limits.response_bytes_max),
+        )
+        .add_service(
+            SupervisorServiceServer::new(SupervisorApi::new(shared.clone()))
+                .max_decoding_message_size(limits.message_bytes_max)
+                .max_encoding_message_size(limits.response_bytes_max),
+        )
+        .add_service(
+            RegistryServiceServer::new(RegistryApi::new(shared.clone()))
+                .max_decoding_message_size(limits.message_bytes_max)
+                .max_encoding_message_size(limits.response_bytes_max),
+        )
 }
 
 fn is_unary(operation: &Operation) -> bool {

@@ -54,9 +54,13 @@ impl Failure {
     /// With the field of the request that is wrong.
     #[must_use]
     pub fn field(mut self, field: &str) -> Self {
-        let violation =
-            rpc::bad_request::FieldViolation { field: field.into(), description: self.message.clone(), ..Default::default() };
-        self.details.push(any("google.rpc.BadRequest", &rpc::BadRequest { field_violations: vec![violation] }));
+        let violation = rpc::bad_request::FieldViolation {
+            field: field.into(),
+            description: self.message.clone(),
+            ..Default::default()
+        };
+        self.details
+            .push(any("google.rpc.BadRequest", &rpc::BadRequest { field_violations: vec![violation] }));
         self
     }
 
@@ -93,7 +97,8 @@ impl Failure {
 
     /// The status.
     pub fn status(self) -> Status {
-        let status = rpc::Status { code: self.code as i32, message: self.message.clone(), details: self.details };
+        let status =
+            rpc::Status { code: self.code as i32, message: self.message.clone(), details: self.details };
         Status::with_details(self.code, self.message, status.encode_to_vec().into())
     }
 }
@@ -121,7 +126,9 @@ pub fn no_process(node: &Node, pid: Pid) -> Status {
 
 /// `NOT_FOUND NOPROC`: nobody has this name.
 pub fn no_name(name: &str) -> Status {
-    failure(Code::NotFound, "NOPROC", format!("no process is registered as `{name}`")).resource("name", name).status()
+    failure(Code::NotFound, "NOPROC", format!("no process is registered as `{name}`"))
+        .resource("name", name)
+        .status()
 }
 
 /// `FAILED_PRECONDITION NO_HOOK`: the process lacks a hook.
@@ -141,9 +148,9 @@ pub fn of_start(node: &Node, error: &StartError) -> Status {
         StartError::UnknownFunction { function, .. } => {
             failure(Code::NotFound, "UNDEF", message).resource("function", function).status()
         }
-        StartError::NameTaken { holder, .. } => {
-            failure(Code::AlreadyExists, "ALREADY_STARTED", message).exit(&error.to_term(), *holder, None).status()
-        }
+        StartError::NameTaken { holder, .. } => failure(Code::AlreadyExists, "ALREADY_STARTED", message)
+            .exit(&error.to_term(), *holder, None)
+            .status(),
         StartError::NoProcess(pid) => no_process(node, *pid),
         StartError::TooManyProcesses(_) => failure(Code::ResourceExhausted, "SYSTEM_LIMIT", message).status(),
         StartError::Init(reason) => {
@@ -152,7 +159,9 @@ pub fn of_start(node: &Node, error: &StartError) -> Status {
         StartError::Timeout(_) => {
             failure(Code::DeadlineExceeded, "TIMEOUT", message).exit(&Term::TIMEOUT, Pid::NONE, None).status()
         }
-        StartError::ParentDied { .. } => failure(Code::Aborted, "CALLER_DIED", message).exit(&error.to_term(), Pid::NONE, None).status(),
+        StartError::ParentDied { .. } => {
+            failure(Code::Aborted, "CALLER_DIED", message).exit(&error.to_term(), Pid::NONE, None).status()
+        }
         StartError::Stopping => failure(Code::Unavailable, "STOPPING", message).status(),
     }
 }
@@ -172,9 +181,9 @@ pub fn of_call(node: &Node, error: &CallError) -> Status {
         CallError::Timeout { process, .. } => {
             failure(Code::DeadlineExceeded, "TIMEOUT", message).exit(&Term::TIMEOUT, *process, None).status()
         }
-        CallError::MailboxFull(pid) => {
-            failure(Code::ResourceExhausted, "QUEUE_FULL", message).resource("process", &pid.to_string()).status()
-        }
+        CallError::MailboxFull(pid) => failure(Code::ResourceExhausted, "QUEUE_FULL", message)
+            .resource("process", &pid.to_string())
+            .status(),
         CallError::TooManyRequests(_) => failure(Code::ResourceExhausted, "SYSTEM_LIMIT", message).status(),
         CallError::NoHook { process, hook } => no_hook(*process, hook),
         CallError::Registry(error) => of_registry(error),
@@ -186,11 +195,15 @@ pub fn of_control(node: &Node, error: &ControlError) -> Status {
     let message = error.to_string();
     match error {
         ControlError::NoProcess(pid) => no_process(node, *pid),
-        ControlError::NoScheduler { .. } => failure(Code::OutOfRange, "BADARG", message).field("scheduler").status(),
+        ControlError::NoScheduler { .. } => {
+            failure(Code::OutOfRange, "BADARG", message).field("scheduler").status()
+        }
         ControlError::Pinned { scheduler, .. } => failure(Code::FailedPrecondition, "PINNED", message)
             .precondition("PINNED", &scheduler.to_string())
             .status(),
-        ControlError::TooManyTimers(_) => failure(Code::ResourceExhausted, "TOO_MANY_TIMERS", message).status(),
+        ControlError::TooManyTimers(_) => {
+            failure(Code::ResourceExhausted, "TOO_MANY_TIMERS", message).status()
+        }
     }
 }
 
@@ -229,11 +242,16 @@ pub fn of_name(node: &Node, error: &NameError) -> Status {
 
 fn name_taken(message: String, name: &str, holder: Pid) -> Status {
     let term = Term::tagged("already_registered", holder.into());
-    failure(Code::AlreadyExists, "NAME_TAKEN", message).exit(&term, holder, None).resource("name", name).status()
+    failure(Code::AlreadyExists, "NAME_TAKEN", message)
+        .exit(&term, holder, None)
+        .resource("name", name)
+        .status()
 }
 
 fn has_name(message: String, pid: Pid) -> Status {
-    failure(Code::FailedPrecondition, "ALREADY_REGISTERED", message).exit(&"badarg".into(), pid, None).status()
+    failure(Code::FailedPrecondition, "ALREADY_REGISTERED", message)
+        .exit(&"badarg".into(), pid, None)
+        .status()
 }
 
 /// A failed operation on the replicated registry.

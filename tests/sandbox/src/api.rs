@@ -71,7 +71,10 @@ impl Failure {
             let is = |detail: &&Value| detail["@type"].as_str().is_some_and(|kind| kind.ends_with(name));
             details.iter().find(is)
         };
-        let reason = of("google.rpc.ErrorInfo").and_then(|info| info["reason"].as_str()).unwrap_or_default().to_owned();
+        let reason = of("google.rpc.ErrorInfo")
+            .and_then(|info| info["reason"].as_str())
+            .unwrap_or_default()
+            .to_owned();
         let exit = of("arsenal.v1.ExitDetail").map(|detail| detail["reason"].clone());
         Self { code, reason, message, exit, details }
     }
@@ -101,7 +104,8 @@ impl Api {
     pub async fn grpc(address: SocketAddr) -> Self {
         let endpoint = Channel::from_shared(format!("http://{address}"));
         let endpoint = endpoint.unwrap_or_else(|error| panic!("{address} is no address: {error}"));
-        let channel = endpoint.connect().await.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        let channel =
+            endpoint.connect().await.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         Self { client: Client::Grpc(channel), headers: Vec::new() }
     }
 
@@ -141,13 +145,16 @@ impl Api {
             match &self.client {
                 Client::Grpc(_) => {
                     let mut answers = self.answers(rpc, &request).await?;
-                    let none = Failure::new("OK".into(), "the call ended without an answer".into(), Vec::new());
+                    let none =
+                        Failure::new("OK".into(), "the call ended without an answer".into(), Vec::new());
                     answers.0.next().await.unwrap_or(Err(none))
                 }
                 Client::Rest(client) => client.call(operation(rpc), &request, &self.headers).await,
             }
         };
-        tokio::time::timeout(DEADLINE, call).await.unwrap_or_else(|_| panic!("{rpc} was not answered in {DEADLINE:?}"))
+        tokio::time::timeout(DEADLINE, call)
+            .await
+            .unwrap_or_else(|_| panic!("{rpc} was not answered in {DEADLINE:?}"))
     }
 
     /// Calls an RPC that must succeed.
@@ -206,6 +213,8 @@ impl Api {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, poll).await.unwrap_or_else(|_| panic!("it did not become so in {DEADLINE:?}"))
+        tokio::time::timeout(DEADLINE, poll)
+            .await
+            .unwrap_or_else(|_| panic!("it did not become so in {DEADLINE:?}"))
     }
 }

@@ -33,7 +33,7 @@ pub(super) enum Trouble {
     /// It raised in its caller.
     Raised(&'static str, Value),
     /// The process that was to perform it is dead, or died of it.
-    ActorDied(Value),
+    PerformerDied(Value),
     /// The service does not offer it.
     Unsupported,
 }
@@ -144,7 +144,7 @@ impl Driver {
         let mut result = match outcome {
             Ok(value) => json!({"ok": in_range(value, &step["range"])}),
             Err(Trouble::Raised(class, reason)) => json!({"exception": {"class": class, "reason": reason}}),
-            Err(Trouble::ActorDied(reason)) => json!({"actor_died": reason}),
+            Err(Trouble::PerformerDied(reason)) => json!({"actor_died": reason}),
             Err(Trouble::Unsupported) => json!({"unsupported": true}),
         };
         if let (Some(low), Some(high)) = (step["expect_ms"][0].as_u64(), step["expect_ms"][1].as_u64()) {
@@ -155,18 +155,18 @@ impl Driver {
 
     /// Performs one step in the name of whoever acts, who must live.
     async fn perform(&self, step: &Value) -> Outcome {
-        let actor = self.actor(step);
+        let performer = self.performer(step);
         // a process that is told to fail may be dead already; nobody waits for it
-        if let Some(actor) = &actor
+        if let Some(performer) = &performer
             && step["op"] != "raise"
-            && !self.is_alive(actor).await
+            && !self.is_alive(performer).await
         {
-            return Err(Trouble::ActorDied("noproc".into()));
+            return Err(Trouble::PerformerDied("noproc".into()));
         }
-        match self.operation(step, actor.as_deref()).await {
-            Err(Trouble::Raised(class, reason)) if step["uncaught"] == true && actor.is_some() => {
-                self.raise(actor.as_deref().unwrap_or_default(), class, &reason).await;
-                Err(Trouble::ActorDied(match class {
+        match self.operation(step, performer.as_deref()).await {
+            Err(Trouble::Raised(class, reason)) if step["uncaught"] == true && performer.is_some() => {
+                self.raise(performer.as_deref().unwrap_or_default(), class, &reason).await;
+                Err(Trouble::PerformerDied(match class {
                     "error" => json!({"crash": reason}),
                     "throw" => json!({"crash": ["nocatch", reason]}),
                     _ => reason,
@@ -177,7 +177,7 @@ impl Driver {
     }
 
     /// The pid of the process that performs the step; nothing where the driver does.
-    fn actor(&self, step: &Value) -> Option<String> {
+    fn performer(&self, step: &Value) -> Option<String> {
         let itself = matches!(
             step["op"].as_str().unwrap_or_default(),
             "raise" | "trap_exit" | "priority" | "hibernate" | "receive"
@@ -187,8 +187,8 @@ impl Driver {
     }
 
     /// Who acts where nobody else does.
-    pub(super) fn acting<'a>(&'a self, actor: Option<&'a str>) -> &'a str {
-        actor.unwrap_or(&self.pid)
+    pub(super) fn acting<'a>(&'a self, performer: Option<&'a str>) -> &'a str {
+        performer.unwrap_or(&self.pid)
     }
 
     /// The pid of a scenario's process; one that never was for an id that was never started.

@@ -19,20 +19,20 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 impl Driver {
-    /// Carries out a step; `actor` is the pid of the process that performs it, if it is not the driver.
-    pub(super) async fn operation(&self, step: &Value, actor: Option<&str>) -> Outcome {
+    /// Carries out a step; `performer` is the pid of the process that performs it, if it is not the driver.
+    pub(super) async fn operation(&self, step: &Value, performer: Option<&str>) -> Outcome {
         match step["op"].as_str().unwrap_or_default() {
-            "spawn" => start::spawn(self, step, actor).await,
-            "start_supervisor" => start::supervisor(self, step, actor).await,
+            "spawn" => start::spawn(self, step, performer).await,
+            "start_supervisor" => start::supervisor(self, step, performer).await,
             "start_child" | "terminate_child" | "restart_child" | "delete_child" | "get_childspec" => {
                 supervisors::manage(self, step).await
             }
             "which_children" => which_children(self, &self.target(step, "sup")).await,
             "count_children" => count_children(self, &self.target(step, "sup")).await,
             "link" | "unlink" | "monitor" | "demonitor" | "exit_signal" | "kill" | "raise" | "trap_exit"
-            | "priority" | "suspend" | "resume" => signals::perform(self, step, actor).await,
+            | "priority" | "suspend" | "resume" => signals::perform(self, step, performer).await,
             "send" | "send_many" | "call" | "cast" | "stop" | "sys_suspend" | "sys_resume" | "get_state"
-            | "receive" | "hibernate" => servers::perform(self, step, actor).await,
+            | "receive" | "hibernate" => servers::perform(self, step, performer).await,
             "process_info" => servers::process_info(self, step).await,
             "is_alive" => Ok(self.is_alive(&self.target(step, "id")).await.into()),
             "alive_count" => {
@@ -45,12 +45,12 @@ impl Driver {
             "register" | "unregister" | "whereis" | "global_register" | "global_re_register"
             | "global_unregister" | "global_whereis" | "global_names" => names::perform(self, step).await,
             "pg_join" | "pg_leave" | "pg_members" | "pg_local_members" | "pg_groups" | "pg_monitor"
-            | "pg_demonitor" => groups::perform(self, step, actor).await,
+            | "pg_demonitor" => groups::perform(self, step, performer).await,
             "send_after" | "start_timer" | "cancel_timer" | "read_timer" => {
-                timers::perform(self, step, actor).await
+                timers::perform(self, step, performer).await
             }
             "add_handler" | "delete_handler" | "swap_handler" | "which_handlers" | "notify"
-            | "sync_notify" | "event_call" => events::perform(self, step, actor).await,
+            | "sync_notify" | "event_call" => events::perform(self, step, performer).await,
             "sleep_ms" => {
                 tokio::time::sleep(Duration::from_millis(step["ms"].as_u64().unwrap_or(0))).await;
                 Ok("ok".into())
@@ -70,10 +70,10 @@ impl Driver {
     }
 
     /// What every failure of a step by a process may be: that process is not, or no longer, there.
-    fn actor_trouble(&self, failure: &Failure) -> Option<Trouble> {
+    fn performer_trouble(&self, failure: &Failure) -> Option<Trouble> {
         match failure.reason.as_str() {
-            "CALLER_NOPROC" => Some(Trouble::ActorDied("noproc".into())),
-            "CALLER_DIED" => Some(Trouble::ActorDied(self.reason(failure))),
+            "CALLER_NOPROC" => Some(Trouble::PerformerDied("noproc".into())),
+            "CALLER_DIED" => Some(Trouble::PerformerDied(self.reason(failure))),
             _ => None,
         }
     }
@@ -90,13 +90,13 @@ impl Driver {
 
     /// A synchronous request that failed: `exit({R, {Module, Function, Args}})` in Erlang.
     fn call_exit(&self, failure: &Failure) -> Trouble {
-        let trouble = self.actor_trouble(failure);
+        let trouble = self.performer_trouble(failure);
         trouble.unwrap_or_else(|| Trouble::Raised("exit", json!({"call_exit": self.no_answer(failure)})))
     }
 
     /// A failure that stands for nothing in the scenarios: told as it is, so that it is seen.
     fn unexpected(&self, failure: &Failure) -> Trouble {
-        let trouble = self.actor_trouble(failure);
+        let trouble = self.performer_trouble(failure);
         trouble.unwrap_or_else(|| {
             let words = format!("{} {}: {}", failure.code, failure.reason, failure.message);
             Trouble::Raised("error", words.into())

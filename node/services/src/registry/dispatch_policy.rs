@@ -120,7 +120,7 @@ mod tests {
         Candidate {
             pid: Pid::new(1, 1, serial),
             queue_len: usize::try_from(10 - serial % 10).unwrap(),
-            here: serial % 2 == 0,
+            here: serial.is_multiple_of(2),
         }
     }
 

@@ -7,11 +7,11 @@ use arsenal_tests::modules::{HANDLER_MODULE, ID, MANAGER};
 use serde_json::{Value, json};
 
 /// Carries out a step on an event manager.
-pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) -> Outcome {
+pub(super) async fn perform(driver: &Driver, step: &Value, performer: Option<&str>) -> Outcome {
     let manager = driver.target(step, "mgr");
     match step["op"].as_str().unwrap_or_default() {
-        "add_handler" => add(driver, step, manager, actor).await,
-        "swap_handler" => swap(driver, step, manager, actor).await,
+        "add_handler" => add(driver, step, manager, performer).await,
+        "swap_handler" => swap(driver, step, manager, performer).await,
         "delete_handler" => {
             let argument = if step["arg"].is_null() { json!("args") } else { driver.outgoing(&step["arg"]) };
             let request = json!({"process": manager, "handler": step["handler"], "args": argument});
@@ -36,8 +36,8 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
             let sync = operation == "sync_notify";
             let mut request =
                 json!({"process": manager, "message": driver.outgoing(&step["event"]), "sync": sync});
-            if let Some(actor) = actor {
-                request["from"] = actor.into();
+            if let Some(performer) = performer {
+                request["from"] = performer.into();
             }
             match driver.api.call("NotifyEventManager", request).await {
                 Ok(_) => Ok("ok".into()),
@@ -55,18 +55,18 @@ fn init_args(step: &Value, handler: &Value) -> Value {
     json!({ID: handler, MANAGER: manager, "init": step["init"]})
 }
 
-async fn add(driver: &Driver, step: &Value, manager: String, actor: Option<&str>) -> Outcome {
+async fn add(driver: &Driver, step: &Value, manager: String, performer: Option<&str>) -> Outcome {
     let mut request = json!({
         "process": manager,
         "handler": step["handler"],
         "module": HANDLER_MODULE,
         "args": init_args(step, &step["handler"]),
     });
-    supervise(driver, &mut request, step, actor);
+    supervise(driver, &mut request, step, performer);
     installed(driver, driver.api.call("AddEventHandler", request).await)
 }
 
-async fn swap(driver: &Driver, step: &Value, manager: String, actor: Option<&str>) -> Outcome {
+async fn swap(driver: &Driver, step: &Value, manager: String, performer: Option<&str>) -> Outcome {
     let argument = if step["arg"].is_null() { json!("swap") } else { driver.outgoing(&step["arg"]) };
     let mut request = json!({
         "process": manager,
@@ -76,14 +76,14 @@ async fn swap(driver: &Driver, step: &Value, manager: String, actor: Option<&str
         "module": HANDLER_MODULE,
         "toArgs": init_args(step, &step["to_handler"]),
     });
-    supervise(driver, &mut request, step, actor);
+    supervise(driver, &mut request, step, performer);
     installed(driver, driver.api.call("SwapEventHandler", request).await)
 }
 
-fn supervise(driver: &Driver, request: &mut Value, step: &Value, actor: Option<&str>) {
+fn supervise(driver: &Driver, request: &mut Value, step: &Value, performer: Option<&str>) {
     if step["sup"] == true {
         request["supervised"] = true.into();
-        request["owner"] = driver.acting(actor).into();
+        request["owner"] = driver.acting(performer).into();
     }
 }
 

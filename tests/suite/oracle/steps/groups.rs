@@ -4,7 +4,7 @@ use crate::oracle::driver::{Driver, Outcome};
 use serde_json::{Value, json};
 
 /// Carries out a step on groups.
-pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) -> Outcome {
+pub(super) async fn perform(driver: &Driver, step: &Value, performer: Option<&str>) -> Outcome {
     let group = &group_name(&step["group"]);
     let api = &driver.api;
     match step["op"].as_str().unwrap_or_default() {
@@ -36,7 +36,7 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
             Ok(json!({"set": groups.map(|group| driver.incoming(&group["group"])).collect::<Vec<_>>()}))
         }
         "pg_monitor" => {
-            let request = json!({"group": group, "watcher": driver.acting(actor)});
+            let request = json!({"group": group, "watcher": driver.acting(performer)});
             let answer = api.call("MonitorGroup", request).await;
             let answer = answer.map_err(|failure| driver.unexpected(&failure))?;
             let members = answer["members"].as_array().cloned().unwrap_or_default();
@@ -45,7 +45,7 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
         }
         _ => {
             let monitor = driver.reference(step, "monitor");
-            let request = json!({"monitor": monitor, "from": driver.acting(actor), "info": true});
+            let request = json!({"monitor": monitor, "from": driver.acting(performer), "info": true});
             let answer = api.call("Demonitor", request).await;
             let answer = answer.map_err(|failure| driver.unexpected(&failure))?;
             Ok(if answer["found"] == true { "ok".into() } else { false.into() })

@@ -6,31 +6,31 @@ use arsenal_tests::modules::COMMAND;
 use serde_json::{Map, Value, json};
 
 /// Carries out one of them.
-pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) -> Outcome {
+pub(super) async fn perform(driver: &Driver, step: &Value, performer: Option<&str>) -> Outcome {
     let to = driver.target(step, "to");
     match step["op"].as_str().unwrap_or_default() {
-        "send" => send(driver, step, &to, actor, &step["msg"]).await,
+        "send" => send(driver, step, &to, performer, &step["msg"]).await,
         "send_many" => {
             for number in 1..=step["count"].as_i64().unwrap_or(0) {
-                send(driver, step, &to, actor, &json!(["n", number])).await?;
+                send(driver, step, &to, performer, &json!(["n", number])).await?;
             }
             Ok("ok".into())
         }
-        "call" => call(driver, step, &to, actor).await,
+        "call" => call(driver, step, &to, performer).await,
         "cast" => {
             let mut request = json!({"process": to, "message": driver.outgoing(&step["msg"])});
-            set_from(&mut request, actor);
+            set_from(&mut request, performer);
             let answer = driver.api.call("CastMessage", request).await;
             answer.map(|_| "ok".into()).map_err(|failure| driver.unexpected(&failure))
         }
-        "stop" => stop(driver, step, &to, actor).await,
+        "stop" => stop(driver, step, &to, performer).await,
         "sys_suspend" => {
-            let request = json!({"process": to, "holder": driver.acting(actor), "lease": LEASE});
+            let request = json!({"process": to, "holder": driver.acting(performer), "lease": LEASE});
             let answer = driver.api.call("SuspendProcess", request).await;
             answer.map(|_| "ok".into()).map_err(|failure| driver.call_exit(&failure))
         }
         "sys_resume" => {
-            let request = json!({"process": to, "holder": driver.acting(actor)});
+            let request = json!({"process": to, "holder": driver.acting(performer)});
             let answer = driver.api.call("ResumeProcess", request).await;
             answer.map(|_| "ok".into()).map_err(|failure| driver.call_exit(&failure))
         }
@@ -41,20 +41,20 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
             driver.api.ok("CastMessage", json!({"process": request["process"], "message": message})).await;
             Ok("ok".into())
         }
-        _ => receive(driver, step, actor.unwrap_or_default()).await,
+        _ => receive(driver, step, performer.unwrap_or_default()).await,
     }
 }
 
 /// Names the acting process, if it is not the driver.
-fn set_from(request: &mut Value, actor: Option<&str>) {
-    if let Some(actor) = actor {
-        request["from"] = actor.into();
+fn set_from(request: &mut Value, performer: Option<&str>) {
+    if let Some(performer) = performer {
+        request["from"] = performer.into();
     }
 }
 
-async fn send(driver: &Driver, step: &Value, to: &str, actor: Option<&str>, message: &Value) -> Outcome {
+async fn send(driver: &Driver, step: &Value, to: &str, performer: Option<&str>, message: &Value) -> Outcome {
     let mut request = json!({"process": to, "message": driver.outgoing(message)});
-    set_from(&mut request, actor);
+    set_from(&mut request, performer);
     let global = step["to"].as_str().and_then(|to| to.strip_prefix("global:"));
     match (driver.api.call("SendMessage", request).await, global) {
         (Ok(answer), Some(_)) => Ok(driver.pid_value(&answer["pid"])),
@@ -67,38 +67,38 @@ async fn send(driver: &Driver, step: &Value, to: &str, actor: Option<&str>, mess
     }
 }
 
-async fn call(driver: &Driver, step: &Value, to: &str, actor: Option<&str>) -> Outcome {
+async fn call(driver: &Driver, step: &Value, to: &str, performer: Option<&str>) -> Outcome {
     let mut request = json!({"process": to, "message": driver.outgoing(&step["msg"])});
     request["timeout"] = match &step["timeout"] {
         Value::Null => duration(5_000).into(),
         timeout => timeout.as_i64().map_or(LEASE.to_owned(), duration).into(),
     };
-    set_from(&mut request, actor);
+    set_from(&mut request, performer);
     let call = driver.api.call("CallProcess", request);
-    let answer = match actor {
+    let answer = match performer {
         None => call.await,
         // a caller that dies waits no longer
         Some(caller) => tokio::select! {
             answer = call => answer,
             record = driver.api.call("AwaitExit", json!({"process": caller})) => {
                 let record = record.map_err(|failure| driver.unexpected(&failure))?;
-                return Err(Trouble::ActorDied(driver.incoming(&record["reason"])));
+                return Err(Trouble::PerformerDied(driver.incoming(&record["reason"])));
             }
         },
     };
     answer.map(|answer| driver.incoming(&answer["reply"])).map_err(|failure| driver.call_exit(&failure))
 }
 
-async fn stop(driver: &Driver, step: &Value, to: &str, actor: Option<&str>) -> Outcome {
+async fn stop(driver: &Driver, step: &Value, to: &str, performer: Option<&str>) -> Outcome {
     let reason = if step["reason"].is_null() { json!("normal") } else { driver.outgoing(&step["reason"]) };
     let timeout = step["timeout"].as_i64().map_or(LEASE.to_owned(), duration);
     let mut request = json!({"process": to, "reason": reason, "timeout": timeout, "onTimeout": "LEAVE"});
-    set_from(&mut request, actor);
+    set_from(&mut request, performer);
     match driver.api.call("ShutdownProcess", request).await {
         Ok(answer) if answer["outcome"] == "PENDING" => Err(Trouble::Raised("exit", "timeout".into())),
         Ok(_) => Ok("ok".into()),
         Err(failure) => {
-            let trouble = driver.actor_trouble(&failure);
+            let trouble = driver.performer_trouble(&failure);
             Err(trouble.unwrap_or_else(|| Trouble::Raised("exit", driver.no_answer(&failure))))
         }
     }
@@ -119,7 +119,7 @@ async fn receive(driver: &Driver, step: &Value, process: &str) -> Outcome {
     let request = json!({"process": process, "message": message, "timeout": duration(timeout + 5_000)});
     let answer = driver.api.call("CallProcess", request).await;
     answer.map(|answer| driver.incoming(&answer["reply"])).map_err(|failure| match failure.reason.as_str() {
-        "EXITED" => Trouble::ActorDied(driver.reason(&failure)),
+        "EXITED" => Trouble::PerformerDied(driver.reason(&failure)),
         _ => driver.unexpected(&failure),
     })
 }

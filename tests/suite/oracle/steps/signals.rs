@@ -5,9 +5,9 @@ use arsenal_tests::modules::COMMAND;
 use serde_json::{Value, json};
 
 /// Carries out one of them.
-pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) -> Outcome {
+pub(super) async fn perform(driver: &Driver, step: &Value, performer: Option<&str>) -> Outcome {
     let to = driver.target(step, "to");
-    let by = driver.acting(actor);
+    let by = driver.acting(performer);
     match step["op"].as_str().unwrap_or_default() {
         "link" => link(driver, &to, by).await,
         "unlink" => {
@@ -24,7 +24,7 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
         "kill" => exit_signal(driver, &to, by, &"kill".into()).await,
         "raise" => {
             let class = step["class"].as_str().unwrap_or_default();
-            driver.raise(actor.unwrap_or_default(), class, &step["reason"]).await;
+            driver.raise(performer.unwrap_or_default(), class, &step["reason"]).await;
             Ok("ok".into())
         }
         "trap_exit" => {
@@ -46,7 +46,7 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
                 driver.api.call("ResumeProcessScheduling", json!({"process": to, "holder": by})).await;
             answer
                 .map(|_| true.into())
-                .map_err(|failure| driver.actor_trouble(&failure).unwrap_or_else(badarg))
+                .map_err(|failure| driver.performer_trouble(&failure).unwrap_or_else(badarg))
         }
     }
 }
@@ -88,7 +88,7 @@ async fn suspend(driver: &Driver, step: &Value, to: &str, by: &str) -> Outcome {
     let request = json!({"process": to, "holder": by, "lease": LEASE, "unlessSuspending": unless});
     match driver.api.call("PauseProcessScheduling", request).await {
         Ok(answer) => Ok((answer["paused"] == true).into()),
-        Err(failure) => Err(driver.actor_trouble(&failure).unwrap_or_else(badarg)),
+        Err(failure) => Err(driver.performer_trouble(&failure).unwrap_or_else(badarg)),
     }
 }
 

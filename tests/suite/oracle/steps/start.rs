@@ -6,16 +6,16 @@ use crate::oracle::terms::duration;
 use arsenal_tests::api::Failure;
 use serde_json::{Value, json};
 
-pub(super) async fn spawn(driver: &Driver, step: &Value, actor: Option<&str>) -> Outcome {
+pub(super) async fn spawn(driver: &Driver, step: &Value, performer: Option<&str>) -> Outcome {
     let args = driver.outgoing(&spec::args(&step["id"], &step["args"]));
     let mut request = json!({"module": spec::module(&step["behaviour"]), "args": args});
     spec::set_name(&mut request, &step["name"]);
     if let Some(timeout) = step["args"]["start_timeout"].as_i64() {
         request["timeout"] = duration(timeout).into();
     }
-    let (rpc, linked) = match (step["spawn_monitor"] == true, actor) {
-        (true, actor) => {
-            request["watcher"] = driver.acting(actor).into();
+    let (rpc, linked) = match (step["spawn_monitor"] == true, performer) {
+        (true, performer) => {
+            request["watcher"] = driver.acting(performer).into();
             ("StartMonitorProcess", false)
         }
         (false, Some(parent)) => {
@@ -36,8 +36,8 @@ pub(super) async fn spawn(driver: &Driver, step: &Value, actor: Option<&str>) ->
     started(driver, answer, linked)
 }
 
-pub(super) async fn supervisor(driver: &Driver, step: &Value, actor: Option<&str>) -> Outcome {
-    let mut request = json!({"parent": driver.acting(actor)});
+pub(super) async fn supervisor(driver: &Driver, step: &Value, performer: Option<&str>) -> Outcome {
+    let mut request = json!({"parent": driver.acting(performer)});
     spec::set_name(&mut request, &step["name"]);
     let says_all = step["init"].is_null() && spec::set_supervisor(&mut request, step).is_some();
     let answer = if says_all {
@@ -50,7 +50,7 @@ pub(super) async fn supervisor(driver: &Driver, step: &Value, actor: Option<&str
         answer
     } else {
         let mut request = json!({
-            "parent": driver.acting(actor),
+            "parent": driver.acting(performer),
             "module": "supervisor",
             "args": driver.outgoing(&spec::supervisor_term(step)),
         });
@@ -65,9 +65,9 @@ fn started(driver: &Driver, answer: Result<Value, Failure>, linked: bool) -> Out
     match answer {
         Ok(answer) if answer["ignored"] == true => Ok("ignore".into()),
         Ok(answer) => Ok(driver.pid_value(&answer["pid"])),
-        Err(failure) => match (driver.actor_trouble(&failure), failure.reason.as_str()) {
+        Err(failure) => match (driver.performer_trouble(&failure), failure.reason.as_str()) {
             (Some(trouble), _) => Err(trouble),
-            (None, "NOPROC") if linked => Err(Trouble::ActorDied("noproc".into())),
+            (None, "NOPROC") if linked => Err(Trouble::PerformerDied("noproc".into())),
             (None, "TIMEOUT") => Ok(json!(["error", "timeout"])),
             (None, _) => Ok(json!(["error", driver.reason(&failure)])),
         },

@@ -5,7 +5,7 @@ use crate::oracle::terms::{duration, milliseconds};
 use serde_json::{Value, json};
 
 /// Carries out a step on timers.
-pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) -> Outcome {
+pub(super) async fn perform(driver: &Driver, step: &Value, performer: Option<&str>) -> Outcome {
     let operation = step["op"].as_str().unwrap_or_default();
     if let "cancel_timer" | "read_timer" = operation {
         return look(driver, operation, driver.reference(step, "timer")).await;
@@ -16,8 +16,8 @@ pub(super) async fn perform(driver: &Driver, step: &Value, actor: Option<&str>) 
         "after": duration(step["ms"].as_i64().unwrap_or(0)),
         "withReference": operation == "start_timer",
     });
-    if let Some(actor) = actor {
-        request["from"] = actor.into();
+    if let Some(performer) = performer {
+        request["from"] = performer.into();
     }
     let answer = driver.api.call("SendMessageAfter", request).await;
     let answer = answer.map_err(|failure| driver.unexpected(&failure))?;
