@@ -11,16 +11,18 @@
 mod compare;
 mod driver;
 mod outcome;
+mod report;
 mod scenario;
 mod spec;
 mod steps;
 mod terms;
 
+use compare::Difference;
 use driver::Driver;
+use report::Report;
 use scenario::{Oracle, Scenario};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -30,8 +32,11 @@ const WORKERS: usize = 12;
 /// How a scenario ended.
 enum Verdict {
     Agrees,
-    Differs(Vec<String>),
+    /// In these places.
+    Differs(Vec<Difference>),
+    /// These operations are not offered.
     Unsupported(Vec<String>),
+    /// It was not run.
     Skipped(&'static str),
 }
 
@@ -49,7 +54,13 @@ fn oracle_scenarios_end_as_they_do_in_erlang() {
         println!("{} scenarios differ and run once more, one at a time", again.len());
         verdicts.extend(run(&oracle, again, 1));
     }
-    let failed = report(&oracle, &verdicts);
+    let mut report = Report::default();
+    for (at, verdict) in &verdicts {
+        let scenario = &oracle.scenarios[*at];
+        report.add(scenario, verdict, oracle.deviations.get(&scenario.name));
+    }
+    report.print();
+    let failed = report.failed();
     assert!(failed.is_empty(), "{} scenarios differ from Erlang: {}", failed.len(), failed.join(", "));
 }
 
@@ -93,69 +104,4 @@ fn unsupported_steps(outcome: &Value) -> Vec<String> {
     let steps = outcome["steps"].as_array().into_iter().flatten();
     let unsupported = steps.filter(|step| step["r"]["unsupported"] == true);
     unsupported.map(|step| step["op"].as_str().unwrap_or_default().to_owned()).collect()
-}
-
-/// Prints what differs, what is not supported, each topic, and the closing line; gives the names of what failed.
-fn report<'a>(oracle: &'a Oracle, verdicts: &BTreeMap<usize, Verdict>) -> Vec<&'a str> {
-    let mut topics: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    let (mut passed, mut failed) = (0_usize, Vec::new());
-    let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut unsupported: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (at, verdict) in verdicts {
-        let scenario = &oracle.scenarios[*at];
-        if let Verdict::Skipped(why) = verdict {
-            *skipped.entry(why).or_default() += 1;
-            continue;
-        }
-        let deviation = oracle.deviations.get(&scenario.name);
-        let good = match (verdict, deviation) {
-            (Verdict::Agrees, None) => true,
-            (Verdict::Agrees, Some(reason)) => {
-                println!("AGREES   {} which should deviate: {reason}", scenario.name);
-                false
-            }
-            (Verdict::Differs(_), Some(reason)) => {
-                println!("DEVIATES {} {reason}", scenario.name);
-                true
-            }
-            (Verdict::Differs(differences), None) => {
-                println!("DIFFERS  {}\n    {}", scenario.name, differences.join("\n    "));
-                false
-            }
-            (Verdict::Unsupported(steps), deviation) => {
-                for step in steps {
-                    unsupported.entry(step).or_default().push(&scenario.name);
-                }
-                if deviation.is_some() {
-                    *skipped.entry("have a step that is not supported yet").or_default() += 1;
-                    continue;
-                }
-                false
-            }
-            (Verdict::Skipped(_), _) => true,
-        };
-        let topic = topics.entry(&scenario.topic).or_default();
-        topic.1 += 1;
-        if good {
-            topic.0 += 1;
-            passed += 1;
-        } else {
-            failed.push(scenario.name.as_str());
-        }
-    }
-    for (operation, scenarios) in &unsupported {
-        println!("UNSUPPORTED {operation} ({} steps): {}", scenarios.len(), scenarios.join(", "));
-    }
-    for (topic, (good, all)) in &topics {
-        println!("{topic:24} {good} / {all}");
-    }
-    let skips = skipped.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");
-    let closing = format!(
-        "{skips}\n{passed} passed, {} failed, {} skipped\n",
-        failed.len(),
-        skipped.values().sum::<usize>()
-    );
-    // past the capture of a test's output: this line is what one wants to see of a run that went well
-    std::io::stderr().write_all(closing.as_bytes()).unwrap();
-    failed
 }

@@ -2,9 +2,25 @@
 
 use super::scenario::Scenario;
 use serde_json::{Map, Value, json};
+use std::fmt;
 
-/// Where the two differ, one line each, ten at most.
-pub(super) fn differences(scenario: &Scenario, expected: &Value, actual: &Value) -> Vec<String> {
+/// One place in which an outcome is not the expected one.
+pub(super) struct Difference {
+    /// The path to it.
+    pub(super) place: String,
+    erlang: String,
+    arsenal: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, erlang, arsenal } = self;
+        write!(f, "{place}\n        erlang:  {erlang}\n        arsenal: {arsenal}")
+    }
+}
+
+/// Where the two differ.
+pub(super) fn differences(scenario: &Scenario, expected: &Value, actual: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     diff("steps", &expected["steps"], &actual["steps"], &mut found);
     for section in ["processes", "logs", "supervisors", "lifecycle"] {
@@ -18,7 +34,6 @@ pub(super) fn differences(scenario: &Scenario, expected: &Value, actual: &Value)
             &mut found,
         );
     }
-    found.truncate(10);
     found
 }
 
@@ -51,15 +66,12 @@ fn is_set(value: &Map<String, Value>) -> Option<&Vec<Value>> {
     if value.len() == 1 { value.get("set")?.as_array() } else { None }
 }
 
-fn diff(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
+fn diff(path: &str, expected: &Value, actual: &Value, found: &mut Vec<Difference>) {
     let any_pid = *expected == json!({"pid": "?"})
         && actual.as_object().is_some_and(|actual| actual.len() == 1 && actual.contains_key("pid"));
     if *expected == "*" || any_pid {
         return;
     }
-    let mut differ = |path: &str, expected: &Value, actual: &Value| {
-        found.push(format!("{path}\n        erlang:  {expected}\n        arsenal: {actual}"));
-    };
     match (expected, actual) {
         (Value::Object(e), Value::Object(a)) => {
             if let (Some(e), Some(a)) = (is_set(e), is_set(a)) {
@@ -68,26 +80,30 @@ fn diff(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
             for (key, value) in e {
                 match a.get(key) {
                     Some(actual) => diff(&format!("{path}/{key}"), value, actual, found),
-                    None => found
-                        .push(format!("{path}/{key}\n        erlang:  {value}\n        arsenal: (missing)")),
+                    None => found.push(difference(&format!("{path}/{key}"), Some(value), None)),
                 }
             }
             for (key, value) in a.iter().filter(|(key, _)| !e.contains_key(*key)) {
-                found.push(format!("{path}/{key}\n        erlang:  (nothing)\n        arsenal: {value}"));
+                found.push(difference(&format!("{path}/{key}"), None, Some(value)));
             }
         }
         (Value::Array(e), Value::Array(a)) if e.len() == a.len() => {
             diff_arrays(path, expected, actual, found)
         }
         _ if expected == actual => {}
-        _ => differ(path, expected, actual),
+        _ => found.push(difference(path, Some(expected), Some(actual))),
     }
 }
 
-fn diff_arrays(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
+fn difference(place: &str, erlang: Option<&Value>, arsenal: Option<&Value>) -> Difference {
+    let text = |value: Option<&Value>| value.map_or_else(|| "(nothing)".to_owned(), Value::to_string);
+    Difference { place: place.to_owned(), erlang: text(erlang), arsenal: text(arsenal) }
+}
+
+fn diff_arrays(path: &str, expected: &Value, actual: &Value, found: &mut Vec<Difference>) {
     let (Some(e), Some(a)) = (expected.as_array(), actual.as_array()) else { return };
     if e.len() != a.len() {
-        found.push(format!("{path}\n        erlang:  {expected}\n        arsenal: {actual}"));
+        found.push(difference(path, Some(expected), Some(actual)));
         return;
     }
     for (at, (e, a)) in e.iter().zip(a).enumerate() {

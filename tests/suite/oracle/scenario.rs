@@ -1,5 +1,6 @@
 //! Scenarios, what Erlang did, and where it is not followed: read from a folder.
 
+use super::compare::Difference;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,8 +25,24 @@ pub(super) struct Oracle {
     /// By name.
     pub(super) scenarios: Vec<Scenario>,
     pub(super) expected: BTreeMap<String, Value>,
-    /// Names of scenarios that deviate on purpose, with the reason.
-    pub(super) deviations: BTreeMap<String, String>,
+    /// By the name of the scenario.
+    pub(super) deviations: BTreeMap<String, Deviation>,
+}
+
+/// Why a scenario differs on purpose, and where.
+#[derive(serde::Deserialize)]
+pub(super) struct Deviation {
+    pub(super) reason: String,
+    /// The only places in which it may; none for one with a step that is not offered.
+    #[serde(default)]
+    pub(super) places: BTreeSet<String>,
+}
+
+impl Deviation {
+    /// Whether it differs nowhere else.
+    pub(super) fn explains(&self, differences: &[Difference]) -> bool {
+        differences.iter().all(|difference| self.places.contains(&difference.place))
+    }
 }
 
 impl Oracle {
