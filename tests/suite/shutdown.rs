@@ -101,6 +101,33 @@ fn a_call_that_waits_hears_that_its_process_was_stopped() {
 }
 
 #[test]
+fn a_gateway_of_its_own_tells_its_streams_and_ends() {
+    on_a_node(|running, _, _| async move {
+        let mut config = Config::default();
+        config.listen.rest = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.gateway.upstream = format!("http://{}", running.grpc);
+        let (address, serving, stop) = assembly::serve_gateway(&config).await.unwrap();
+        let mut watch = Api::rest(address).stream("WatchProcesses", json!({})).await;
+        watch.next().await.unwrap().unwrap();
+        stop.send(true).unwrap();
+        let end = loop {
+            match watch.next().await {
+                Some(Ok(_)) => {}
+                Some(Err(failure)) => break failure,
+                None => panic!("the stream ended as if it were whole"),
+            }
+        };
+        assert_eq!((&*end.code, &*end.reason), ("UNAVAILABLE", "STOPPING"));
+        assert!(end.message.contains("the gateway is stopping"), "{end:?}");
+        drop(watch);
+        serving.await.unwrap();
+        // the node goes on
+        Api::grpc(running.grpc).await.ok("GetSystemInfo", json!({})).await;
+        assert!(running.stop(DEADLINE).await);
+    });
+}
+
+#[test]
 fn health_says_so_first() {
     use tonic_health::pb::health_client::HealthClient;
     use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::content_type::ContentTypeLayer;
 use crate::half_open::HalfOpenLayer;
-use crate::parting::PartingLayer;
+use crate::parting::{PartingLayer, PartingUpstream};
 use crate::telemetry::context::{CallerContextLayer, TracedUpstream};
 use crate::{listener, rest};
 use arsenal_gateway::{Gateway, upstream};
@@ -83,7 +83,7 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
     let (health, router) = routes::router(&Shared::new(node.clone()), limits)
         .map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let (stop, stopped) = watch::channel(false);
-    let router = router.layer(PartingLayer::new(stopped.clone()));
+    let router = router.layer(PartingLayer::new("node", stopped.clone()));
     let mut listeners = Vec::new();
     let (grpc_address, rest_address) = (address_of(&grpc)?, rest.as_ref().map(address_of).transpose()?);
     listeners.push(serve_grpc(config, grpc, router.clone(), stopped.clone()));
@@ -187,10 +187,11 @@ pub async fn serve_gateway(
     let listener = listen(config.listen.rest).await?;
     let bound = address_of(&listener)?;
     let gateway = gateway(config)?;
+    let (stop, stopped) = watch::channel(false);
+    let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), remote);
     let app = match is_traced(config) {
         true => gateway.into_router(TracedUpstream::new(remote)),
         false => gateway.into_router(remote),
     };
-    let (stop, stopped) = watch::channel(false);
     Ok((bound, rest::serve(config, listener, traced(config, app), stopped), stop))
 }

@@ -1,6 +1,7 @@
-//! What open streams are told when the node stops: UNAVAILABLE STOPPING, so that a client goes elsewhere, and not an end
+//! What open streams are told when the node, or a gateway of its own, stops: UNAVAILABLE STOPPING, so that a client goes elsewhere, and not an end
 //! that looks like the last item.
 
+use arsenal_gateway::upstream::{Answer, Upstream};
 use arsenal_services::operations;
 use arsenal_services::status::failure;
 use axum::body::Body;
@@ -24,19 +25,32 @@ const STANDARD: [&str; 2] =
 /// Ends streams when the node stops.
 #[derive(Clone, Debug)]
 pub(crate) struct PartingLayer {
+    /// What stops, in the status message.
+    who: &'static str,
     stopped: watch::Receiver<bool>,
     streaming: Arc<HashSet<String>>,
 }
 
 impl PartingLayer {
-    pub(crate) fn new(stopped: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(who: &'static str, stopped: watch::Receiver<bool>) -> Self {
         let streams =
             operations::all().into_iter().filter(|operation| operation.method.is_server_streaming());
         let standard = STANDARD.into_iter().map(str::to_owned);
         Self {
+            who,
             stopped,
             streaming: Arc::new(streams.map(|operation| operation.path()).chain(standard).collect()),
         }
+    }
+
+    /// The answer of a stream that ends when the stop comes.
+    fn follow(&self, response: Response<Body>) -> Response<Body> {
+        let mut stopped = self.stopped.clone();
+        let stopped = async move {
+            // the sender's drop is a stop too
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        response.map(|inner| Body::new(Stream { inner, who: self.who, stopped: Some(Box::pin(stopped)) }))
     }
 }
 
@@ -78,20 +92,39 @@ where
         if !streaming {
             return Either::Left(answer);
         }
-        let mut stopped = self.layer.stopped.clone();
-        let stopped = async move {
-            // the sender's drop is a stop too
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        };
-        Either::Right(Box::pin(async move {
-            let response = answer.await?;
-            Ok(response.map(|inner| Body::new(Stream { inner, stopped: Some(Box::pin(stopped)) })))
-        }))
+        let layer = self.layer.clone();
+        Either::Right(Box::pin(async move { Ok(layer.follow(answer.await?)) }))
+    }
+}
+
+/// An upstream whose streams end when its gateway stops.
+#[derive(Clone, Debug)]
+pub(crate) struct PartingUpstream<U> {
+    layer: PartingLayer,
+    inner: U,
+}
+
+impl<U> PartingUpstream<U> {
+    pub(crate) fn new(layer: PartingLayer, inner: U) -> Self {
+        Self { layer, inner }
+    }
+}
+
+impl<U: Upstream> Upstream for PartingUpstream<U> {
+    fn call(&self, request: Request<Body>) -> Answer {
+        let streaming = self.layer.streaming.contains(request.uri().path());
+        let answer = self.inner.call(request);
+        if !streaming {
+            return answer;
+        }
+        let layer = self.layer.clone();
+        Box::pin(async move { Ok(layer.follow(answer.await?)) })
     }
 }
 
 struct Stream {
     inner: Body,
+    who: &'static str,
     /// Nothing once the client was told.
     stopped: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -104,7 +137,7 @@ impl http_body::Body for Stream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Self { inner, stopped } = &mut *self;
+        let Self { inner, who, stopped } = &mut *self;
         let Some(stop) = stopped else { return Poll::Ready(None) };
         // what is there already is delivered first
         if let Poll::Ready(frame) = Pin::new(inner).poll_frame(context) {
@@ -113,7 +146,7 @@ impl http_body::Body for Stream {
         ready!(stop.as_mut().poll(context));
         *stopped = None;
         let mut trailers = HeaderMap::new();
-        let status = failure(Code::Unavailable, "STOPPING", "the node is stopping").status();
+        let status = failure(Code::Unavailable, "STOPPING", format!("the {who} is stopping")).status();
         // a status of ours is a valid header
         let _ = status.add_header(&mut trailers);
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
