@@ -97,9 +97,12 @@ pub fn router(
         .add_service(reflection)
         .prepare()
         .into_axum_router()
-        .layer(OperationLayer::new(shared.node.clone(), mutations))
+        // one stack, outermost first, since the router boxes each stack and clones it for each request; idempotency is
         // outside the operation layer, so that a repeat shows the operation that the first one was
-        .layer(IdempotencyLayer::new(shared.node.clone(), unary, limits.message_bytes_max))
+        .layer((
+            IdempotencyLayer::new(shared.node.clone(), unary, limits.message_bytes_max),
+            OperationLayer::new(shared.node.clone(), mutations),
+        ))
         .layer(TraceLayer);
     Ok((reporter, router))
 }
