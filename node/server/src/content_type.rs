@@ -1,7 +1,6 @@
 //! What is no gRPC is told so in HTTP: 415 for another content type, 405 for another method, as gRPC over HTTP/2 has it.
 //! Without this a message behind any content type would be taken for a call.
 
-use axum::body::Body;
 use futures_util::future::Either;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -27,13 +26,14 @@ pub(crate) struct ContentType<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for ContentType<S>
+impl<S, B, R> Service<Request<B>> for ContentType<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Default,
 {
-    type Response = Response<Body>;
+    type Response = Response<R>;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+    type Future = Either<S::Future, Ready<Result<Response<R>, S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -60,8 +60,9 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     matches!(rest.first(), None | Some(b'+' | b';'))
 }
 
-fn refusal(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+/// An answer without a body, which is the default one.
+fn refusal<R: Default>(status: StatusCode) -> Response<R> {
+    let mut response = Response::new(R::default());
     *response.status_mut() = status;
     response
 }

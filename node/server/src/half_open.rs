@@ -8,7 +8,7 @@ use arsenal_services::status::failure;
 use axum::body::Body;
 use bytes::Bytes;
 use http::Request;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
 use tonic::{Code, Status};
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
 
 /// Bounds how long the bytes of a unary request may stop coming.
 #[derive(Clone, Debug)]
@@ -47,7 +47,12 @@ pub(crate) struct HalfOpen<S> {
     inner: S,
 }
 
-impl<S: Service<Request<Body>>> Service<Request<Body>> for HalfOpen<S> {
+impl<S, B> Service<Request<B>> for HalfOpen<S>
+where
+    S: Service<Request<Body>>,
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -56,30 +61,34 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for HalfOpen<S> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> S::Future {
+    fn call(&mut self, request: Request<B>) -> S::Future {
         if request.body().is_end_stream() || self.layer.client_streaming.contains(request.uri().path()) {
-            return self.inner.call(request);
+            return self.inner.call(request.map(Body::new));
         }
         let idle_max = self.layer.idle_max;
         self.inner.call(request.map(|inner| Body::new(Bounded { inner, idle_max, idle: None })))
     }
 }
 
-struct Bounded {
-    inner: Body,
+struct Bounded<B> {
+    inner: B,
     idle_max: Duration,
     /// Runs while nothing is there.
     idle: Option<Pin<Box<Sleep>>>,
 }
 
-impl http_body::Body for Bounded {
+impl<B> http_body::Body for Bounded<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
             self.idle = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
