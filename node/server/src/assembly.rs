@@ -160,7 +160,7 @@ fn serve_grpc(
     // reflection is a stream of requests too
     let streaming = streaming.map(|operation| operation.path()).chain([REFLECTION.to_owned()]);
     let half_open = HalfOpenLayer::new(Duration::from_millis(config.grpc.request_idle_ms), streaming);
-    let router = router.layer(half_open).layer(tonic_web::GrpcWebLayer::new()).layer(ContentTypeLayer);
+    let router = router.layer((ContentTypeLayer, tonic_web::GrpcWebLayer::new(), half_open));
     let router = traced(config, router);
     let routes = tonic::service::Routes::from(router);
     let incoming = listener::connections(listener, &config.listen);

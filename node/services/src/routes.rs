@@ -100,9 +100,9 @@ pub fn router(
         // one stack, outermost first, since the router boxes each stack and clones it for each request; idempotency is
         // outside the operation layer, so that a repeat shows the operation that the first one was
         .layer((
+            TraceLayer,
             IdempotencyLayer::new(shared.node.clone(), unary, limits.message_bytes_max),
             OperationLayer::new(shared.node.clone(), mutations),
-        ))
-        .layer(TraceLayer);
+        ));
     Ok((reporter, router))
 }

@@ -9,6 +9,7 @@ mod store;
 
 use crate::status::{bad_argument, failure};
 use arsenal_runtime::Node;
+use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame};
@@ -19,7 +20,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use store::{Claim, Key, Store};
-use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
