@@ -44,7 +44,7 @@ pub(super) fn badarg() -> Trouble {
 }
 
 pub(super) struct Driver {
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
     /// A client that is no process; steps name who acts.
     pub(super) api: Api,
     /// The driver's own process, a session.

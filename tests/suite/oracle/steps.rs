@@ -32,7 +32,7 @@ impl Driver {
             "link" | "unlink" | "monitor" | "demonitor" | "exit_signal" | "kill" | "raise" | "trap_exit"
             | "priority" | "suspend" | "resume" => signals::perform(self, step, performer).await,
             "send" | "send_many" | "call" | "cast" | "stop" | "sys_suspend" | "sys_resume" | "get_state"
-            | "receive" | "hibernate" => servers::perform(self, step, performer).await,
+            | "set_state" | "receive" | "hibernate" => servers::perform(self, step, performer).await,
             "process_info" => servers::process_info(self, step).await,
             "is_alive" => Ok(self.is_alive(&self.target(step, "id")).await.into()),
             "alive_count" => {
@@ -56,7 +56,7 @@ impl Driver {
                 Ok("ok".into())
             }
             "nodes" => Ok(json!({"list": []})),
-            // sys:replace_state is an operation of the StateService; the others need a second node
+            // what is left needs a second node
             _ => Err(Trouble::Unsupported),
         }
     }

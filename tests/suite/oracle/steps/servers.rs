@@ -2,8 +2,11 @@
 
 use crate::oracle::driver::{Driver, LEASE, Outcome, Trouble, badarg};
 use crate::oracle::terms::{duration, integer};
+use arsenal_runtime::Term;
+use arsenal_tests::Failure;
 use arsenal_tests::modules::COMMAND;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// Carries out one of them.
 pub(super) async fn perform(driver: &Driver, step: &Value, performer: Option<&str>) -> Outcome {
@@ -35,6 +38,7 @@ pub(super) async fn perform(driver: &Driver, step: &Value, performer: Option<&st
             answer.map(|_| "ok".into()).map_err(|failure| driver.call_exit(&failure))
         }
         "get_state" => get_state(driver, &to).await,
+        "set_state" => set_state(driver, &to, &step["value"]).await,
         "hibernate" => {
             let request = json!({"process": driver.pid(step["id"].as_str().unwrap_or_default())});
             let message = json!([COMMAND, "hibernate"]);
@@ -110,6 +114,23 @@ async fn get_state(driver: &Driver, to: &str) -> Outcome {
         Ok(answer) => Ok(json!([driver.incoming(&answer["stateName"]), driver.incoming(&answer["state"])])),
         Err(failure) => Err(driver.call_exit(&failure)),
     }
+}
+
+/// The one step that goes past the API: `sys:replace_state` is an operation of the StateService, which is not built yet.
+async fn set_state(driver: &Driver, to: &str, value: &Value) -> Outcome {
+    let noproc = || {
+        let detail = json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "NOPROC"});
+        Failure::new("NOT_FOUND".into(), format!("{to} is not alive"), vec![detail])
+    };
+    let node = driver.sandbox.node();
+    let pid = to
+        .parse()
+        .ok()
+        .or_else(|| node.whereis(to.split('@').next().unwrap_or(to)))
+        .ok_or_else(|| driver.call_exit(&noproc()))?;
+    let request = Term::list([Term::from("replace_state"), Term::from_json(&driver.outgoing(value))]);
+    let answer = node.system_request(pid, request, Some(Duration::from_secs(5))).await;
+    answer.map(|_| value.clone()).map_err(|_| driver.call_exit(&noproc()))
 }
 
 async fn receive(driver: &Driver, step: &Value, process: &str) -> Outcome {
