@@ -734,16 +734,14 @@ fn a_grown_and_emptied_mailbox_gives_memory_back() {
             api.ok("SendMessage", json!({"process": pid, "message": ["a message of some size", round]}))
                 .await;
         }
+        let full = api.ok("GarbageCollectProcess", json!({"process": pid})).await;
+        assert_eq!(full["guestGc"], "ABSENT");
+        assert!(number(&full["bytesAfter"]) > 200 * 64, "messages that wait are not garbage: {full}");
         api.ok("FlushMessageQueue", json!({"process": pid})).await;
-        let collected = api.ok("GarbageCollectProcess", json!({"process": pid})).await;
-        assert!(number(&collected["bytesAfter"]) < number(&collected["bytesBefore"]), "{collected}");
-        assert_eq!(collected["guestGc"], "ABSENT");
-        let again = api.ok("GarbageCollectProcess", json!({"process": pid})).await;
-        let gain = |answer: &Value| number(&answer["bytesBefore"]) - number(&answer["bytesAfter"]);
-        assert!(
-            gain(&again) < 1_000 && gain(&again) < gain(&collected),
-            "there is nothing more to give: {again}"
-        );
+        // the room that the messages had may have gone back by itself before this
+        let emptied = api.ok("GarbageCollectProcess", json!({"process": pid})).await;
+        assert!(number(&emptied["bytesAfter"]) <= number(&emptied["bytesBefore"]), "{emptied}");
+        assert!(number(&emptied["bytesAfter"]) < 1_000, "nothing waits, nothing is kept: {emptied}");
         api.ok("PauseProcessScheduling", json!({"process": pid, "holder": "ann"})).await;
         let held = api.err("GarbageCollectProcess", json!({"process": pid})).await;
         assert_eq!((held.code.as_str(), held.reason.as_str()), ("FAILED_PRECONDITION", "HELD"));

@@ -156,11 +156,20 @@ fn a_backtrace_names_the_function_of_a_loop_and_the_wait_point_of_an_idle_proces
         let spinning = spinning.await;
         assert_eq!(spinning["frames"][0]["module"], "busy");
         let counter = api.start("counter", json!({})).await;
-        let idle = trace(counter.clone()).await;
-        assert_eq!((&idle["status"], &idle["waitPoint"]), (&json!("WAITING"), &json!("any message")));
+        // a process answers its starter a moment before it waits
+        let waiting = |pid: String| {
+            let (api, trace) = (api.clone(), &trace);
+            async move {
+                let seen =
+                    || async { Some(trace(pid.clone()).await).filter(|seen| seen["status"] == "WAITING") };
+                api.eventually(seen).await
+            }
+        };
+        let idle = waiting(counter.clone()).await;
+        assert_eq!(idle["waitPoint"], "any message");
         assert_eq!(idle["frames"][0]["module"], "gen_server");
         let plain = api.start("plain", json!({})).await;
-        assert_eq!(trace(plain).await["waitPoint"], "no message");
+        assert_eq!(waiting(plain).await["waitPoint"], "no message");
         let paused = api.ok("PauseProcessScheduling", json!({"process": counter, "holder": "tester"})).await;
         let held = trace(counter).await["waitPoint"].as_str().unwrap().to_owned();
         assert!(held.starts_with("hold n1."), "{held} {paused}");
