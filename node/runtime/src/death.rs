@@ -71,7 +71,6 @@ fn record(node: &Node, process: &Process, remains: &Remains, reason: &Reason, er
     let extras = remains.extras.as_deref();
     let at_ns = node.now_ns();
     let operation = extras.map_or(0, |extras| extras.ending_operation);
-    node.events().record(at_ns, "process.exited", process.pid, process.parent, reason.clone(), operation);
     node.events().record_exit(ExitRecord {
         pid: process.pid,
         reason: reason.clone(),
@@ -89,6 +88,8 @@ fn record(node: &Node, process: &Process, remains: &Remains, reason: &Reason, er
         incarnation: extras.map_or(0, |extras| extras.incarnation),
         operation,
     });
+    // after the record, which whoever follows the events looks for
+    node.events().record(at_ns, "process.exited", process.pid, process.parent, reason.clone(), operation);
 }
 
 fn tell(node: &Node, me: Pid, remains: Remains, reason: &Reason, outbox: &mut Outbox) {

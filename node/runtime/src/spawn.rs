@@ -310,7 +310,7 @@ impl Node {
         let leader = options.group_leader.or_else(|| extras.and_then(|extras| extras.group_leader));
         let Some(grandparent) = parent.0.parent.some() else { return (Arc::default(), leader) };
         let above = extras.map(|extras| &*extras.ancestors).unwrap_or_default();
-        (std::iter::once(grandparent).chain(above.iter().copied()).collect(), leader)
+        (std::iter::once(grandparent).chain(above.iter().copied()).take(ANCESTORS_MAX).collect(), leader)
     }
 
     /// A process with a global name runs once the name is its own.
@@ -364,6 +364,8 @@ pub(crate) fn read_ack(pid: Pid, reply: &Term) -> Result<Started, StartError> {
     }
 }
 
+/// Ancestors beyond the parent that a process remembers, nearest first.
+const ANCESTORS_MAX: usize = 63;
 /// How long a starter waits for the end of a process that it killed.
 const ENDING_MAX: Duration = Duration::from_secs(1);
 
