@@ -38,7 +38,10 @@ fn every_built_row_has_its_rpc() {
     }
     let missing: Vec<&str> =
         rows().iter().filter(|row| !SERVICES.contains(&row.service)).map(|row| row.operation).collect();
-    println!("{} of {} rows are not built yet: {}", missing.len(), rows().len(), missing.join(", "));
+    // past the capture of tests that pass: what is missing is told each time
+    let told =
+        format!("{} of {} rows are not built yet: {}\n", missing.len(), rows().len(), missing.join(", "));
+    std::io::Write::write_all(&mut std::io::stdout(), told.as_bytes()).unwrap();
 }
 
 /// The suite's files, submodules too.

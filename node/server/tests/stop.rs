@@ -156,7 +156,7 @@ fn a_process_that_ignores_shutdown_is_cut_and_the_exit_code_says_so() {
     program.terminate();
     let (status, log) = program.ended();
     assert_eq!(status.code(), Some(1), "{log}");
-    assert!(log.contains("not everything ended within 500ms"), "{log}");
+    assert!(log.contains("was cut off, so that 500ms were kept"), "{log}");
     let (items, _, _) = follower.rest();
     let exit_of =
         |name: &str| items.iter().find(|item| item.contains("EXITED") && item.contains(name)).cloned();

@@ -5,6 +5,7 @@ use crate::assembly::{self, Running};
 use crate::config::Config;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DevArguments {
@@ -58,10 +59,11 @@ pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
     config.listen.embedded_gateway = true;
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
+        let told = Told::listen()?;
         let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
         telemetry.watch(&running.node);
         welcome(&running);
-        let outcome = run_until_told(running, config.shutdown.timeout()).await;
+        let outcome = run_until_told(running, told, config.shutdown.timeout()).await;
         telemetry.stop();
         outcome
     })
@@ -90,10 +92,11 @@ pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
     let config = load(&arguments.config)?;
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
+        let told = Told::listen()?;
         let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
         telemetry.watch(&running.node);
         tracing::info!(node = %running.node.name(), grpc = %running.grpc, rest = ?running.rest, "the node serves");
-        let outcome = run_until_told(running, config.shutdown.timeout()).await;
+        let outcome = run_until_told(running, told, config.shutdown.timeout()).await;
         telemetry.stop();
         outcome
     })
@@ -109,9 +112,10 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
     }
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
+        let mut told = Told::listen()?;
         let (address, task, stop) = assembly::serve_gateway(&config).await.map_err(startup)?;
         println!("arsenal gateway: http://{address} for {}", config.gateway.upstream);
-        told_to_stop().await.map_err(startup)?;
+        told.to_stop().await;
         let _ = stop.send(true);
         // streams that do not end by themselves are cut
         let _ = tokio::time::timeout(config.shutdown.timeout(), task).await;
@@ -120,23 +124,35 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
     })
 }
 
-async fn run_until_told(running: Running, timeout: Duration) -> Result<(), CommandError> {
-    told_to_stop().await.map_err(startup)?;
+async fn run_until_told(running: Running, mut told: Told, timeout: Duration) -> Result<(), CommandError> {
+    told.to_stop().await;
     tracing::info!(?timeout, "stopping");
     if running.stop(timeout).await {
         Ok(())
     } else {
         Err(CommandError::Failed(format!(
-            "not everything ended within {timeout:?}; what was left was cut off"
+            "not everything ended in order by itself; what did not was cut off, so that {timeout:?} were kept"
         )))
     }
 }
 
-/// Waits for SIGTERM or Ctrl-C.
-async fn told_to_stop() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt,
-        _ = terminate.recv() => Ok(()),
+/// Whoever stops the program: SIGTERM or Ctrl-C. Listened to before the program says that it is up, since whoever reads
+/// that may stop it at once.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn listen() -> Result<Self, CommandError> {
+        let listen = |kind| signal(kind).map_err(startup);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
