@@ -115,7 +115,7 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
         let mut told = Told::listen()?;
         let (address, task, stop) = assembly::serve_gateway(&config).await.map_err(startup)?;
         println!("arsenal gateway: http://{address} for {}", config.gateway.upstream);
-        told.to_stop().await;
+        told.wait().await;
         let _ = stop.send(true);
         // streams that do not end by themselves are cut
         let _ = tokio::time::timeout(config.shutdown.timeout(), task).await;
@@ -125,7 +125,7 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
 }
 
 async fn run_until_told(running: Running, mut told: Told, timeout: Duration) -> Result<(), CommandError> {
-    told.to_stop().await;
+    told.wait().await;
     tracing::info!(?timeout, "stopping");
     if running.stop(timeout).await {
         Ok(())
@@ -149,7 +149,7 @@ impl Told {
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn to_stop(&mut self) {
+    async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
