@@ -12,6 +12,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// How long the node's threads may take to end; one that is in native code that never yields does not.
 const THREADS_MAX: Duration = Duration::from_secs(1);
 
+/// How long a killed process may take to end: until its next preemption point.
+const KILL_MAX: Duration = Duration::from_millis(50);
+
 impl Running {
     /// Stops it in order, within `limit`. Gives whether everything ended by itself.
     pub async fn stop(mut self, limit: Duration) -> bool {
@@ -34,7 +37,10 @@ impl Running {
             let now = Instant::now();
             if timeout_at(now + until.saturating_duration_since(now) / 2, ended).await.is_err() {
                 tracing::warn!(process = %root, "it did not end when it was told to, and is killed");
+                let killed = self.node.await_exit(root);
                 self.node.kill(root, Term::KILLED);
+                // so that whoever follows sees it; one in native code that never yields does not end
+                let _ = timeout(KILL_MAX, killed).await;
                 all = false;
             }
         }
