@@ -40,7 +40,7 @@ impl Running {
                 let killed = self.node.await_exit(root);
                 self.node.kill(root, Term::KILLED);
                 // so that whoever follows sees it; one in native code that never yields does not end
-                let _ = timeout(KILL_MAX, killed).await;
+                let _ = timeout_at((Instant::now() + KILL_MAX).min(until), killed).await;
                 all = false;
             }
         }
