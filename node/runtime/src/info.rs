@@ -12,7 +12,6 @@ use crate::term::Term;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::Duration;
 
 /// What a process does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -251,13 +250,6 @@ impl Node {
     /// The labels of a process.
     pub fn labels_of(&self, process: &ProcessRef) -> BTreeMap<Arc<str>, Arc<str>> {
         process.0.core.lock().extras().map(|extras| extras.labels.clone()).unwrap_or_default()
-    }
-
-    /// What a live body says it is doing, innermost function first, if it is not in a turn just now.
-    pub fn try_backtrace(&self, process: &ProcessRef) -> Option<Vec<String>> {
-        self.between_turns(process, Duration::ZERO, |core| {
-            core.body.as_ref().map(|body| body.backtrace()).unwrap_or_default()
-        })
     }
 
     /// Kinds of the messages that wait, without their payloads.
