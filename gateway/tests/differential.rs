@@ -18,12 +18,12 @@ use arsenal_gateway::{
         encode::{self, Printing},
         lexer::JsonLimits,
         reference,
-        wire::Reader,
+        wire::{Reader, WireType},
     },
 };
 use proptest::prelude::*;
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor};
 use random::Random;
 use serde_json::Value;
 
@@ -101,6 +101,34 @@ fn reversed_fields(bytes: &[u8]) -> Vec<u8> {
     odd.into_iter().chain(even).flat_map(|(_, (_, bytes))| bytes).collect()
 }
 
+/// Whether a map field carries another wire type than LEN, here or in a message below.
+///
+/// Such a field is unknown by the specification and the plans pass over it; prost-reflect does not look at a map's wire type
+/// and reads the bytes that follow as an entry, so there is nothing to compare.
+fn has_mistyped_map(descriptor: &MessageDescriptor, bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    while !reader.is_empty() {
+        let Ok((number, wire_type)) = reader.tag() else { return false };
+        let field = descriptor.get_field(number);
+        let is_len = matches!(wire_type, WireType::Length);
+        if !is_len && field.as_ref().is_some_and(FieldDescriptor::is_map) {
+            return true;
+        }
+        let below = field.filter(|_| is_len).and_then(|field| field.kind().as_message().cloned());
+        let ended = match below {
+            Some(below) => match reader.bytes() {
+                Ok(bytes) if has_mistyped_map(&below, bytes) => return true,
+                read => read.is_err(),
+            },
+            None => reader.skip(number, wire_type, 100).is_err(),
+        };
+        if ended {
+            return false;
+        }
+    }
+    false
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -158,6 +186,7 @@ proptest! {
             let at = at % bytes.len();
             bytes[at] = byte;
         }
+        prop_assume!(!has_mistyped_map(&case.schema.message(case.id).descriptor, &bytes));
         let options = JsonOptions::default();
         if let (Ok(plan), Ok(reference)) = (case.print(&bytes, options), case.reference(&bytes, options)) {
             prop_assert!(same(&parsed(&plan), &parsed(&reference)), "{plan}\n{reference}");
