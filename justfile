@@ -11,26 +11,11 @@ dev *ARGS:
 test:
     cargo test --workspace
 
-# What CI checks beside the tests
-check: fmt clippy deny tidy
+# What CI checks beside the tests: all, or the parts named (fmt, clippy, deny, tidy)
+check *PARTS:
+    .ci/check {{PARTS}}
 
-fmt:
-    cargo fmt --all -- --check
-
-clippy:
-    cargo clippy --workspace --all-targets -- -D warnings
-
-# Licences, advisories, duplicates and who may use what
-deny:
-    @command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-    cargo deny --offline check bans licenses sources
-
-# The reference page and the commented file are what the code says
-tidy:
-    cargo run -q -- config reference | diff docs/configuration.md -
-    cargo run -q -- config file | diff deploy/examples/arsenal.toml -
-
-# Write them anew
+# Write the generated pages anew
 docs:
     cargo run -q -- config reference > docs/configuration.md
     cargo run -q -- config file > deploy/examples/arsenal.toml

@@ -1,7 +1,8 @@
 //! The processes that the benchmarks run, written as an embedding program would.
 
 use arsenal_runtime::{
-    Behaviour, Body, Context, Description, Event, Kind, Message, Node, ProcessRef, Receive, StartOptions, Step, Term,
+    Behaviour, Body, Context, Description, Event, Kind, Message, Node, ProcessRef, Receive, StartOptions,
+    Step, Term,
 };
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, LazyLock};

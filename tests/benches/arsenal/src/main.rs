@@ -25,8 +25,7 @@ pub fn per_second(count: usize, seconds: f64, unit: &'static str) -> Measured {
 }
 
 pub fn node(schedulers: usize) -> Node {
-    let mut limits = arsenal_runtime::limits::NodeLimits::default();
-    limits.processes_max = 4_000_000;
+    let limits = arsenal_runtime::limits::NodeLimits { processes_max: 4_000_000, ..Default::default() };
     let modules = arsenal_behaviours::modules::native_modules();
     match Node::start(NodeConfig { schedulers, limits, modules, ..NodeConfig::default() }) {
         Ok(node) => node,

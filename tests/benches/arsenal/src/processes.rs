@@ -1,6 +1,8 @@
 //! Spawning, sending, calling.
 
-use crate::bodies::{Caller, Counter, Echo, Empty, Idle, Ponger, Ring, Flood, Skynet, Spawner, spawn as start};
+use crate::bodies::{
+    Caller, Counter, Echo, Empty, Flood, Idle, Ponger, Ring, Skynet, Spawner, spawn as start,
+};
 use crate::{Measured, node, per_second};
 use arsenal_runtime::{Message, Node, Pid, ProcessRef, Term};
 use std::sync::mpsc::channel;
