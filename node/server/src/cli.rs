@@ -5,6 +5,7 @@
 
 mod call;
 mod operations;
+mod requests;
 mod serve;
 mod table;
 

@@ -48,19 +48,22 @@ fn integral(value: Value) -> Value {
     }
 }
 
-/// Calls an operation: the answers, one unless it streams.
+/// Calls an operation with `requests`, one unless its client streams: the answers, one unless it streams.
 ///
 /// # Errors
 /// The status, where the call fails before the first answer.
-pub async fn call(
+pub async fn call<R>(
     channel: Channel,
     operation: &Operation,
-    request: Vec<u8>,
+    requests: R,
     headers: &[(String, String)],
-) -> Result<impl Stream<Item = Result<Value, Status>> + use<>, Status> {
+) -> Result<impl Stream<Item = Result<Value, Status>> + use<R>, Status>
+where
+    R: Stream<Item = Vec<u8>> + Send + 'static,
+{
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let mut request = Request::new(request);
+    let mut request = Request::new(requests);
     for (name, value) in headers {
         let name = name.parse::<tonic::metadata::MetadataKey<_>>();
         let (Ok(name), Ok(value)) = (name, value.parse()) else {
@@ -69,7 +72,7 @@ pub async fn call(
         request.metadata_mut().insert(name, value);
     }
     let path = operation.path().parse().map_err(|_| Status::internal("the RPC's path is no path"))?;
-    let response = grpc.server_streaming(request, path, Raw).await?;
+    let response = grpc.streaming(request, path, Raw).await?;
     let output = operation.method.output();
     let answers = response.into_inner();
     Ok(futures_util::StreamExt::map(answers, move |answer| {

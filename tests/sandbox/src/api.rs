@@ -4,7 +4,7 @@ use crate::rest::RestClient;
 use crate::{DEADLINE, Transport};
 use arsenal_server::dynamic;
 use arsenal_services::operations::{self, Operation};
-use futures_util::stream::{BoxStream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -189,7 +189,8 @@ impl Api {
                 let encoded = dynamic::encode(operation, request).map_err(|error| {
                     Failure::new("INVALID_ARGUMENT".into(), format!("not a request: {error}"), Vec::new())
                 })?;
-                let answers = dynamic::call(channel.clone(), operation, encoded, &self.headers).await;
+                let answers =
+                    dynamic::call(channel.clone(), operation, stream::iter([encoded]), &self.headers).await;
                 let answers = answers.map_err(|status| Failure::of_status(&status))?;
                 let answers = answers.map(|answer| answer.map_err(|status| Failure::of_status(&status)));
                 Ok(Answers::new(answers.boxed()))

@@ -1,19 +1,22 @@
 //! `arsenal call OPERATION [JSON]`.
 
-use super::{CommandError, Output, table};
+use super::{CommandError, Output, requests, table};
 use crate::dynamic::{self, RestRequest};
+use arsenal_gateway::code::Code;
 use arsenal_services::operations::{self, Operation};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
+use tokio::sync::oneshot;
 use tonic::transport::Channel;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CallArguments {
     /// Name of the operation: `start_process`, `start_process/3` or `StartProcess`.
     operation: String,
-    /// The request as JSON; `-` reads it from standard input, `@FILE` from a file.
+    /// The request as JSON; `-` reads it from standard input, `@FILE` from a file. Where the client streams: any number,
+    /// one after the other, each sent as soon as it is there.
     #[arg(default_value = "{}")]
     request: String,
     /// The node to call.
@@ -35,39 +38,51 @@ pub(super) struct CallArguments {
 
 pub(super) fn call(arguments: &CallArguments) -> Result<(), CommandError> {
     let operation = find(&arguments.operation)?;
-    let request = read_request(&arguments.request)?;
-    let encoded = dynamic::encode(&operation, &request).map_err(|error| {
-        let name = operation.method.input().full_name().to_owned();
-        CommandError::Usage(format!(
-            "{error}: the request is no {name}; `arsenal ops {}` shows its fields",
-            operation.name
-        ))
-    })?;
     if arguments.show_curl {
+        let request = requests::read_one(&arguments.request)?;
+        requests::encode(&operation, &request)?;
         println!("{}", curl(&operation, &request, &arguments.rest, arguments.session.as_deref()));
         return Ok(());
     }
-    let headers: Vec<(String, String)> =
-        arguments.session.iter().map(|id| ("arsenal-session".to_owned(), id.clone())).collect();
     let io = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let io = io.map_err(|error| CommandError::Startup(error.to_string()))?;
-    io.block_on(async {
-        let channel = connect(&arguments.node).await?;
-        let failed = |status: tonic::Status| CommandError::Failed(explain(&status));
-        let answers = dynamic::call(channel, &operation, encoded, &headers).await.map_err(failed)?;
-        let mut answers = std::pin::pin!(answers);
-        let streams = operation.method.is_server_streaming();
-        loop {
-            let answer = tokio::select! {
-                answer = answers.next() => answer,
-                _ = tokio::signal::ctrl_c() => return Ok(()),
-            };
-            match answer {
-                None => return Ok(()),
-                Some(answer) => print(&answer.map_err(failed)?, arguments.output, streams)?,
-            }
+    if operation.method.is_client_streaming() {
+        let (messages, wrong) = requests::follow(&operation, &arguments.request)?;
+        io.block_on(converse(arguments, &operation, messages, wrong))
+    } else {
+        let message = requests::encode(&operation, &requests::read_one(&arguments.request)?)?;
+        let (_fine, wrong) = oneshot::channel();
+        io.block_on(converse(arguments, &operation, futures_util::stream::iter([message]), wrong))
+    }
+}
+
+/// Sends `messages` and prints what comes back, until that ends, a message is `wrong`, or the user has had enough.
+async fn converse(
+    arguments: &CallArguments,
+    operation: &Operation,
+    messages: impl Stream<Item = Vec<u8>> + Send + 'static,
+    mut wrong: oneshot::Receiver<CommandError>,
+) -> Result<(), CommandError> {
+    let headers: Vec<(String, String)> =
+        arguments.session.iter().map(|id| ("arsenal-session".to_owned(), id.clone())).collect();
+    let channel = connect(&arguments.node).await?;
+    let failed = |status: tonic::Status| CommandError::Failed(explain(&status));
+    let answers = dynamic::call(channel, operation, messages, &headers).await.map_err(failed)?;
+    let mut answers = std::pin::pin!(answers);
+    let streams = operation.method.is_server_streaming();
+    loop {
+        let answer = tokio::select! {
+            // first what is wrong with a message: that ends the requests, and so the answers
+            biased;
+            Ok(error) = &mut wrong, if !wrong.is_terminated() => return Err(error),
+            answer = answers.next() => answer,
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        };
+        match answer {
+            None => return Ok(()),
+            Some(answer) => print(&answer.map_err(failed)?, arguments.output, streams)?,
         }
-    })
+    }
 }
 
 async fn connect(address: &str) -> Result<Channel, CommandError> {
@@ -83,7 +98,8 @@ async fn connect(address: &str) -> Result<Channel, CommandError> {
 
 /// A status for people: code, message, and what its details say.
 fn explain(status: &tonic::Status) -> String {
-    let mut text = format!("{:?}: {}", status.code(), status.message());
+    let mut text =
+        format!("{}: {}", Code::from_number((status.code() as i32).into()).name(), status.message());
     for (name, json) in dynamic::details(status) {
         let _ = write!(text, "\n  {name}: {json}");
     }
@@ -116,22 +132,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-fn read_request(argument: &str) -> Result<Value, CommandError> {
-    let usage =
-        |error: &dyn std::fmt::Display| CommandError::Usage(format!("the request cannot be read: {error}"));
-    let text = match argument.strip_prefix('@') {
-        Some(file) => std::fs::read_to_string(file).map_err(|error| usage(&format!("{file}: {error}")))?,
-        None if argument == "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|error| usage(&error))?;
-            text
-        }
-        None => argument.to_owned(),
-    };
-    serde_json::from_str(&text)
-        .map_err(|error| usage(&format!("{error}; it has to be JSON like '{{\"process\": \"c\"}}'")))
 }
 
 fn print(answer: &Value, output: Output, streams: bool) -> Result<(), CommandError> {
