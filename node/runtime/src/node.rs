@@ -147,7 +147,7 @@ impl Node {
             name: format!("n{}", config.id).into(),
             clock: config.clock,
             table: Table::new(limits.processes_max, count + 1),
-            traffic: (0..=count).map(|_| TrafficTable::default()).collect(),
+            traffic: (0..=count).map(|_| TrafficTable::new(limits.traffic_pairs_max)).collect(),
             schedulers,
             stepped: Mutex::new(None),
             timers,
@@ -423,8 +423,7 @@ impl Node {
     }
 
     pub(crate) fn count_traffic(&self, scheduler: usize, to: Pid, runs: impl Iterator<Item = Run>) {
-        let max = self.0.limits.traffic_pairs_max;
-        self.0.traffic[scheduler].count(to, runs, self.now_ms(), max);
+        self.0.traffic[scheduler].count(to, runs, self.coarse_ms());
     }
 
     pub(crate) fn mailbox_overflow(&self, to: &Process, messages: Vec<Message>) {
