@@ -241,7 +241,7 @@ impl Context<'_> {
         if options.operation == 0 {
             options.operation = self.operation;
         }
-        let started = self.node.start_in(module, args, options, Some(self.outbox))?;
+        let started = self.node.start_in(module, args, options, self.outbox, Some(self.process))?;
         self.process.core.lock().expect_fresh_reply(reference, started);
         Ok((reference, started))
     }
@@ -257,7 +257,7 @@ impl Context<'_> {
         mut options: StartOptions,
     ) -> Result<ProcessRef, StartError> {
         options.parent = options.parent.or(Some(self.me()));
-        self.node.spawn_in(description, None, body, options, Some(self.outbox))
+        self.node.spawn_in(description, body, options, self.outbox, Some(self.process))
     }
 
     // Time.

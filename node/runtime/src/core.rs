@@ -6,6 +6,7 @@
 
 use crate::body::{Body, Receive};
 use crate::extras::Extras;
+use crate::lineage::Lineage;
 use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::node::Node;
 use crate::outbox::Outbox;
@@ -15,6 +16,7 @@ use crate::queue::Queue;
 use crate::small_map::SmallMap;
 use crate::term::{Reason, Term};
 use crate::traffic::Run;
+use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct Core {
@@ -40,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) ack: Option<ReplyTo>,
     pub(crate) exiting: Option<Reason>,
     extras: Option<Box<Extras>>,
+    /// What those that it started have above it, once it has started one.
+    pub(crate) lineage: Option<Arc<Lineage>>,
     /// Who sent the last message, and how many in a row.
     pub(crate) last_sender: Pid,
     pub(crate) sent_in_row: u32,

@@ -15,7 +15,6 @@ pub(crate) struct Extras {
     pub(crate) labels: BTreeMap<Arc<str>, Arc<str>>,
     pub(crate) dictionary: BTreeMap<Arc<str>, Term>,
     pub(crate) group_leader: Option<Pid>,
-    pub(crate) ancestors: Arc<[Pid]>,
     pub(crate) child_id: Option<Term>,
     /// Who monitors it from the moment in which its init has ended well.
     pub(crate) start_monitor: Option<(Pid, Ref)>,

@@ -138,9 +138,7 @@ impl Node {
 
     /// `$ancestors`: who started a process and who started those, nearest first, dead ones too.
     pub fn ancestors_of(&self, process: &ProcessRef) -> Vec<Pid> {
-        let core = process.0.core.lock();
-        let above = core.extras().map(|extras| &*extras.ancestors).unwrap_or_default();
-        process.0.parent.some().into_iter().chain(above.iter().copied()).collect()
+        process.0.ancestors().collect()
     }
 
     /// The id of a process under its supervisor.

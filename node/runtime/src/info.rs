@@ -185,7 +185,6 @@ impl Node {
         let process = self.process(pid)?;
         let info = self.with_core(&process.0, |core, _| {
             let extras = core.extras();
-            let above = extras.map(|extras| &*extras.ancestors).unwrap_or_default();
             let dictionary = extras.map(|extras| extras.dictionary.clone()).unwrap_or_default();
             let kept: usize = dictionary.iter().map(|(key, value)| 32 + key.len() + value.size_bytes()).sum();
             ProcessInfo {
@@ -196,7 +195,7 @@ impl Node {
                 labels: extras.map(|extras| extras.labels.clone()).unwrap_or_default(),
                 dictionary,
                 group_leader: extras.and_then(|extras| extras.group_leader),
-                ancestors: process.0.parent.some().into_iter().chain(above.iter().copied()).collect(),
+                ancestors: process.0.ancestors().collect(),
                 child_id: extras.and_then(|extras| extras.child_id.clone()),
                 links: core.links().collect(),
                 monitors: core.monitors().map(|(r, of)| (self.owned(b'm', r.number()), of)).collect(),

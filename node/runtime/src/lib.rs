@@ -26,6 +26,7 @@ pub mod glimpse;
 pub mod hold;
 pub mod info;
 pub mod limits;
+mod lineage;
 pub mod message;
 pub mod module;
 pub mod names;

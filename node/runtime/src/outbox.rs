@@ -6,7 +6,7 @@
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::pid::Pid;
-use crate::process::{Process, schedule};
+use crate::process::{Code, Process, schedule};
 use crate::term::Term;
 use crate::traffic::Run;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(crate) struct Outbox {
     batch: Vec<Signal>,
     /// Processes that became runnable.
     pub(crate) ready: Vec<Arc<Process>>,
+    /// The code of what was spawned last.
+    pub(crate) spawned: Option<Arc<Code>>,
     /// Messages counted by (sender) for the receiver that is being fetched.
     traffic: Vec<Run>,
 }

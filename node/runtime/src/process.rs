@@ -5,6 +5,7 @@
 //! looked at and changed by anybody meanwhile. The header is read without a lock and wakes nobody.
 
 use crate::core::Core;
+use crate::lineage::Lineage;
 use crate::message::Signal;
 use crate::module::{Description, Module};
 use crate::pid::Pid;
@@ -25,6 +26,8 @@ pub(crate) struct Code {
 pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) parent: Pid,
+    /// Who started the parent, and so on.
+    pub(crate) above: Option<Arc<Lineage>>,
     pub(crate) code: Arc<Code>,
     /// One of [`schedule`]'s constants.
     pub(crate) schedule: AtomicU8,

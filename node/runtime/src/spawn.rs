@@ -4,6 +4,7 @@ use crate::alias::Answer;
 use crate::body::Body;
 use crate::core::{Core, Ready};
 use crate::extras::Extras;
+use crate::lineage::{Lineage, above_children_of};
 use crate::message::{ReplyTo, Signal};
 use crate::module::{Behaviour, Description};
 use crate::node::Node;
@@ -32,7 +33,7 @@ impl Node {
         timeout: Option<Duration>,
     ) -> Result<Started, StartError> {
         self.start_with(options, timeout, |options, outbox| {
-            self.start_in(module, args, options, Some(outbox))
+            self.start_in(module, args, options, outbox, None)
         })
         .await
     }
@@ -50,7 +51,7 @@ impl Node {
         timeout: Option<Duration>,
     ) -> Result<Started, StartError> {
         let spawn = |options, outbox: &mut Outbox| {
-            self.spawn_in(description, None, body, options, Some(outbox)).map(|process| process.pid())
+            self.spawn_in(description, body, options, outbox, None).map(|process| process.pid())
         };
         self.start_with(options, timeout, spawn).await
     }
@@ -140,7 +141,7 @@ impl Node {
         let code = self.code(module).unwrap_or_else(unknown);
         let body = code.module.as_ref().and_then(|module| module.function(function, args));
         let body = body.unwrap_or_else(|| Box::new(Undefined));
-        self.with_outbox(|outbox| self.spawn_code(code, body, options, Some(outbox)))
+        self.with_outbox(|outbox| self.spawn_code(code, body, options, outbox, None))
     }
 
     /// Spawns a body of your own under a description, with no handshake.
@@ -153,34 +154,44 @@ impl Node {
         body: Box<dyn Body>,
         options: StartOptions,
     ) -> Result<ProcessRef, StartError> {
-        self.with_outbox(|outbox| self.spawn_in(description, None, body, options, Some(outbox)))
+        self.with_outbox(|outbox| self.spawn_in(description, body, options, outbox, None))
     }
 
+    /// As [`Node::start_process`] without waiting. `by` is who starts it, where it is at hand.
     pub(crate) fn start_in(
         &self,
         module: &str,
         args: &Term,
         options: StartOptions,
-        outbox: Option<&mut Outbox>,
+        outbox: &mut Outbox,
+        by: Option<&Arc<Process>>,
     ) -> Result<Pid, StartError> {
         let code = self.code(module).ok_or_else(|| StartError::UnknownModule(module.to_owned()))?;
         let Some(module) = code.module.clone() else {
             return Err(StartError::UnknownModule(module.to_owned()));
         };
         let body = module.start(args);
-        self.spawn_code(code, body, options, outbox).map(|process| process.pid())
+        self.spawn_code(code, body, options, outbox, by).map(|process| process.pid())
     }
 
     pub(crate) fn spawn_in(
         &self,
         description: &Arc<Description>,
-        module: Option<Arc<dyn crate::module::Module>>,
         body: Box<dyn Body>,
         options: StartOptions,
-        outbox: Option<&mut Outbox>,
+        outbox: &mut Outbox,
+        by: Option<&Arc<Process>>,
     ) -> Result<ProcessRef, StartError> {
-        let code = Arc::new(Code { description: Arc::clone(description), module });
-        self.spawn_code(code, body, options, outbox)
+        // who spawns one spawns more of the kind
+        let code = match &outbox.spawned {
+            Some(code) if Arc::ptr_eq(&code.description, description) => Arc::clone(code),
+            _ => {
+                let code = Arc::new(Code { description: Arc::clone(description), module: None });
+                outbox.spawned = Some(Arc::clone(&code));
+                code
+            }
+        };
+        self.spawn_code(code, body, options, outbox, by)
     }
 
     fn spawn_code(
@@ -188,7 +199,8 @@ impl Node {
         code: Arc<Code>,
         body: Box<dyn Body>,
         mut options: StartOptions,
-        outbox: Option<&mut Outbox>,
+        outbox: &mut Outbox,
+        by: Option<&Arc<Process>>,
     ) -> Result<ProcessRef, StartError> {
         if self.is_stopping() {
             return Err(StartError::Stopping);
@@ -197,23 +209,21 @@ impl Node {
         let pid = Pid::new(self.id(), self.incarnation(), serial);
         let global = options.name.take_if(|name| name.global);
         let local = options.name.take();
+        let now_ns = self.now_ns();
         if let Some(name) = &local
-            && let Err(holder) = self.names().insert(&name.name, pid, Term::Null, self.now_ns())
+            && let Err(holder) = self.names().insert(&name.name, pid, Term::Null, now_ns)
         {
             self.table().release(pid);
             return Err(StartError::NameTaken { name: name.name.to_string(), holder });
         }
         let (parent, operation) = (options.parent.unwrap_or(Pid::NONE), options.operation);
-        let process = Arc::new(self.new_process(pid, code, body, &local, options));
+        let process = Arc::new(self.new_process(pid, code, body, local, options, by, now_ns));
         self.table().insert(&process);
         let handle = ProcessRef(Arc::clone(&process));
-        self.record("process.started", pid, parent, Term::Null, operation);
+        self.events().record(now_ns, "process.started", pid, parent, Term::Null, operation);
         match global {
             Some(name) => self.register_before_start(&process, &name),
-            None => match outbox {
-                Some(outbox) => outbox.ready.push(process),
-                None => self.schedulers().inject(process),
-            },
+            None => outbox.ready.push(process),
         }
         Ok(handle)
     }
@@ -223,8 +233,10 @@ impl Node {
         pid: Pid,
         code: Arc<Code>,
         body: Box<dyn Body>,
-        name: &Option<ProcessName>,
+        name: Option<ProcessName>,
         options: StartOptions,
+        by: Option<&Arc<Process>>,
+        now_ns: u64,
     ) -> Process {
         let parent = options.parent.unwrap_or(Pid::NONE);
         let mut flags = if options.trap_exit { flag::TRAP_EXIT } else { 0 };
@@ -249,22 +261,20 @@ impl Node {
         if name.is_some() {
             flags |= flag::NAMED;
         }
-        let (ancestors, leader) = self.lineage(&options);
+        let (above, leader) = self.descent(&options, by);
         let needs_extras = name.is_some()
             || options.key.is_some()
             || !options.labels.is_empty()
             || leader.is_some()
-            || !ancestors.is_empty()
             || options.child_id.is_some()
             || start_monitor.is_some()
             || options.memory_bytes_max.is_some();
         if needs_extras {
             *core.extras_mut() = Extras {
-                name: name.as_ref().map(|name| Arc::clone(&name.name)),
+                name: name.map(|name| name.name),
                 key: options.key,
                 labels: options.labels,
                 group_leader: leader,
-                ancestors,
                 child_id: options.child_id,
                 start_monitor,
                 memory_bytes_max: options.memory_bytes_max,
@@ -275,6 +285,7 @@ impl Node {
         Process {
             pid,
             parent,
+            above,
             code,
             schedule: AtomicU8::new(schedule::QUEUED),
             priority: AtomicU8::new(options.priority as u8),
@@ -286,7 +297,7 @@ impl Node {
             passed_over: AtomicU8::new(0),
             queue_len: AtomicU32::new(0),
             turns: AtomicU32::new(0),
-            started_ms: self.now_ms(),
+            started_ms: (now_ns / 1_000_000) as u32,
             reductions: AtomicU64::new(0),
             inbound: Mutex::new(Inbound { signals: Vec::new(), closed: false, messages_max }),
             core: Mutex::new(core),
@@ -300,17 +311,25 @@ impl Node {
         }
     }
 
-    /// `$ancestors` beyond the parent, and the group leader.
-    fn lineage(&self, options: &StartOptions) -> (Arc<[Pid]>, Option<Pid>) {
-        let Some(parent) = options.parent.and_then(|parent| self.process(parent)) else {
-            return (Arc::default(), options.group_leader);
+    /// What it has above its parent, and its group leader.
+    fn descent(
+        &self,
+        options: &StartOptions,
+        by: Option<&Arc<Process>>,
+    ) -> (Option<Arc<Lineage>>, Option<Pid>) {
+        let Some(parent) = options.parent else { return (None, options.group_leader) };
+        let looked_up;
+        let parent = match by.filter(|by| by.pid == parent) {
+            Some(parent) => parent,
+            None => {
+                let Some(found) = self.process(parent) else { return (None, options.group_leader) };
+                looked_up = found.0;
+                &looked_up
+            }
         };
-        let core = parent.0.core.lock();
-        let extras = core.extras();
-        let leader = options.group_leader.or_else(|| extras.and_then(|extras| extras.group_leader));
-        let Some(grandparent) = parent.0.parent.some() else { return (Arc::default(), leader) };
-        let above = extras.map(|extras| &*extras.ancestors).unwrap_or_default();
-        (std::iter::once(grandparent).chain(above.iter().copied()).take(ANCESTORS_MAX).collect(), leader)
+        let mut core = parent.core.lock();
+        let leader = options.group_leader.or_else(|| core.extras().and_then(|extras| extras.group_leader));
+        (above_children_of(parent, &mut core), leader)
     }
 
     /// A process with a global name runs once the name is its own.
@@ -364,8 +383,6 @@ pub(crate) fn read_ack(pid: Pid, reply: &Term) -> Result<Started, StartError> {
     }
 }
 
-/// Ancestors beyond the parent that a process remembers, nearest first.
-const ANCESTORS_MAX: usize = 63;
 /// How long a starter waits for the end of a process that it killed.
 const ENDING_MAX: Duration = Duration::from_secs(1);
 
