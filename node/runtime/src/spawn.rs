@@ -208,16 +208,15 @@ impl Node {
         let serial = self.table().reserve().ok_or(StartError::TooManyProcesses(self.table().max()))?;
         let pid = Pid::new(self.id(), self.incarnation(), serial);
         let global = options.name.take_if(|name| name.global);
-        let local = options.name.take();
         let now_ns = self.now_ns();
-        if let Some(name) = &local
+        if let Some(name) = &options.name
             && let Err(holder) = self.names().insert(&name.name, pid, Term::Null, now_ns)
         {
             self.table().release(pid);
             return Err(StartError::NameTaken { name: name.name.to_string(), holder });
         }
         let (parent, operation) = (options.parent.unwrap_or(Pid::NONE), options.operation);
-        let process = Arc::new(self.new_process(pid, code, body, local, options, by, now_ns));
+        let process = Arc::new(self.new_process(pid, code, body, options, by, now_ns));
         self.table().insert(&process);
         let handle = ProcessRef(Arc::clone(&process));
         self.events().record(now_ns, "process.started", pid, parent, Term::Null, operation);
@@ -233,7 +232,6 @@ impl Node {
         pid: Pid,
         code: Arc<Code>,
         body: Box<dyn Body>,
-        name: Option<ProcessName>,
         options: StartOptions,
         by: Option<&Arc<Process>>,
         now_ns: u64,
@@ -258,11 +256,11 @@ impl Node {
                 of.add_link(pid);
             });
         }
-        if name.is_some() {
+        if options.name.is_some() {
             flags |= flag::NAMED;
         }
         let (above, leader) = self.descent(&options, by);
-        let needs_extras = name.is_some()
+        let needs_extras = options.name.is_some()
             || options.key.is_some()
             || !options.labels.is_empty()
             || leader.is_some()
@@ -271,7 +269,7 @@ impl Node {
             || options.memory_bytes_max.is_some();
         if needs_extras {
             *core.extras_mut() = Extras {
-                name: name.map(|name| name.name),
+                name: options.name.map(|name| name.name),
                 key: options.key,
                 labels: options.labels,
                 group_leader: leader,
