@@ -15,6 +15,7 @@ use crate::predicate::Bindings;
 use arsenal_runtime::glimpse::{Glimpse, ProcessBytes};
 use arsenal_runtime::hold::HoldKind;
 use arsenal_runtime::info::{Header, ProcessInfo};
+use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::{Behaviour, Node, OwnedId, Pid, ProcessRef, Term};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Every name, in the order of the contract's fields.
-pub const NAMES: [&str; 37] = [
+pub const NAMES: [&str; 38] = [
     "pid",
     "node",
     "kind",
@@ -60,6 +61,7 @@ pub const NAMES: [&str; 37] = [
     "incarnation",
     "state_name",
     "event_handlers",
+    "limits",
 ];
 
 /// The names that the header answers: cheap enough for lists of a million.
@@ -203,6 +205,7 @@ impl<'a> ProcessView<'a> {
                 Term::list(holds.iter().map(|hold| id(hold.id)))
             }
             "incarnation" => self.incarnation().map_or(Term::Null, number),
+            "limits" => self.limits().map_or(Term::Null, limits),
             "key" => self.node.key_of(self.process).map_or_else(empty, Term::Str),
             "groups" => Term::list(self.groups().into_iter().map(Term::Str)),
             _ => return None,
@@ -269,6 +272,13 @@ impl<'a> ProcessView<'a> {
             && self.groups().is_empty()
     }
 
+    /// The limits that it was given; nothing for a process without.
+    pub fn limits(&self) -> Option<(MailboxLimit, u64)> {
+        let mailbox = self.node.mailbox_limit(self.process).unwrap_or_default();
+        let memory = self.info().and_then(|info| info.memory_bytes_max).unwrap_or_default();
+        (mailbox != MailboxLimit::default() || memory > 0).then_some((mailbox, memory))
+    }
+
     /// The pause that keeps it off the run queue, if there is one.
     pub fn pause(&self) -> Option<OwnedId> {
         let holds = &self.info()?.holds;
@@ -307,6 +317,14 @@ fn id(id: OwnedId) -> Term {
 
 const fn empty() -> Term {
     Term::Atom("")
+}
+
+fn limits((mailbox, memory): (MailboxLimit, u64)) -> Term {
+    Term::map([
+        ("mailbox_messages_max", Term::Int(mailbox.messages_max.into())),
+        ("mailbox_bytes_max", number(mailbox.bytes_max)),
+        ("memory_bytes_max", number(memory)),
+    ])
 }
 
 fn number(value: u64) -> Term {

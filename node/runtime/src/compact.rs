@@ -62,9 +62,13 @@ impl Node {
         self.with_core(&process.0, |core, _| {
             let bytes_before = bytes_of(&core.inner);
             let mut shared = 0;
+            let bound = core.extras().and_then(|extras| extras.byte_bound.clone());
             for message in core.inner.iter_mut() {
                 if let Some(payload) = exchange.remove(&message.number) {
+                    // equal payloads may weigh differently: a pid and its text
+                    bound.iter().for_each(|bound| bound.taken(message));
                     message.payload = payload;
+                    bound.iter().for_each(|bound| bound.put(message));
                     shared += 1;
                 }
             }

@@ -340,7 +340,7 @@ impl Node {
         Ok(self.with_core(&process.0, |core, _| {
             let messages = core.inner.extract(max, |message| filter.admits(message));
             for message in &messages {
-                core.note_wait(&process.0, message, self);
+                core.note_taken(&process.0, message, self);
             }
             for call in messages.iter().filter(|message| message.kind == Kind::Call) {
                 if let Some(call) = call.reply_to() {

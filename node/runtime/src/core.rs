@@ -260,12 +260,22 @@ impl Core {
         self.high_water = self.high_water.max(self.inner.len() as u32);
     }
 
-    /// Of a process whose waits are measured: this message is handled now.
-    pub(crate) fn note_wait(&mut self, process: &Process, message: &Message, node: &Node) {
-        if process.has(flag::MEASURED) {
-            let waits = &mut self.extras_mut().waits;
-            waits.messages += 1;
-            waits.total_ms += u64::from(node.coarse_ms().wrapping_sub(message.arrived_ms));
+    /// This message left the mailbox to be handled.
+    pub(crate) fn note_taken(&mut self, process: &Process, message: &Message, node: &Node) {
+        if process.has(flag::MEASURED | flag::BYTES_BOUND) {
+            self.weigh_out(message);
+            if process.has(flag::MEASURED) {
+                let waits = &mut self.extras_mut().waits;
+                waits.messages += 1;
+                waits.total_ms += u64::from(node.coarse_ms().wrapping_sub(message.arrived_ms));
+            }
+        }
+    }
+
+    /// This message left a mailbox whose bytes may be bounded.
+    pub(crate) fn weigh_out(&self, message: &Message) {
+        if let Some(bound) = self.extras().and_then(|extras| extras.byte_bound.as_ref()) {
+            bound.taken(message);
         }
     }
 

@@ -52,6 +52,7 @@ pub(crate) fn finish(
         inbound.closed = true;
         std::mem::take(&mut inbound.signals)
     };
+    node.byte_bounds().forget(process);
     tell(node, process.pid, remains, &reason, outbox);
     if process.has(flag::WATCHER) {
         node.holder_died(process.pid);

@@ -28,6 +28,8 @@ pub(crate) struct Extras {
     /// Which life of its supervised child it is, from 1; 0 for none.
     pub(crate) incarnation: u64,
     pub(crate) memory_bytes_max: Option<u64>,
+    /// What its messages may weigh, where that is bounded.
+    pub(crate) byte_bound: Option<Arc<crate::mailbox_bytes::ByteBound>>,
     /// Messages refused by the mailbox's bound.
     pub(crate) dropped: u64,
     /// Messages taken out of the mailbox by surgery.

@@ -27,6 +27,7 @@ pub mod hold;
 pub mod info;
 pub mod limits;
 mod lineage;
+mod mailbox_bytes;
 pub mod message;
 pub mod module;
 pub mod names;

@@ -1,10 +1,25 @@
 //! Bounds: of one mailbox, and of the node's tables.
 
-/// The bound of one mailbox; what arrives beyond it goes to the dead letters and its sender is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The bound of one mailbox; what arrives beyond it goes to the dead letters and its sender is told. Only what a sender
+/// chose to send is refused: never a reply, an EXIT, a DOWN or a system message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MailboxLimit {
-    /// Messages it may hold.
+    /// Messages it may hold; 0 for any number.
     pub messages_max: u32,
+    /// Bytes of payload that it may hold; 0 for any number.
+    pub bytes_max: u64,
+}
+
+impl MailboxLimit {
+    /// So many messages, of any size.
+    pub const fn messages(max: u32) -> Self {
+        Self { messages_max: max, bytes_max: 0 }
+    }
+
+    /// So many bytes of payload, in any number of messages.
+    pub const fn bytes(max: u64) -> Self {
+        Self { messages_max: 0, bytes_max: max }
+    }
 }
 
 /// Bounds of a node. Each has a default that a small machine bears.

@@ -9,6 +9,7 @@ use crate::dead_letters::{DeadLetterReason, DeadLetters};
 use crate::dispatch::Dispatch;
 use crate::events::EventLog;
 use crate::limits::NodeLimits;
+use crate::mailbox_bytes::ByteBounds;
 use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::module::Module;
 use crate::names::Names;
@@ -86,6 +87,7 @@ struct Inner {
     names: Names,
     registry: Arc<dyn Registry>,
     watchers: Watchers,
+    byte_bounds: ByteBounds,
     events: EventLog,
     dead_letters: DeadLetters,
     traffic: Vec<TrafficTable>,
@@ -155,6 +157,7 @@ impl Node {
             names: Names::default(),
             registry: config.registry,
             watchers: Watchers::default(),
+            byte_bounds: ByteBounds::default(),
             events: EventLog::new(
                 count + 1,
                 limits.events_per_scheduler_max * (count + 1),
@@ -309,6 +312,10 @@ impl Node {
 
     pub(crate) fn names(&self) -> &Names {
         &self.0.names
+    }
+
+    pub(crate) fn byte_bounds(&self) -> &ByteBounds {
+        &self.0.byte_bounds
     }
 
     pub(crate) fn watchers(&self) -> &Watchers {

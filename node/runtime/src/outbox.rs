@@ -10,7 +10,7 @@ use crate::process::{Code, Process, schedule};
 use crate::term::Term;
 use crate::traffic::Run;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -137,14 +137,7 @@ pub(crate) fn deliver(node: &Node, to: &Arc<Process>, signals: &mut Vec<Signal>)
         if inbound.messages_max == 0 {
             inbound.signals.append(signals);
         } else {
-            let max = inbound.messages_max as usize;
-            for signal in signals.drain(..) {
-                let full = to.queue_len.load(Relaxed) as usize + inbound.signals.len() >= max;
-                match signal {
-                    Signal::Message(message) if full && message.kind.is_ordinary() => overflow.push(message),
-                    signal => inbound.signals.push(signal),
-                }
-            }
+            overflow = crate::mailbox_bytes::admit(node, to, &mut inbound, signals);
         }
         was_empty && !inbound.signals.is_empty()
     };

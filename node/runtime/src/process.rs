@@ -58,7 +58,7 @@ pub(crate) struct Inbound {
     pub(crate) signals: Vec<Signal>,
     /// The process is dead; nothing is accepted any more.
     pub(crate) closed: bool,
-    /// Most messages that the mailbox may hold; 0 is no limit.
+    /// Most messages that the mailbox may hold; 0 is no bound, neither of messages nor of bytes.
     pub(crate) messages_max: u32,
 }
 
@@ -95,6 +95,8 @@ pub(crate) mod flag {
     pub(crate) const WATCHER: u16 = 2048;
     /// How long its messages wait is measured.
     pub(crate) const MEASURED: u16 = 4096;
+    /// What its messages weigh is bounded.
+    pub(crate) const BYTES_BOUND: u16 = 8192;
 }
 
 impl Process {

@@ -81,8 +81,7 @@ impl Node {
         if let Some(observer) = self.turn_observer().get() {
             message.operation = observer.sending(self, message.operation);
         }
-        let limited = to.0.inbound.lock().messages_max;
-        let full = limited > 0 && message.kind.is_ordinary() && to.0.message_count() >= limited as usize;
+        let full = self.has_no_room(to, &message);
         self.send_to_process(&to.0, Signal::Message(message));
         if full { Sent::MailboxFull } else { Sent::Delivered }
     }

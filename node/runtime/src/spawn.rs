@@ -4,6 +4,7 @@ use crate::alias::Answer;
 use crate::body::Body;
 use crate::core::{Core, Ready};
 use crate::extras::Extras;
+use crate::limits::MailboxLimit;
 use crate::lineage::{Lineage, above_children_of};
 use crate::message::{ReplyTo, Signal};
 use crate::module::{Behaviour, Description};
@@ -216,9 +217,13 @@ impl Node {
             return Err(StartError::NameTaken { name: name.name.to_string(), holder });
         }
         let (parent, operation) = (options.parent.unwrap_or(Pid::NONE), options.operation);
+        let bytes_bound = options.mailbox.filter(|limit| limit.bytes_max > 0);
         let process = Arc::new(self.new_process(pid, code, body, options, by, now_ns));
         self.table().insert(&process);
         let handle = ProcessRef(Arc::clone(&process));
+        if bytes_bound.is_some() {
+            self.set_mailbox_limit(&handle, bytes_bound);
+        }
         self.events().record(now_ns, "process.started", pid, parent, Term::Null, operation);
         match global {
             Some(name) => self.register_before_start(&process, &name),
@@ -279,7 +284,7 @@ impl Node {
                 ..Extras::default()
             };
         }
-        let messages_max = options.mailbox.map_or(0, |limit| limit.messages_max);
+        let messages_max = options.mailbox.map_or(0, MailboxLimit::of_inbound);
         Process {
             pid,
             parent,

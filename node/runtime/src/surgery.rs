@@ -169,6 +169,7 @@ impl Node {
             let taken = core.inner.extract(how.max, goes);
             if !taken.is_empty() {
                 core.extras_mut().removed += taken.len() as u64;
+                taken.iter().for_each(|message| core.weigh_out(message));
             }
             for call in
                 taken.iter().filter(|message| message.kind == Kind::Call).filter_map(Message::reply_to)
@@ -223,7 +224,7 @@ impl Node {
 
     /// Sizes of the mailbox.
     pub fn mailbox_stats(&self, process: &ProcessRef) -> MailboxStats {
-        let max = process.0.inbound.lock().messages_max;
+        let limit = self.mailbox_limit(process);
         let now = self.now_ms();
         self.with_core(&process.0, |core, _| MailboxStats {
             messages: core.inner.len(),
@@ -231,20 +232,8 @@ impl Node {
             oldest_ms: core.inner.iter().map(|message| now.wrapping_sub(message.arrived_ms)).max(),
             dropped: core.extras().map_or(0, |extras| extras.dropped),
             turns: process.0.turns.load(Relaxed),
-            limit: (max > 0).then_some(MailboxLimit { messages_max: max }),
+            limit,
         })
-    }
-
-    /// Sets or removes the bound of a mailbox; gives the old one.
-    pub fn set_mailbox_limit(
-        &self,
-        process: &ProcessRef,
-        limit: Option<MailboxLimit>,
-    ) -> Option<MailboxLimit> {
-        let mut inbound = process.0.inbound.lock();
-        let new = limit.map_or(0, |limit| limit.messages_max);
-        let old = std::mem::replace(&mut inbound.messages_max, new);
-        (old > 0).then_some(MailboxLimit { messages_max: old })
     }
 
     /// How many messages each process has sent to each other one, as far as the bounded table goes.

@@ -243,33 +243,42 @@ impl Term {
         }
     }
 
-    /// Bytes of what it says: as it was sent, where it came encoded, else what [`Term::size_bytes`] estimates.
+    /// Bytes of what it says: as it was sent, where it came encoded, else as [`Term::size_bytes`] estimates. The same
+    /// whenever it is asked, whether or not somebody has decoded it since.
     pub fn content_bytes(&self) -> usize {
         match self {
             Self::Encoded(encoded) => encoded.bytes().len(),
             Self::Bytes(bytes) => bytes.len(),
             Self::Atom(text) => text.len(),
             Self::Str(text) => text.len(),
-            term => term.size_bytes(),
+            term => term.weigh(|encoded| encoded.bytes.len()),
         }
     }
 
     /// What it costs to keep, in bytes: an estimate of the heap behind it, its own 24 bytes included. Shared parts
     /// count for each holder.
     pub fn size_bytes(&self) -> usize {
-        const OWN: usize = size_of::<Term>();
-        OWN + match self {
-            Self::Str(text) => 16 + text.len(),
-            Self::List(terms) => 16 + terms.iter().map(Self::size_bytes).sum::<usize>(),
-            Self::Map(members) => {
-                16 + members.iter().map(|(key, value)| 32 + key.len() + value.size_bytes()).sum::<usize>()
+        let decoded =
+            |encoded: &Encoded| encoded.decoded.get().map_or(0, |term| term.size_bytes() - Self::OWN);
+        self.weigh(|encoded| 72 + encoded.bytes.len() + decoded(encoded))
+    }
+
+    const OWN: usize = size_of::<Self>();
+
+    /// Its bytes, where what came encoded weighs what `of_encoded` says.
+    fn weigh(&self, of_encoded: impl Fn(&Encoded) -> usize + Copy) -> usize {
+        Self::OWN
+            + match self {
+                Self::Str(text) => 16 + text.len(),
+                Self::List(terms) => 16 + terms.iter().map(|term| term.weigh(of_encoded)).sum::<usize>(),
+                Self::Map(members) => {
+                    let member = |(key, value): &(Arc<str>, Self)| 32 + key.len() + value.weigh(of_encoded);
+                    16 + members.iter().map(member).sum::<usize>()
+                }
+                Self::Bytes(bytes) => 48 + bytes.len(),
+                Self::Encoded(encoded) => of_encoded(encoded),
+                _ => 0,
             }
-            Self::Bytes(bytes) => 48 + bytes.len(),
-            Self::Encoded(encoded) => {
-                72 + encoded.bytes.len() + encoded.decoded.get().map_or(0, |term| term.size_bytes() - OWN)
-            }
-            _ => 0,
-        }
     }
 }
 

@@ -330,7 +330,7 @@ fn next_event(node: &Node, process: &Process, core: &mut Core) -> Option<Event> 
     let suspended = process.has(flag::SUSPENDED) && (in_loop || plain);
     if let Some(message) = core.inner.take(&core.receive.filter, suspended) {
         core.deadline_ns = 0;
-        core.note_wait(process, &message, node);
+        core.note_taken(process, &message, node);
         return Some(Event::Message(message));
     }
     if plain

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use arsenal_runtime::dead_letters::DeadLetterReason;
+use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::surgery::{Extraction, UnexpectedCount};
 use arsenal_runtime::timer::TimerTarget;
 use arsenal_runtime::{
@@ -138,7 +139,7 @@ impl Body for Caller {
 fn a_caller_whose_call_a_full_mailbox_refuses_is_told_at_once() {
     let node = Node::deterministic(NodeConfig::default());
     let process = start(&node, Receive::none());
-    node.set_mailbox_limit(&process, Some(arsenal_runtime::limits::MailboxLimit { messages_max: 1 }));
+    node.set_mailbox_limit(&process, Some(MailboxLimit::messages(1)));
     send(&node, &process, Term::Null);
     let description = Arc::new(Description::native("caller", Behaviour::Plain));
     let caller = node.spawn(&description, Box::new(Caller(process.pid())), StartOptions::default()).unwrap();
@@ -157,4 +158,73 @@ fn a_timer_for_a_name_finds_its_holder_when_it_fires() {
     node.register("w", second.pid(), Term::Null, 0).unwrap();
     node.advance(Duration::from_millis(5));
     assert_eq!((node.queue_length(&first), node.queue_length(&second)), (0, 1));
+}
+
+/// A text of so many bytes.
+fn text(bytes: usize) -> Term {
+    Term::str("x".repeat(bytes).as_str())
+}
+
+fn bytes_of_letters(node: &Node) -> Vec<usize> {
+    node.dead_letters().list().iter().map(|letter| letter.message.payload.content_bytes()).collect()
+}
+
+#[test]
+fn what_would_exceed_the_bytes_of_a_mailbox_is_a_dead_letter_and_what_fits_is_not() {
+    let node = Node::deterministic(NodeConfig::default());
+    let description = Arc::new(Description::native("reader", Behaviour::Plain));
+    let options = StartOptions { mailbox: Some(MailboxLimit::bytes(100)), ..StartOptions::default() };
+    let process = node.spawn(&description, Box::new(Reader(Receive::none())), options).unwrap();
+    node.run_until_idle();
+    for bytes in [60, 50, 40, 1] {
+        send(&node, &process, text(bytes));
+        node.run_until_idle();
+    }
+    assert_eq!(node.mailbox(&process, |_, message| Some(message.payload.content_bytes())), [60, 40]);
+    assert_eq!(bytes_of_letters(&node), [50, 1]);
+    assert!(node.dead_letters().list().iter().all(|letter| letter.reason == DeadLetterReason::Limit));
+    assert_eq!(node.messages_refused(&process), 2);
+    // what no sender chose to send is never refused
+    node.send_to(&process, Message::of(Kind::Exit, Pid::NONE, text(200)));
+    assert_eq!(node.queue_length(&process), 3);
+}
+
+#[test]
+fn room_for_bytes_comes_back_with_each_message_that_leaves() {
+    let node = Node::deterministic(NodeConfig::default());
+    let (keeps, reads) = (start(&node, Receive::none()), start(&node, Receive::any()));
+    for process in [&keeps, &reads] {
+        assert_eq!(node.set_mailbox_limit(process, Some(MailboxLimit::bytes(100))), None);
+    }
+    for _ in 0..5 {
+        send(&node, &reads, text(100));
+        node.run_until_idle();
+        send(&node, &keeps, text(100));
+        assert_eq!(node.extract(&keeps, DeadLetterReason::Flushed, false, 1, |_| true).len(), 1);
+        send(&node, &keeps, text(100));
+        assert_eq!(node.receive_as(keeps.pid(), &Receive::any().filter, 1).unwrap().len(), 1);
+    }
+    let refused = |letter: &_| matches!(letter, DeadLetterReason::Limit);
+    assert!(!node.dead_letters().list().iter().any(|letter| refused(&letter.reason)));
+}
+
+#[test]
+fn a_bound_of_bytes_that_is_set_late_counts_what_waits_and_ends_when_it_is_lifted() {
+    let node = Node::deterministic(NodeConfig::default());
+    let process = start(&node, Receive::none());
+    send(&node, &process, text(90));
+    node.run_until_idle();
+    send(&node, &process, text(90));
+    let limit = MailboxLimit { messages_max: 5, bytes_max: 200 };
+    node.set_mailbox_limit(&process, Some(limit));
+    assert_eq!(node.mailbox_limit(&process), Some(limit));
+    send(&node, &process, text(30));
+    assert_eq!(node.queue_length(&process), 2);
+    assert_eq!(node.compact_mailbox(&process).shared, 1);
+    send(&node, &process, text(20));
+    assert_eq!(node.queue_length(&process), 3);
+    assert_eq!(node.set_mailbox_limit(&process, None), Some(limit));
+    send(&node, &process, text(300));
+    assert_eq!(node.queue_length(&process), 4);
+    assert_eq!(bytes_of_letters(&node), [30]);
 }

@@ -229,7 +229,7 @@ fn surgery_takes_out_what_matches_and_keeps_a_copy() {
 #[test]
 fn a_full_mailbox_refuses_and_the_message_is_a_dead_letter() {
     let node = node();
-    let limit = arsenal_runtime::limits::MailboxLimit { messages_max: 3 };
+    let limit = arsenal_runtime::limits::MailboxLimit::messages(3);
     let options = StartOptions { mailbox: Some(limit), ..StartOptions::default() };
     let (process, _) = keeper_with(&node, options, Receive::none());
     for n in 0..5 {

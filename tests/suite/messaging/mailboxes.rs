@@ -239,3 +239,33 @@ fn an_even_mix_names_nobody_and_few_messages_say_nothing() {
         assert_eq!(even["likelyCause"], json!("UNMATCHED"));
     });
 }
+
+// covers: start_process/3
+#[test]
+fn a_mailbox_takes_no_more_bytes_than_it_may_and_tells_its_bound() {
+    both(|api| async move {
+        let limits = json!({"mailboxBytesMax": 50, "mailboxMessagesMax": 9});
+        let start = json!({"module": "plain", "limits": limits});
+        let process = api.ok("StartProcess", start).await["pid"].as_str().unwrap().to_owned();
+        let info = api.ok("GetProcessInfo", json!({"process": process})).await;
+        assert_eq!(info["process"]["limits"]["mailboxBytesMax"], "50", "{info}");
+        let item = api.ok("GetProcessInfo", json!({"process": process, "keys": ["limits"]})).await;
+        assert_eq!(item["items"][0]["value"], info["process"]["limits"]);
+        send(&api, &process, json!("x".repeat(30))).await;
+        let large = json!({"process": process, "message": "y".repeat(30)});
+        let refused = api.err("SendMessage", large.clone()).await;
+        assert_eq!((&*refused.code, &*refused.reason), ("RESOURCE_EXHAUSTED", "QUEUE_FULL"));
+        assert_eq!(&*api.err("CallProcess", large.clone()).await.reason, "QUEUE_FULL");
+        assert_eq!(length(&api, &process).await, 1);
+        let letters = api.ok("ListDeadLetters", json!({"filter": format!("pid == '{process}'")})).await;
+        assert!(letters["deadLetters"].as_array().unwrap().iter().all(|letter| letter["reason"] == "LIMIT"));
+        // what leaves makes room
+        api.ok("FlushMessageQueue", json!({"process": process})).await;
+        api.ok("SendMessage", large).await;
+
+        let unlimited = api.start("plain", json!(null)).await;
+        send(&api, &unlimited, json!("z".repeat(100))).await;
+        let info = api.ok("GetProcessInfo", json!({"process": unlimited})).await;
+        assert!(info["process"].get("limits").is_none_or(Value::is_null), "{info}");
+    });
+}

@@ -18,7 +18,6 @@ use crate::start::bad_return_value;
 use crate::system;
 use arsenal_runtime::body::{Body, Event, Receive, Step};
 use arsenal_runtime::context::Context;
-use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::message::{Kind, Message, ReplyTo};
 use arsenal_runtime::pid::{Pid, Ref};
 use arsenal_runtime::start::StartOptions;
@@ -329,7 +328,7 @@ impl Running {
             link: true,
             labels: spec.labels.clone(),
             priority: spec.priority,
-            mailbox: spec.mailbox_messages_max.map(|messages_max| MailboxLimit { messages_max }),
+            mailbox: spec.mailbox,
             memory_bytes_max: spec.memory_bytes_max,
             child_id: Some(spec.id.clone()),
             operation: self.operation,

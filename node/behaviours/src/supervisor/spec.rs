@@ -11,6 +11,7 @@ pub(super) use term::{
     name_term,
 };
 
+use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::priority::Priority;
 use arsenal_runtime::start::ProcessName;
 use arsenal_runtime::term::Term;
@@ -112,8 +113,8 @@ pub struct ChildSpec {
     pub key: Option<Arc<str>>,
     /// Scheduling priority.
     pub priority: Priority,
-    /// Messages that its mailbox holds at most.
-    pub mailbox_messages_max: Option<u32>,
+    /// What its mailbox holds at most.
+    pub mailbox: Option<MailboxLimit>,
     /// Bytes of state that it may hold.
     pub memory_bytes_max: Option<u64>,
     /// The modules that it is made of, for code changes: absent for its own alone, empty if they are only known at run
@@ -162,7 +163,7 @@ impl ChildSpec {
             labels: BTreeMap::new(),
             key: None,
             priority: Priority::Normal,
-            mailbox_messages_max: None,
+            mailbox: None,
             memory_bytes_max: None,
             modules: None,
         }

@@ -1,11 +1,13 @@
 //! A process as `ProcessInfo`, whole or in parts, and as the items of `process_info/2`.
 
 use crate::payload::to_value;
+use crate::process::options;
 use crate::status::{bad_argument, failure};
 use crate::time::timestamp_ms;
 use arsenal_observe::process_variables::{HEADER_NAMES, NAMES, ProcessView};
 use arsenal_proto::v1;
 use arsenal_runtime::info::{Header, Status as Does};
+use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::{Behaviour, Node, OwnedId, Pid, Priority, ProcessKind, ProcessRef, Term};
 use prost_types::FieldMask;
 use std::time::Duration;
@@ -128,6 +130,8 @@ fn fill_state(process: &mut v1::ProcessInfo, view: &ProcessView<'_>, fields: Fie
     process.group_leader = text(view, fields, "group_leader");
     process.ancestors = texts(view, fields, "ancestors");
     process.holds = texts(view, fields, "holds");
+    let limits = fields.has("limits").then(|| view.limits()).flatten();
+    process.limits = limits.map(|(mailbox, memory)| options::encode_limits(Some(mailbox), Some(memory)));
     process.key = text(view, fields, "key");
     process.groups = texts(view, fields, "groups");
     process.application = text(view, fields, "application");
@@ -218,6 +222,7 @@ pub(super) fn items(
             "messages" => {
                 Term::list(node.mailbox(process, |_, message| Some(message.to_term(process.pid()))))
             }
+            "limits" => view.limits().map_or(Term::Null, limits_item),
             key => view.value(key).unwrap_or_default(),
         };
         let value = match value.as_int() {
@@ -227,6 +232,15 @@ pub(super) fn items(
         v1::ProcessInfoItem { key: key.clone(), value: Some(to_value(&value)) }
     };
     keys.iter().map(of).collect()
+}
+
+/// Limits as proto3 JSON writes them.
+fn limits_item((mailbox, memory): (MailboxLimit, u64)) -> Term {
+    Term::map([
+        ("mailboxMessagesMax", Term::from(mailbox.messages_max.to_string())),
+        ("mailboxBytesMax", Term::from(mailbox.bytes_max.to_string())),
+        ("memoryBytesMax", Term::from(memory.to_string())),
+    ])
 }
 
 pub(super) fn kind(header: &Header) -> v1::process_info::Kind {

@@ -131,8 +131,7 @@ pub(super) fn list(
 /// Sends a dead letter's message again; whether it is out of the dead letters' hands.
 fn send_again(node: &Node, to: Option<&ProcessRef>, letter: &DeadLetter, operation: u64) -> bool {
     let Some(to) = to else { return false };
-    let stats = node.mailbox_stats(to);
-    if stats.limit.is_some_and(|limit| stats.messages >= limit.messages_max as usize) {
+    if node.has_no_room(to, &letter.message) {
         return false;
     }
     let mut message: Message = letter.message.clone().with_operation(operation);

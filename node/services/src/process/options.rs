@@ -1,13 +1,13 @@
 //! What starts have in common: names, limits, labels, priorities.
 
-use crate::status::{bad_argument, failure};
+use crate::status::bad_argument;
 use arsenal_proto::v1;
 use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::names::check_name;
 use arsenal_runtime::{Priority, ProcessName};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// Labels of one process at most.
 const LABELS_MAX: usize = 64;
@@ -64,21 +64,26 @@ pub(crate) fn limits(
     limits: Option<&v1::ProcessLimits>,
 ) -> Result<(Option<MailboxLimit>, Option<u64>), Status> {
     let Some(limits) = limits else { return Ok((None, None)) };
-    if limits.mailbox_bytes_max > 0 {
-        let message = "a bound of a mailbox's bytes is not offered; `mailbox_messages_max` is";
-        let refusal = failure(Code::FailedPrecondition, "NO_HOOK", message);
-        return Err(refusal.precondition("HOOK", "mailbox_bytes_max").status());
+    let max = limits.mailbox_messages_max;
+    let message = || format!("`limits.mailbox_messages_max` is {max}; it is below 2^32");
+    let messages_max =
+        u32::try_from(max).map_err(|_| bad_argument("limits.mailbox_messages_max", message()))?;
+    let mailbox = MailboxLimit { messages_max, bytes_max: limits.mailbox_bytes_max };
+    let bounded = mailbox != MailboxLimit::default();
+    Ok((bounded.then_some(mailbox), Some(limits.memory_bytes_max).filter(|max| *max > 0)))
+}
+
+/// As [`limits`] reads them.
+pub(crate) fn encode_limits(
+    mailbox: Option<MailboxLimit>,
+    memory_bytes_max: Option<u64>,
+) -> v1::ProcessLimits {
+    let mailbox = mailbox.unwrap_or_default();
+    v1::ProcessLimits {
+        mailbox_messages_max: mailbox.messages_max.into(),
+        mailbox_bytes_max: mailbox.bytes_max,
+        memory_bytes_max: memory_bytes_max.unwrap_or_default(),
     }
-    let messages = match limits.mailbox_messages_max {
-        0 => None,
-        max => {
-            let message = || format!("`limits.mailbox_messages_max` is {max}; it is below 2^32");
-            let max =
-                u32::try_from(max).map_err(|_| bad_argument("limits.mailbox_messages_max", message()))?;
-            Some(MailboxLimit { messages_max: max })
-        }
-    };
-    Ok((messages, Some(limits.memory_bytes_max).filter(|max| *max > 0)))
 }
 
 /// Labels, checked.

@@ -64,13 +64,22 @@ pub(super) struct Opening {
     pub(super) memory_bytes_max: Option<u64>,
 }
 
+/// Its mailbox is bounded in messages whatever the client says.
+fn bounded(mailbox: Option<MailboxLimit>) -> MailboxLimit {
+    let mut mailbox = mailbox.unwrap_or_default();
+    if mailbox.messages_max == 0 {
+        mailbox.messages_max = MESSAGES_MAX;
+    }
+    mailbox
+}
+
 /// Starts a session's process.
 pub(super) async fn open(node: &Node, opening: Opening, operation: u64) -> Result<ProcessRef, Status> {
     let options = StartOptions {
         name: opening.name,
         trap_exit: opening.trap_exit,
         labels: opening.labels,
-        mailbox: Some(opening.mailbox.unwrap_or(MailboxLimit { messages_max: MESSAGES_MAX })),
+        mailbox: Some(bounded(opening.mailbox)),
         memory_bytes_max: opening.memory_bytes_max,
         operation,
         ..StartOptions::default()

@@ -224,7 +224,7 @@ pub(super) fn known_child(spec: v1::ChildSpec) -> Result<ChildSpec, Status> {
         labels: options::labels(spec.labels)?,
         key: (!spec.key.is_empty()).then(|| spec.key.into()),
         priority: options::priority(spec.priority)?.unwrap_or_default(),
-        mailbox_messages_max: mailbox.map(|limit| limit.messages_max),
+        mailbox,
         memory_bytes_max,
         modules: match (spec.dynamic_modules, spec.modules.is_empty()) {
             (true, _) => Some(Vec::new()),
@@ -292,11 +292,7 @@ pub(crate) fn encode_child(spec: &ChildSpec) -> v1::ChildSpec {
     };
     let (name, global) =
         spec.name.as_ref().map_or((String::new(), false), |name| (name.name.to_string(), name.global));
-    let limits = v1::ProcessLimits {
-        mailbox_messages_max: spec.mailbox_messages_max.unwrap_or_default().into(),
-        mailbox_bytes_max: 0,
-        memory_bytes_max: spec.memory_bytes_max.unwrap_or_default(),
-    };
+    let limits = options::encode_limits(spec.mailbox, spec.memory_bytes_max);
     v1::ChildSpec {
         id: id_text(&spec.id),
         module: if nested.is_some() { String::new() } else { spec.module.to_string() },

@@ -7,6 +7,7 @@ use super::{
     AutoShutdown, ChildKind, ChildSpec, Restart, Shutdown, SpecError, Strategy, SupervisorFlags,
     SupervisorSpec,
 };
+use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::priority::Priority;
 use arsenal_runtime::start::ProcessName;
 use arsenal_runtime::term::Term;
@@ -120,11 +121,15 @@ impl ChildSpec {
         if self.priority != Priority::Normal {
             members.push(("priority", Term::Atom(self.priority.as_str())));
         }
-        if let Some(max) = self.mailbox_messages_max {
-            members.push(("mailbox_messages_max", Term::Int(i64::from(max))));
+        let mailbox = self.mailbox.unwrap_or_default();
+        if mailbox.messages_max > 0 {
+            members.push(("mailbox_messages_max", Term::Int(mailbox.messages_max.into())));
+        }
+        if mailbox.bytes_max > 0 {
+            members.push(("mailbox_bytes_max", bytes_term(mailbox.bytes_max)));
         }
         if let Some(max) = self.memory_bytes_max {
-            members.push(("memory_bytes_max", Term::Int(i64::try_from(max).unwrap_or(i64::MAX))));
+            members.push(("memory_bytes_max", bytes_term(max)));
         }
         if self.modules.is_some() {
             members.push(("modules", self.modules_term()));
@@ -169,12 +174,8 @@ impl ChildSpec {
                 Priority::from_name(value.as_str()?)
             })?
             .unwrap_or_default(),
-            mailbox_messages_max: field(term, "mailbox_messages_max", "invalid_limit", |value| {
-                u32::try_from(value.as_int()?).ok()
-            })?,
-            memory_bytes_max: field(term, "memory_bytes_max", "invalid_limit", |value| {
-                u64::try_from(value.as_int()?).ok()
-            })?,
+            mailbox: mailbox_from_term(term)?,
+            memory_bytes_max: field(term, "memory_bytes_max", "invalid_limit", bytes_from_term)?,
             modules: field(term, "modules", "invalid_modules", modules_from_term)?,
         })
     }
@@ -197,6 +198,23 @@ impl ChildSpec {
             _ => Ok(()),
         }
     }
+}
+
+fn bytes_term(max: u64) -> Term {
+    Term::Int(i64::try_from(max).unwrap_or(i64::MAX))
+}
+
+fn bytes_from_term(term: &Term) -> Option<u64> {
+    u64::try_from(term.as_int()?).ok()
+}
+
+fn mailbox_from_term(term: &Term) -> Result<Option<MailboxLimit>, SpecError> {
+    let messages =
+        field(term, "mailbox_messages_max", "invalid_limit", |value| u32::try_from(value.as_int()?).ok())?;
+    let bytes = field(term, "mailbox_bytes_max", "invalid_limit", bytes_from_term)?;
+    let limit =
+        MailboxLimit { messages_max: messages.unwrap_or_default(), bytes_max: bytes.unwrap_or_default() };
+    Ok((limit != MailboxLimit::default()).then_some(limit))
 }
 
 pub(in crate::supervisor) fn modules_from_term(term: &Term) -> Option<Vec<Arc<str>>> {

@@ -15,7 +15,11 @@ fn spec() -> v1::ChildSpec {
         labels: [("tier".to_owned(), "back".to_owned())].into(),
         key: "db-key".into(),
         priority: v1::priority::Level::High.into(),
-        limits: Some(v1::ProcessLimits { mailbox_messages_max: 5, ..Default::default() }),
+        limits: Some(v1::ProcessLimits {
+            mailbox_messages_max: 5,
+            mailbox_bytes_max: 4_096,
+            memory_bytes_max: 0,
+        }),
         modules: vec!["kv".into(), "kv_util".into()],
         ..Default::default()
     }

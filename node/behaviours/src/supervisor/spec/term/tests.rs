@@ -29,7 +29,7 @@ fn a_specification_reads_back_as_it_was_written() {
     worker.labels.insert("tier".into(), "front".into());
     worker.key = Some("orders".into());
     worker.priority = arsenal_runtime::priority::Priority::High;
-    worker.mailbox_messages_max = Some(5);
+    worker.mailbox = Some(MailboxLimit { messages_max: 5, bytes_max: 4_096 });
     worker.memory_bytes_max = Some(1 << 20);
     worker.modules = Some(vec!["counter".into(), "shared".into()]);
     let inner = SupervisorSpec::new(Strategy::RestForOne, vec![ChildSpec::worker("x", "echo", Term::Null)]);
