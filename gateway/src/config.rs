@@ -34,10 +34,12 @@ pub struct Config {
     /// How long headers are held for the first item of a stream, which may turn out to be an error with an HTTP status of
     /// its own. Upstream has accepted the call by then, and a follow of something quiet must not look hung.
     pub first_item_wait: Duration,
-    /// How often an SSE stream shows that it lives while nothing happens.
+    /// How often an SSE stream or a WebSocket shows that it lives while nothing happens.
     pub heartbeat: Duration,
     /// How long an SSE client is told to wait before it reconnects; `None` leaves it to the client.
     pub sse_retry: Option<Duration>,
+    /// The origins, besides the gateway's own, whose pages may speak to it: `https://example.com`, or `*` for all.
+    pub origins: Vec<String>,
     /// Which metadata crosses.
     pub metadata: MetadataConfig,
     /// The deadline of a unary call whose client sets none.
@@ -68,6 +70,7 @@ impl Default for Config {
             first_item_wait: Duration::from_secs(1),
             heartbeat: Duration::from_secs(15),
             sse_retry: None,
+            origins: Vec::new(),
             metadata: MetadataConfig::default(),
             default_timeout: None,
             timeout_max: None,

@@ -85,6 +85,10 @@ pub enum Reason {
     ResponseTooLarge,
     /// An answer that has no JSON form.
     ResponseUnprintable,
+    /// A WebSocket handshake that is none.
+    InvalidHandshake,
+    /// A page of an origin that may not speak to this gateway.
+    OriginNotAllowed,
 }
 
 impl Reason {
@@ -111,6 +115,8 @@ impl Reason {
             Reason::UpstreamBroken => "UPSTREAM_BROKEN",
             Reason::ResponseTooLarge => "RESPONSE_TOO_LARGE",
             Reason::ResponseUnprintable => "RESPONSE_UNPRINTABLE",
+            Reason::InvalidHandshake => "INVALID_HANDSHAKE",
+            Reason::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
         }
     }
 
@@ -121,6 +127,7 @@ impl Reason {
             Reason::BodyTooLarge | Reason::ResponseTooLarge => Code::ResourceExhausted,
             Reason::DeadlineExceeded | Reason::BodyTooSlow => Code::DeadlineExceeded,
             Reason::UpstreamUnavailable => Code::Unavailable,
+            Reason::OriginNotAllowed => Code::PermissionDenied,
             Reason::UpstreamBroken | Reason::ResponseUnprintable => Code::Internal,
             _ => Code::InvalidArgument,
         }
@@ -228,6 +235,18 @@ impl Failure {
         }
         out.extend_from_slice(b"]}");
         if config.error_format == ErrorFormat::Envelope {
+            out.push(b'}');
+        }
+    }
+
+    /// Appends what a stream ends with when it fails behind its headers: always an object with the member `error`.
+    pub(crate) fn put_last_item(&self, schema: &Schema, config: &Config, out: &mut Vec<u8>) {
+        let bare = config.error_format == ErrorFormat::Status;
+        if bare {
+            out.extend_from_slice(b"{\"error\":");
+        }
+        self.put_json(schema, config, out);
+        if bare {
             out.push(b'}');
         }
     }

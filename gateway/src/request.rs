@@ -1,5 +1,6 @@
 //! From an HTTP request to the message of a call: path captures, query parameters and body put together.
 
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 
@@ -34,6 +35,11 @@ impl Compiled {
         Failure::new(reason, &self.config.error_domain, message)
     }
 
+    /// Upstream could not be called.
+    pub(crate) fn unreachable(&self, error: &tower::BoxError) -> Failure {
+        self.failure(Reason::UpstreamUnavailable, format!("upstream cannot be reached: {error}"))
+    }
+
     /// The frame of a request: prefix and message.
     pub(crate) fn request_frame(
         &self,
@@ -48,6 +54,21 @@ impl Compiled {
         self.put_target(method, target, headers, body, &mut frame)?;
         grpc::seal(&mut frame);
         Ok(frame)
+    }
+
+    /// The frame of one message of a client's stream: what its JSON says, and then what query and path set.
+    pub(crate) fn element_frame(
+        &self,
+        method: &Method,
+        json: &[u8],
+        target: &[u8],
+    ) -> Result<Bytes, Failure> {
+        let mut frame = Vec::with_capacity(grpc::PREFIX + json.len() + target.len());
+        frame.resize(grpc::PREFIX, 0);
+        self.put_json(method, json, &mut frame)?;
+        frame.extend_from_slice(target);
+        grpc::seal(&mut frame);
+        Ok(frame.into())
     }
 
     /// What query and path set, alone.

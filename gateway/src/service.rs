@@ -24,7 +24,7 @@ use crate::{
     negotiate,
     request::Target,
     route::Miss,
-    stream,
+    stream::{self, websocket},
     upstream::Upstream,
     web,
 };
@@ -96,24 +96,27 @@ impl GatewayService {
         {
             return Ok(response);
         }
-        let (method, verb_length) = self.route(request.method(), request.uri().path())?;
-        let span = tracing::info_span!(
-            "rest",
-            otel.kind = "server",
-            http.request.method = %request.method(),
-            http.route = &*method.template_text,
-            rpc.method = request_path(method),
-            http.response.status_code = tracing::field::Empty,
-        );
-        let call = self.call_method(method, verb_length, request);
-        async {
-            let answer = call.await;
-            let status = answer.as_ref().map_or_else(Failure::http_status, Response::status);
-            tracing::Span::current().record("http.response.status_code", status.as_u16());
-            answer
+        if websocket::is_handshake(&request)
+            && let Some((method, verb_length)) = self.stream_route(request.uri().path())
+        {
+            let span = span(method, request.method());
+            return recorded(websocket::open(self, method, verb_length, request)).instrument(span).await;
         }
-        .instrument(span)
-        .await
+        let (method, verb_length) = self.route(request.method(), request.uri().path())?;
+        let span = span(method, request.method());
+        recorded(self.call_method(method, verb_length, request)).instrument(span).await
+    }
+
+    /// The route of a WebSocket handshake, which is a GET whatever method the rule has. Without a stream there, the
+    /// request is taken as if it had not asked for one.
+    fn stream_route(&self, path: &str) -> Option<(&Method, usize)> {
+        let find = |method: &str| self.compiled.routes.find(method, path, self.compiled.config.strict_verbs);
+        let found = match find("GET") {
+            Err(Miss::MethodNotAllowed(allowed)) => allowed.iter().find_map(|method| find(method).ok()),
+            found => found.ok(),
+        }?;
+        let streams = found.route.client_streaming || found.route.server_streaming;
+        streams.then_some((found.route, found.verb_length))
     }
 
     fn route(&self, http_method: &HttpMethod, path: &str) -> Result<(&Method, usize), Failure> {
@@ -180,13 +183,11 @@ impl GatewayService {
                 Body::from(compiled.request_frame(method, target, &parts.headers, &body)?)
             };
             let answer = self.upstream.call(grpc_request(method, metadata, frames)).await;
-            let response = answer.map_err(|error| {
-                compiled.failure(Reason::UpstreamUnavailable, format!("upstream cannot be reached: {error}"))
-            })?;
+            let response = answer.map_err(|error| compiled.unreachable(&error))?;
             let (headers, messages) = Messages::open(response, &self.compiled)?;
             if method.server_streaming {
-                stream::respond(self.compiled.clone(), method, &parts.headers, headers, messages, deadline)
-                    .await
+                let (compiled, refusal) = (self.compiled.clone(), refusal.clone());
+                stream::respond(compiled, method, &parts.headers, headers, messages, deadline, refusal).await
             } else {
                 self.unary_response(method, &parts, &headers, messages).await
             }
@@ -202,7 +203,8 @@ impl GatewayService {
         if answer.is_err() { refused.map_or(answer, Err) } else { answer }
     }
 
-    fn deadline(&self, method: &Method, headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+    /// The deadline of a call: the client's within the configured bounds.
+    pub(crate) fn deadline(&self, method: &Method, headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
         let config = &self.compiled.config;
         let asked = metadata::timeout(headers, &config.error_domain)?;
         let streaming = method.server_streaming || method.client_streaming;
@@ -285,11 +287,29 @@ impl GatewayService {
     }
 }
 
-fn request_path(method: &Method) -> &str {
-    method.grpc_path.path()
+fn span(method: &Method, http_method: &HttpMethod) -> tracing::Span {
+    tracing::info_span!(
+        "rest",
+        otel.kind = "server",
+        http.request.method = %http_method,
+        http.route = &*method.template_text,
+        rpc.method = method.grpc_path.path(),
+        http.response.status_code = tracing::field::Empty,
+    )
 }
 
-fn grpc_request(method: &Method, metadata: HeaderMap, frames: Body) -> Request<Body> {
+/// Puts the status of an answer into the current span.
+async fn recorded(
+    answer: impl Future<Output = Result<Response<Body>, Failure>>,
+) -> Result<Response<Body>, Failure> {
+    let answer = answer.await;
+    let status = answer.as_ref().map_or_else(Failure::http_status, Response::status);
+    tracing::Span::current().record("http.response.status_code", status.as_u16());
+    answer
+}
+
+/// A call to upstream.
+pub(crate) fn grpc_request(method: &Method, metadata: HeaderMap, frames: Body) -> Request<Body> {
     let mut request = Request::new(frames);
     *request.method_mut() = HttpMethod::POST;
     *request.uri_mut() = method.grpc_path.clone();

@@ -6,6 +6,7 @@
 mod elements;
 mod framing;
 mod items;
+pub(crate) mod websocket;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{
 
 pub(crate) use elements::{Refusal, request_body};
 use framing::Framing;
-use items::Items;
+use items::{Items, Source};
 
 /// Answers with a stream. An error before the first item keeps its HTTP status.
 pub(crate) async fn respond(
@@ -28,6 +29,7 @@ pub(crate) async fn respond(
     metadata: HeaderMap,
     mut messages: Messages,
     deadline: Option<Duration>,
+    refusal: Refusal,
 ) -> Result<Response<Body>, Failure> {
     let started = tokio::time::Instant::now();
     let first = match tokio::time::timeout(compiled.config.first_item_wait, messages.next()).await {
@@ -48,8 +50,8 @@ pub(crate) async fn respond(
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     compiled.crossing.response(&metadata, headers);
     let shape = items::Shape::of(method);
-    let items =
-        Items::new(compiled, shape, framing, messages, first, deadline.map(|timeout| started + timeout));
+    let deadline = deadline.map(|timeout| started + timeout);
+    let items = Items::new(compiled, shape, framing, Source { messages, first, refusal }, deadline);
     *response.body_mut() = Body::new(items);
     Ok(response)
 }

@@ -133,3 +133,15 @@ fn every_reference_leads_to_a_schema() {
     let document = document();
     walk(&document, &document);
 }
+
+#[test]
+fn a_stream_says_how_it_is_resumed_and_spoken_to_through_a_websocket() {
+    let document = document();
+    let watch = &document["paths"]["/v1/books/{other_id}:watch"]["get"];
+    let resume = json!({"id": "sequence", "parameter": "after", "header": "Last-Event-ID"});
+    assert_eq!(watch["x-resume"], resume);
+    assert_eq!(watch["x-websocket"]["subprotocol"], "grpc-json.v1");
+    assert_eq!(watch["x-websocket"]["clientFrames"], "none");
+    let get = &document["paths"]["/v1/book/{name}"]["get"];
+    assert_eq!((&get["x-resume"], &get["x-websocket"]), (&Value::Null, &Value::Null));
+}

@@ -46,11 +46,41 @@ pub(super) fn describe(
         "x-grpc-method": method.grpc_path.path(),
         "x-path-template": method.template_text,
     });
-    if let (Some(body), Some(operation)) = (request_body(context, schemas, method), operation.as_object_mut())
-    {
-        operation.insert("requestBody".to_owned(), body);
+    let members = [
+        ("requestBody", request_body(context, schemas, method)),
+        ("x-resume", resumption(method)),
+        ("x-websocket", socket(method)),
+    ];
+    if let Some(operation) = operation.as_object_mut() {
+        let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        operation.extend(members);
     }
     operation
+}
+
+/// How a stream that broke off is taken up again: which member of an item is its id, and which of the request, or which
+/// header, says behind which id to go on.
+fn resumption(method: &Method) -> Option<Value> {
+    let resumable = method.server_streaming && method.resumes && method.sequence.is_some();
+    resumable.then(|| json!({"id": "sequence", "parameter": "after", "header": "Last-Event-ID"}))
+}
+
+/// How the method is spoken to through a WebSocket; OpenAPI has no words for one.
+fn socket(method: &Method) -> Option<Value> {
+    let client = match method.body {
+        _ if method.client_streaming => "many; an empty frame ends them",
+        Body::None => "none",
+        _ => "one",
+    };
+    let streams = method.client_streaming || method.server_streaming;
+    streams.then(|| {
+        json!({
+            "subprotocol": crate::stream::websocket::PROTOCOL,
+            "clientFrames": client,
+            "serverFrames": if method.server_streaming { "many" } else { "one" },
+            "errors": "a last frame with the member `error`, and a close code of 4000 and the gRPC code",
+        })
+    })
 }
 
 fn path_parameters(

@@ -13,7 +13,6 @@ use http_body::{Body as _, Frame};
 use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
-    grpc,
     method::Method,
 };
 
@@ -191,13 +190,10 @@ struct Elements {
 
 impl Elements {
     fn frame(&self, element: &[u8]) -> Result<Bytes, Failure> {
-        let mut frame = vec![0; grpc::PREFIX];
-        if let Some(method) = self.compiled.routes.route(self.method) {
-            self.compiled.put_json(method, element, &mut frame)?;
+        match self.compiled.routes.route(self.method) {
+            Some(method) => self.compiled.element_frame(method, element, &self.target),
+            None => Ok(Bytes::new()),
         }
-        frame.extend_from_slice(&self.target);
-        grpc::seal(&mut frame);
-        Ok(frame.into())
     }
 
     fn poll_element(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {

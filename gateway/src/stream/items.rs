@@ -1,20 +1,18 @@
 //! The body of a streamed answer: pulls messages from upstream and frames them, one at a time.
 
 use std::{
-    collections::VecDeque,
     future::Future as _,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
-use super::framing::Framing;
+use super::{elements::Refusal, framing::Framing};
 use crate::{
-    config::ErrorFormat,
     failure::{Failure, Reason},
     gateway::Compiled,
     grpc::Messages,
@@ -31,12 +29,33 @@ pub(super) struct Items {
     compiled: Arc<Compiled>,
     shape: Shape,
     framing: Framing,
-    messages: Messages,
-    /// What came while the headers were held; an inner `None` is the end.
-    held: VecDeque<Option<Bytes>>,
+    source: Source,
     heartbeat: Interval,
     deadline: Option<Pin<Box<Sleep>>>,
     state: State,
+}
+
+/// Where items come from.
+pub(super) struct Source {
+    pub(super) messages: Messages,
+    /// What came while the headers were held; an inner `None` is the end.
+    pub(super) first: Option<Option<Bytes>>,
+    /// Why the client's own stream broke off, if it did: upstream knows only that.
+    pub(super) refusal: Refusal,
+}
+
+impl Source {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let next = match self.first.take() {
+            Some(first) => first.map(Ok),
+            None => ready!(self.messages.poll_next(context)),
+        };
+        let refused = || self.refusal.lock().ok()?.take();
+        Poll::Ready(match next {
+            Some(Ok(message)) => Some(Ok(message)),
+            other => refused().map(Err).or(other),
+        })
+    }
 }
 
 /// Where the method of the items is found: the body outlives the borrow of the route.
@@ -67,16 +86,14 @@ impl Items {
         compiled: Arc<Compiled>,
         shape: Shape,
         framing: Framing,
-        messages: Messages,
-        first: Option<Option<Bytes>>,
+        source: Source,
         deadline: Option<Instant>,
     ) -> Self {
         let period = compiled.config.heartbeat.max(std::time::Duration::from_millis(1));
         let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        let held = first.into_iter().collect();
-        Self { compiled, shape, framing, messages, held, heartbeat, deadline, state: State::Fresh }
+        Self { compiled, shape, framing, source, heartbeat, deadline, state: State::Fresh }
     }
 
     fn item(&mut self, message: &Bytes) -> Result<Vec<u8>, Failure> {
@@ -97,24 +114,13 @@ impl Items {
     fn failed(&mut self, failure: &Failure) -> Result<Vec<u8>, BrokenOff> {
         self.state = State::Done;
         let mut json = Vec::new();
-        let bare = self.framing == Framing::GatewayResult
-            && self.compiled.config.error_format == ErrorFormat::Status;
-        if bare {
-            json.extend_from_slice(b"{\"error\":");
-        }
-        failure.put_json(&self.compiled.schema, &self.compiled.config, &mut json);
-        if bare {
-            json.push(b'}');
+        let (schema, config) = (&self.compiled.schema, &self.compiled.config);
+        match self.framing {
+            Framing::GatewayResult => failure.put_last_item(schema, config, &mut json),
+            _ => failure.put_json(schema, config, &mut json),
         }
         let mut out = Vec::new();
         if self.framing.error(&json, &mut out) { Ok(out) } else { Err(BrokenOff(failure.message.clone())) }
-    }
-
-    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        match self.held.pop_front() {
-            Some(held) => Poll::Ready(held.map(Ok)),
-            None => self.messages.poll_next(context),
-        }
     }
 
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Vec<u8>, BrokenOff>>> {
@@ -127,7 +133,7 @@ impl Items {
                 return Poll::Ready(Some(Ok(format!("retry: {}\n\n", retry.as_millis()).into_bytes())));
             }
         }
-        if let Poll::Ready(message) = self.poll_message(context) {
+        if let Poll::Ready(message) = self.source.poll_next(context) {
             self.heartbeat.reset();
             let item = match message {
                 None => {

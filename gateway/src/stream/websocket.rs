@@ -1,0 +1,131 @@
+//! The handshake of a WebSocket (RFC 6455, and RFC 8441 over HTTP/2): any method with a stream can be spoken to through
+//! one.
+//!
+//! The subprotocol is [`PROTOCOL`]. Each text frame of the client is a message as JSON, and so is each of the server's;
+//! an empty text frame ends the client's stream, which a WebSocket has no word of its own for. When the call fails the
+//! last text frame is `{"error": ...}` as everywhere, and the close code is 4000 and the gRPC code; a call that went
+//! well closes with 1000. A client that closes first cancels the call.
+//!
+//! A page of another origin is refused unless the configuration names it: browsers open WebSockets across origins
+//! without asking.
+
+mod conversation;
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts as _, ws::WebSocketUpgrade},
+    response::IntoResponse as _,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
+use tracing::Instrument as _;
+
+use crate::{
+    failure::{Failure, Reason},
+    gateway::Compiled,
+    metadata,
+    method::Method,
+    request::Target,
+    service::GatewayService,
+};
+use conversation::Conversation;
+
+/// The name of the subprotocol.
+pub(crate) const PROTOCOL: &str = "grpc-json.v1";
+
+/// A subprotocol that begins with this is no protocol but the client's bearer token: a browser can set no header.
+const BEARER: &str = "bearer.";
+
+/// How many times its size on the wire a message may have as JSON, before a client is taken for one that floods.
+const WRITE_BUFFER_FACTOR: usize = 8;
+
+/// Whether the request asks for a WebSocket.
+pub(crate) fn is_handshake<B>(request: &Request<B>) -> bool {
+    match *request.method() {
+        HttpMethod::GET => request
+            .headers()
+            .get(header::UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")),
+        HttpMethod::CONNECT => request
+            .extensions()
+            .get::<hyper::ext::Protocol>()
+            .is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket")),
+        _ => false,
+    }
+}
+
+/// Accepts the handshake and lets the conversation run. What is wrong with target or headers is refused before, with an
+/// HTTP status of its own.
+pub(crate) async fn open(
+    service: &GatewayService,
+    method: &Method,
+    verb_length: usize,
+    request: Request<Body>,
+) -> Result<Response<Body>, Failure> {
+    let compiled = &*service.compiled;
+    let (mut parts, _) = request.into_parts();
+    check_origin(compiled, &parts.headers, parts.uri.authority().map(http::uri::Authority::as_str))?;
+    take_bearer(&mut parts.headers);
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+    let upgrade = upgrade.map_err(|rejection| {
+        let message = format!("no WebSocket handshake: {rejection}");
+        let mut failure = compiled.failure(Reason::InvalidHandshake, message);
+        failure.http = Some(rejection.into_response().status());
+        failure.headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        failure
+    })?;
+    let mut metadata =
+        compiled.crossing.request(&parts.headers, &parts.extensions, &compiled.config.error_domain)?;
+    let deadline = service.deadline(method, &parts.headers)?;
+    if let Some(timeout) = deadline {
+        metadata::put_timeout(&mut metadata, timeout);
+    }
+    let path = parts.uri.path();
+    let target =
+        Target { path: &path[..path.len() - verb_length], query: parts.uri.query().unwrap_or_default() };
+    let target = compiled.target_bytes(method, target, &parts.headers)?;
+    let conversation = Conversation::new(service.clone(), method.index, metadata, target, deadline);
+    let limits = compiled.config.limits;
+    let span = tracing::Span::current();
+    let response = upgrade
+        .protocols([PROTOCOL])
+        .max_message_size(limits.request_bytes_max)
+        .max_frame_size(limits.request_bytes_max)
+        // each message leaves at once
+        .write_buffer_size(0)
+        .max_write_buffer_size(limits.response_bytes_max.saturating_mul(WRITE_BUFFER_FACTOR).max(1))
+        .on_upgrade(move |socket| conversation.run(socket).instrument(span));
+    Ok(response)
+}
+
+/// A page may speak to its own origin and to gateways that name it; who is no page sends no origin.
+fn check_origin(compiled: &Compiled, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Failure> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let text = origin.to_str().unwrap_or_default();
+    let own = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(authority);
+    let host = text.split_once("://").map(|(_, host)| host);
+    if host.is_some_and(|host| own.is_some_and(|own| own.eq_ignore_ascii_case(host))) {
+        return Ok(());
+    }
+    if compiled.config.origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(text)) {
+        return Ok(());
+    }
+    let message = format!("origin `{}` is not allowed", String::from_utf8_lossy(origin.as_bytes()));
+    let mut failure = compiled.failure(Reason::OriginNotAllowed, message);
+    failure.http = Some(StatusCode::FORBIDDEN);
+    Err(failure)
+}
+
+/// Makes a token that came as a subprotocol the authorization, unless there is one.
+fn take_bearer(headers: &mut HeaderMap) {
+    const PROTOCOLS: HeaderName = header::SEC_WEBSOCKET_PROTOCOL;
+    if headers.contains_key(header::AUTHORIZATION) {
+        return;
+    }
+    let offered = headers.get_all(PROTOCOLS).into_iter().filter_map(|value| value.to_str().ok());
+    let token = offered.flat_map(|value| value.split(',')).find_map(|name| name.trim().strip_prefix(BEARER));
+    let value = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
+    if let Some(mut value) = value {
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+}

@@ -1,0 +1,380 @@
+//! A call over an open WebSocket, from its first frame to the close.
+//!
+//! Two loops in one task: one takes frames and hands them to upstream, one takes upstream's messages and writes them.
+//! Neither holds more than one message. The socket is read only when upstream has room for a message, and upstream is
+//! read only when the last message has left, so that whoever is slow holds back the other end and no buffer grows.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
+};
+use bytes::Bytes;
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use http::HeaderMap;
+use http_body::Frame;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_tungstenite::tungstenite;
+
+use crate::{
+    failure::{Failure, Reason},
+    grpc::Messages,
+    method::{self, Method},
+    service::{self, GatewayService},
+};
+
+/// How long a client may take to read the last frames and to answer the close.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// A client that answers none of so many pings in a row is gone.
+const PINGS_MAX: u32 = 3;
+
+/// The bytes of a close reason (RFC 6455, 5.5).
+const REASON_BYTES_MAX: usize = 123;
+
+/// Close codes from here on carry a gRPC code; 4000-4999 are the applications' own (RFC 6455, 7.4.2).
+const CLOSE_CODES: u16 = 4000;
+
+/// See the module.
+pub(super) struct Conversation {
+    service: GatewayService,
+    method: usize,
+    metadata: HeaderMap,
+    /// What query and path set, in every message.
+    target: Vec<u8>,
+    deadline: Option<Duration>,
+}
+
+/// How a conversation ended.
+enum End {
+    /// Upstream said so, or the gateway had to.
+    Told(Result<(), Failure>),
+    /// The client closed, or is gone: nobody is left to be told.
+    Gone,
+}
+
+/// What the two loops know of each other.
+#[derive(Default)]
+struct Pulse {
+    /// Something came since the last look.
+    heard: AtomicBool,
+    /// The socket is not being read, since upstream has no room: an answer to a ping could not be seen.
+    held: AtomicBool,
+}
+
+/// A message for upstream; `None` is the end of the client's stream. A channel that closes without it is a break.
+type Outgoing = mpsc::Sender<Option<Bytes>>;
+
+impl Conversation {
+    pub(super) fn new(
+        service: GatewayService,
+        method: usize,
+        metadata: HeaderMap,
+        target: Vec<u8>,
+        deadline: Option<Duration>,
+    ) -> Self {
+        Self { service, method, metadata, target, deadline }
+    }
+
+    /// Runs to the end, and closes the socket.
+    pub(super) async fn run(mut self, socket: WebSocket) {
+        let (mut sink, mut source) = socket.split();
+        let end = self.talk(&mut sink, &mut source).await;
+        let End::Told(outcome) = end else { return };
+        let close = async {
+            let code = match &outcome {
+                Ok(()) => CloseFrame { code: 1000, reason: Utf8Bytes::default() },
+                Err(failure) => {
+                    let last = self.error_frame(failure);
+                    sink.send(last).await?;
+                    close_frame(failure)
+                }
+            };
+            sink.send(Message::Close(Some(code))).await?;
+            // until the client's own close: what it sends unread would make the kernel throw our last frames away
+            while let Some(Ok(_)) = source.next().await {}
+            Ok::<_, axum::Error>(())
+        };
+        // a client that does not read its end in time is cut off
+        let _ = tokio::time::timeout(CLOSE_MAX, close).await;
+    }
+
+    async fn talk(
+        &mut self,
+        sink: &mut SplitSink<WebSocket, Message>,
+        source: &mut SplitStream<WebSocket>,
+    ) -> End {
+        let service = self.service.clone();
+        let Some(method) = service.compiled.routes.route(self.method) else { return End::Gone };
+        let (outgoing, requests) = mpsc::channel(1);
+        let request = service::grpc_request(
+            method,
+            std::mem::take(&mut self.metadata),
+            Body::new(Requests { requests, ended: false }),
+        );
+        let pulse = Pulse::default();
+        let answers = Answers::Opening(Box::pin(open(&service, request)));
+        let reading = self.read(method, source, outgoing, &pulse);
+        let writing = self.write(method, sink, answers, &pulse);
+        let deadline = async {
+            match self.deadline {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            end = writing => end,
+            end = reading => end,
+            () = deadline => {
+                let message = "the deadline passed in mid stream";
+                End::Told(Err(service.compiled.failure(Reason::DeadlineExceeded, message)))
+            }
+        }
+    }
+
+    /// Hands what the client sends to upstream, until the client is gone or wrong.
+    async fn read(
+        &self,
+        method: &Method,
+        source: &mut SplitStream<WebSocket>,
+        outgoing: Outgoing,
+        pulse: &Pulse,
+    ) -> End {
+        let mut outgoing = Some(outgoing);
+        if !method.client_streaming && method.body == method::Body::None {
+            // everything is said in the target
+            if let Err(failure) = self.hand_over(method, b"", &mut outgoing, pulse).await {
+                return End::Told(Err(failure));
+            }
+            hand(&mut outgoing, None, pulse).await;
+            outgoing = None;
+        }
+        loop {
+            let frame = match source.next().await {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return self.broken(error),
+                None => return End::Gone,
+            };
+            pulse.heard.store(true, Ordering::Relaxed);
+            let taken = match frame {
+                Message::Text(text) => self.take(method, &text, &mut outgoing, pulse).await,
+                Message::Binary(_) => {
+                    Err(self.refusal(Reason::InvalidBody, "a binary frame, where JSON text is expected"))
+                }
+                Message::Ping(_) | Message::Pong(_) => Ok(()),
+                Message::Close(_) => return End::Gone,
+            };
+            if let Err(failure) = taken {
+                return End::Told(Err(failure));
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        method: &Method,
+        text: &str,
+        outgoing: &mut Option<Outgoing>,
+        pulse: &Pulse,
+    ) -> Result<(), Failure> {
+        if outgoing.is_none() {
+            return Err(self.refusal(Reason::InvalidBody, "a message behind the last one"));
+        }
+        if !text.is_empty() {
+            self.hand_over(method, text.as_bytes(), outgoing, pulse).await?;
+        }
+        if text.is_empty() || !method.client_streaming {
+            hand(outgoing, None, pulse).await;
+            *outgoing = None;
+        }
+        Ok(())
+    }
+
+    async fn hand_over(
+        &self,
+        method: &Method,
+        json: &[u8],
+        outgoing: &mut Option<Outgoing>,
+        pulse: &Pulse,
+    ) -> Result<(), Failure> {
+        let frame = self.service.compiled.element_frame(method, json, &self.target)?;
+        hand(outgoing, Some(frame), pulse).await;
+        Ok(())
+    }
+
+    /// Writes what upstream sends, and pings a client that is quiet.
+    async fn write(
+        &self,
+        method: &Method,
+        sink: &mut SplitSink<WebSocket, Message>,
+        mut answers: Answers<'_>,
+        pulse: &Pulse,
+    ) -> End {
+        let period = self.service.compiled.config.heartbeat.max(Duration::from_millis(1));
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unanswered = 0;
+        loop {
+            let frame = tokio::select! {
+                answer = answers.next() => match answer {
+                    None => return End::Told(Ok(())),
+                    Some(answer) => match answer.and_then(|message| self.frame(method, &message)) {
+                        Ok(frame) => frame,
+                        Err(failure) => return End::Told(Err(failure)),
+                    },
+                },
+                _ = heartbeat.tick() => {
+                    let heard = pulse.heard.swap(false, Ordering::Relaxed);
+                    unanswered = if heard || pulse.held.load(Ordering::Relaxed) { 0 } else { unanswered + 1 };
+                    if unanswered > PINGS_MAX {
+                        return End::Gone;
+                    }
+                    Message::Ping(Bytes::new())
+                }
+            };
+            // Sending ends when the client has room again: until then nothing is taken from upstream.
+            if sink.send(frame).await.is_err() {
+                return End::Gone;
+            }
+            heartbeat.reset();
+        }
+    }
+
+    fn frame(&self, method: &Method, message: &Bytes) -> Result<Message, Failure> {
+        let compiled = &self.service.compiled;
+        if method.raw_response {
+            return Ok(Message::Binary(compiled.raw_body(method, message)?.1));
+        }
+        let mut json = Vec::with_capacity(message.len() * 2 + 64);
+        compiled.put_response(method, message, &mut json)?;
+        Ok(text(json))
+    }
+
+    fn error_frame(&self, failure: &Failure) -> Message {
+        let compiled = &self.service.compiled;
+        let mut json = Vec::new();
+        failure.put_last_item(&compiled.schema, &compiled.config, &mut json);
+        text(json)
+    }
+
+    fn refusal(&self, reason: Reason, message: &str) -> Failure {
+        self.service.compiled.failure(reason, message)
+    }
+
+    fn broken(&self, error: axum::Error) -> End {
+        let error = error.into_inner();
+        match error.downcast_ref() {
+            Some(tungstenite::Error::Capacity(error)) => {
+                End::Told(Err(self.refusal(Reason::BodyTooLarge, &error.to_string())))
+            }
+            Some(tungstenite::Error::Utf8(_)) => {
+                End::Told(Err(self.refusal(Reason::InvalidBody, "a text frame that is not UTF-8")))
+            }
+            _ => End::Gone,
+        }
+    }
+}
+
+/// Gives upstream a message, or the end, once it has room. One that takes no more has answered or will fail; either is
+/// told by its answer.
+async fn hand(outgoing: &mut Option<Outgoing>, message: Option<Bytes>, pulse: &Pulse) {
+    let Some(sender) = outgoing else { return };
+    pulse.held.store(true, Ordering::Relaxed);
+    let _ = sender.send(message).await;
+    pulse.held.store(false, Ordering::Relaxed);
+}
+
+/// Printed JSON is UTF-8; a gateway that printed anything else sends nothing of it.
+fn text(json: Vec<u8>) -> Message {
+    Message::Text(Utf8Bytes::try_from(Bytes::from(json)).unwrap_or_default())
+}
+
+fn close_frame(failure: &Failure) -> CloseFrame {
+    let mut reason = format!("{}: {}", failure.code.name(), failure.message);
+    while reason.len() > REASON_BYTES_MAX {
+        reason.pop();
+    }
+    CloseFrame { code: CLOSE_CODES + u16::from(failure.code as u8), reason: reason.into() }
+}
+
+async fn open(service: &GatewayService, request: http::Request<Body>) -> Result<Messages, Failure> {
+    let answer =
+        service.upstream.call(request).await.map_err(|error| service.compiled.unreachable(&error))?;
+    Ok(Messages::open(answer, &service.compiled)?.1)
+}
+
+/// Upstream's messages, from before it has answered on.
+enum Answers<'s> {
+    Opening(Pin<Box<dyn Future<Output = Result<Messages, Failure>> + Send + 's>>),
+    Open(Box<Messages>),
+    Failed,
+}
+
+impl Answers<'_> {
+    /// The next message; a wait that is given up loses nothing.
+    async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
+        if let Answers::Opening(opening) = self {
+            *self = match opening.await {
+                Ok(messages) => Answers::Open(Box::new(messages)),
+                Err(failure) => {
+                    *self = Answers::Failed;
+                    return Some(Err(failure));
+                }
+            };
+        }
+        match self {
+            Answers::Open(messages) => messages.next().await,
+            Answers::Opening(_) | Answers::Failed => None,
+        }
+    }
+}
+
+/// The body of the call's request.
+struct Requests {
+    requests: mpsc::Receiver<Option<Bytes>>,
+    ended: bool,
+}
+
+/// What a client's going looks like to upstream: a reset, never a clean end.
+#[derive(Debug, thiserror::Error)]
+#[error("the WebSocket closed")]
+struct Closed;
+
+impl http_body::Body for Requests {
+    type Data = Bytes;
+    type Error = Closed;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Closed>>> {
+        let requests = self.get_mut();
+        if requests.ended {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match ready!(requests.requests.poll_recv(context)) {
+            Some(Some(frame)) => Some(Ok(Frame::data(frame))),
+            Some(None) => {
+                requests.ended = true;
+                None
+            }
+            None => {
+                requests.ended = true;
+                Some(Err(Closed))
+            }
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! Streams of both sides through the gateway, over connections in memory whose buffers are small: WebSockets, and lines
+//! over HTTP/2.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
+
+mod chat;
+mod lines;
+#[path = "../support/protos.rs"]
+mod protos;
+mod websocket;
+
+use std::{sync::LazyLock, time::Duration};
+
+use arsenal_gateway::{Config, Gateway, GatewayService, upstream};
+use chat::Seen;
+
+/// How long anything here may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The bytes that a connection in memory holds each way.
+const PIPE_BYTES: usize = 4096;
+
+fn chat(config: Config) -> (GatewayService, Seen) {
+    static DESCRIPTORS: LazyLock<Vec<u8>> = LazyLock::new(|| protos::descriptor_set(chat::PROTO).unwrap());
+    let seen = Seen::default();
+    let gateway = Gateway::builder(DESCRIPTORS.clone()).config(config).build().unwrap();
+    (gateway.service(upstream::service(chat::router(seen.clone()))), seen)
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("it happens in time")
+}
+
+/// Gives everything else every chance to run ahead.
+async fn let_others_run() {
+    for _ in 0..2000 {
+        tokio::task::yield_now().await;
+    }
+}
