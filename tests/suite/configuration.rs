@@ -38,6 +38,7 @@ fn the_variable_of_a_setting_sets_that_setting_and_no_other() {
             (_, _, toml::Value::Boolean(value)) => (!value).to_string(),
             (_, _, toml::Value::Float(_)) => "0.25".to_owned(),
             (_, _, toml::Value::Integer(value)) => (value + 1).to_string(),
+            (_, _, toml::Value::Array(_)) => r#"["https://other.example"]"#.to_owned(),
             other => panic!("no value for {other:?}"),
         };
         let changed = load(&[(&variable(&section, &key), &value)]).unwrap();
@@ -64,6 +65,7 @@ fn a_limit_of_nothing_is_refused_by_name() {
         "grpc.keepalive_ms",
         "grpc.keepalive_timeout_ms",
         "gateway.heartbeat_ms",
+        "gateway.reconnect_ms",
     ];
     for (section, key, default) in settings() {
         let name = format!("{section}.{key}");

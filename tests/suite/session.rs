@@ -1,5 +1,6 @@
 //! `SessionService`: a client as a process, with a lease and on a stream.
 
+mod socket;
 mod stream;
 
 use arsenal_tests::{Api, both};

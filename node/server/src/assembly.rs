@@ -118,6 +118,9 @@ pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
     settings.json.enum_case_insensitive = true;
     settings.json.emit_defaults = true;
     settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
+    settings.sse_retry =
+        (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
+    settings.origins.clone_from(&config.gateway.origins);
     settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
     settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();
     settings.metadata.response_headers.push(arsenal_services::layer::OPERATION_HEADER.to_owned());
@@ -163,7 +166,7 @@ fn serve_grpc(
     let router = router.layer((ContentTypeLayer, tonic_web::GrpcWebLayer::new(), half_open));
     let router = traced(config, router);
     let routes = tonic::service::Routes::from(router);
-    let incoming = listener::connections(listener, &config.listen);
+    let incoming = listener::connections(listener, &config.listen, listener::Places::new(&config.listen));
     tokio::spawn(async move {
         let stop = async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;

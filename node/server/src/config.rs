@@ -132,8 +132,12 @@ pub struct GatewaySection {
     pub header_read_ms: u64,
     /// Concurrent requests on one HTTP/2 connection; more wait for a place.
     pub streams_per_connection_max: u32,
-    /// Milliseconds between heartbeats on a quiet event stream.
+    /// Milliseconds between heartbeats on a quiet event stream, and between pings on a quiet WebSocket.
     pub heartbeat_ms: u64,
+    /// Milliseconds after which an event stream's client is told to reconnect; 0 leaves it to the client.
+    pub reconnect_ms: u64,
+    /// Origins, besides the gateway's own, whose pages may speak to it, `["https://example.com"]`; `["*"]` for all.
+    pub origins: Vec<String>,
 }
 
 /// `[telemetry]`
@@ -248,6 +252,8 @@ impl Default for GatewaySection {
             header_read_ms: 30_000,
             streams_per_connection_max: 1_024,
             heartbeat_ms: 15_000,
+            reconnect_ms: 2_000,
+            origins: Vec::new(),
         }
     }
 }

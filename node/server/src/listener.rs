@@ -29,12 +29,34 @@ pub(crate) struct Connection {
     _place: OwnedSemaphorePermit,
 }
 
+/// The places that the connections of a listener take.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    all: u32,
+}
+
+impl Places {
+    /// As many as are configured.
+    pub(crate) fn new(settings: &ListenSection) -> Self {
+        let all = u32::try_from(settings.connections_max).unwrap_or(u32::MAX);
+        let all = all.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
+        Self { free: Arc::new(Semaphore::new(all as usize)), all }
+    }
+
+    /// Waits until no connection is left.
+    pub(crate) async fn all_free(&self) {
+        let _ = self.free.acquire_many(self.all).await;
+    }
+}
+
 /// The connections of a listener, endless.
 pub(crate) fn connections(
     listener: TcpListener,
     settings: &ListenSection,
+    places: Places,
 ) -> impl Stream<Item = io::Result<Connection>> + Send + use<> {
-    let places = Arc::new(Semaphore::new(settings.connections_max));
+    let places = places.free;
     let first_byte = Duration::from_millis(settings.first_byte_ms);
     futures_util::stream::unfold((listener, places), move |(listener, places)| async move {
         let place = Arc::clone(&places).acquire_owned().await.ok()?;

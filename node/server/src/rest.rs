@@ -1,4 +1,5 @@
-//! HTTP/1 and HTTP/2 for the gateway, with bounds on what a client may leave open, and an end that lets requests finish.
+//! HTTP/1 and HTTP/2 for the gateway, and WebSockets over both, with bounds on what a client may leave open, and an end
+//! that lets requests finish.
 
 use crate::config::Config;
 use crate::listener;
@@ -12,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Serves `app` until it is told to stop and the last request has its answer.
+/// Serves `app` until it is told to stop, the last request has its answer, and the last WebSocket is closed.
 pub(crate) fn serve(
     config: &Config,
     listener: TcpListener,
@@ -20,7 +21,8 @@ pub(crate) fn serve(
     mut stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let protocols = protocols(config);
-    let mut connections = Box::pin(listener::connections(listener, &config.listen));
+    let places = listener::Places::new(&config.listen);
+    let mut connections = Box::pin(listener::connections(listener, &config.listen, places.clone()));
     tokio::spawn(async move {
         let requests = GracefulShutdown::new();
         loop {
@@ -30,7 +32,8 @@ pub(crate) fn serve(
             };
             let Some(Ok(connection)) = connection else { continue };
             let service = TowerToHyperService::new(app.clone());
-            let serving = protocols.serve_connection(TokioIo::new(connection), service).into_owned();
+            let serving =
+                protocols.serve_connection_with_upgrades(TokioIo::new(connection), service).into_owned();
             let serving = requests.watch(serving);
             tokio::spawn(async move {
                 if let Err(error) = serving.await {
@@ -40,6 +43,8 @@ pub(crate) fn serve(
         }
         drop(connections);
         requests.shutdown().await;
+        // a WebSocket left its connection's task when it was opened
+        places.all_free().await;
     })
 }
 
@@ -51,6 +56,7 @@ fn protocols(config: &Config) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(Duration::from_millis(config.gateway.header_read_ms))
         .http2()
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(config.gateway.streams_per_connection_max)
         .keep_alive_interval(
             (config.grpc.keepalive_ms > 0).then(|| Duration::from_millis(config.grpc.keepalive_ms)),
