@@ -1,8 +1,13 @@
-//! Holds: counted, leased stops of a process. `sys:suspend` and `erlang:suspend_process` are two kinds of the same
-//! thing; each ends with its holder, by its lease, or when it is released.
+//! Holds: counted, leased stops of a process. `sys:suspend`, `erlang:suspend_process` and the pause of a supervisor are
+//! kinds of the same thing; each ends with its holder, by its lease, or when it is released.
+//!
+//! The scheduler obeys the first two. The third is the supervisor's own to obey: it looks whether it is held, and is sent
+//! a message when it is no longer.
 
 use crate::core::Core;
+use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
+use crate::outbox::Outbox;
 use crate::pid::{OwnedId, Pid};
 use crate::process::{ProcessRef, flag};
 use crate::term::Term;
@@ -17,6 +22,8 @@ pub enum HoldKind {
     Suspend,
     /// `erlang:suspend_process`: off the run queue. Counted.
     PauseScheduling,
+    /// A supervisor restarts nothing, and owes what ends. Renewing counts once.
+    PauseSupervision,
 }
 
 /// Who holds.
@@ -88,7 +95,7 @@ impl Node {
         }
         let now = self.now_ns();
         let expires_ns = now.saturating_add(u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX));
-        let outcome = self.with_core(&process.0, |core, _| {
+        let outcome = self.with_core(&process.0, |core, outbox| {
             let holds = &mut core.extras_mut().holds;
             let (at, taken) = match holds.iter().position(|hold| hold.kind == kind && hold.holder == holder) {
                 Some(at) => {
@@ -104,7 +111,7 @@ impl Node {
                 }
             };
             let hold = holds[at].clone();
-            apply_holds(&process, core);
+            self.apply_holds(&process, core, outbox);
             (hold, taken)
         });
         self.timers().add(expires_ns, self.new_ref().number(), Due::Lease(pid));
@@ -118,7 +125,7 @@ impl Node {
     /// If it holds nothing of the kind, or the process is not alive.
     pub fn release(&self, pid: Pid, kind: HoldKind, holder: &Holder) -> Result<u32, HoldError> {
         let process = self.process(pid).ok_or(HoldError::NoProcess(pid))?;
-        let left = self.with_core(&process.0, |core, _| {
+        let left = self.with_core(&process.0, |core, outbox| {
             let holds = &mut core.extras_mut().holds;
             let at = holds.iter().position(|hold| hold.kind == kind && hold.holder == *holder)?;
             holds[at].count -= 1;
@@ -126,7 +133,7 @@ impl Node {
             if left == 0 {
                 holds.remove(at);
             }
-            apply_holds(&process, core);
+            self.apply_holds(&process, core, outbox);
             Some(left)
         });
         self.nudge(&process.0);
@@ -144,7 +151,7 @@ impl Node {
         let (pid, _) =
             self.holds().into_iter().find(|(_, hold)| hold.id == id).ok_or(HoldError::Unknown(id))?;
         let process = self.process(pid).ok_or(HoldError::Unknown(id))?;
-        let changed = self.with_core(&process.0, |core, _| {
+        let changed = self.with_core(&process.0, |core, outbox| {
             let holds = &mut core.extras_mut().holds;
             let at = holds.iter().position(|hold| hold.id == id)?;
             let hold = match lease {
@@ -155,7 +162,7 @@ impl Node {
                 }
                 None => holds.remove(at),
             };
-            apply_holds(&process, core);
+            self.apply_holds(&process, core, outbox);
             Some(hold)
         });
         self.nudge(&process.0);
@@ -178,7 +185,7 @@ impl Node {
     pub fn holds(&self) -> Vec<(Pid, Hold)> {
         let mut holds = Vec::new();
         self.table().visit(0, |process| {
-            if process.has(flag::PAUSED) || process.has(flag::SUSPENDED) {
+            if process.has(flag::PAUSED | flag::SUSPENDED | flag::SUPERVISION_PAUSED) {
                 holds.extend(self.holds_of(process.pid).into_iter().map(|hold| (process.pid, hold)));
             }
             true
@@ -199,14 +206,39 @@ impl Node {
         }
     }
 
+    /// Whether anybody holds a process so.
+    pub fn is_held(&self, pid: Pid, kind: HoldKind) -> bool {
+        let flag = match kind {
+            HoldKind::Suspend => flag::SUSPENDED,
+            HoldKind::PauseScheduling => flag::PAUSED,
+            HoldKind::PauseSupervision => flag::SUPERVISION_PAUSED,
+        };
+        self.process(pid).is_some_and(|process| process.0.has(flag))
+    }
+
+    /// Sets the flags that the scheduler, or the supervisor itself, looks at.
+    fn apply_holds(&self, process: &ProcessRef, core: &mut Core, outbox: &mut Outbox) {
+        let has =
+            |kind| core.extras().is_some_and(|extras| extras.holds.iter().any(|hold| hold.kind == kind));
+        process.0.set(flag::SUSPENDED, has(HoldKind::Suspend));
+        process.0.set(flag::PAUSED, has(HoldKind::PauseScheduling));
+        let paused = has(HoldKind::PauseSupervision);
+        if process.0.set(flag::SUPERVISION_PAUSED, paused) && !paused {
+            // as a DOWN, which no bound of a mailbox refuses, and which waits while the process is suspended
+            let released = Message::of(Kind::Down, process.pid(), RELEASED);
+            outbox.push(self, &process.0, Signal::Message(released));
+        }
+        core.inner.rescan();
+    }
+
     fn end_holds(&self, pid: Pid, why: &'static str, ended: impl Fn(&Hold) -> bool) {
         let Some(process) = self.process(pid) else { return };
-        let any = self.with_core(&process.0, |core, _| {
+        let any = self.with_core(&process.0, |core, outbox| {
             let holds = &mut core.extras_mut().holds;
             let before = holds.len();
             holds.retain(|hold| !ended(hold));
             let any = holds.len() < before;
-            apply_holds(&process, core);
+            self.apply_holds(&process, core, outbox);
             any
         });
         if any {
@@ -222,14 +254,16 @@ impl HoldKind {
         match self {
             Self::Suspend => "suspend",
             Self::PauseScheduling => "pause_scheduling",
+            Self::PauseSupervision => "pause_supervision",
         }
     }
 }
 
-/// Sets the flags that the scheduler looks at.
-fn apply_holds(process: &ProcessRef, core: &mut Core) {
-    let has = |kind| core.extras().is_some_and(|extras| extras.holds.iter().any(|hold| hold.kind == kind));
-    process.0.set(flag::SUSPENDED, has(HoldKind::Suspend));
-    process.0.set(flag::PAUSED, has(HoldKind::PauseScheduling));
-    core.inner.rescan();
+/// What a supervisor is sent when nobody holds it any more.
+const RELEASED: Term = Term::Atom("supervision_resumed");
+
+/// Whether this message tells its receiver that nobody pauses its supervision any more. Another hold may have been taken
+/// since it was sent: [`Node::is_held`] knows.
+pub fn tells_of_release(message: &Message) -> bool {
+    message.kind == Kind::Down && message.reference.is_none() && message.payload == RELEASED
 }

@@ -95,6 +95,8 @@ pub(crate) mod flag {
     pub(crate) const WATCHER: u16 = 2048;
     /// How long its messages wait is measured.
     pub(crate) const MEASURED: u16 = 4096;
+    /// Held so that it restarts nothing.
+    pub(crate) const SUPERVISION_PAUSED: u16 = 16384;
     /// What its messages weigh is bounded.
     pub(crate) const BYTES_BOUND: u16 = 8192;
 }

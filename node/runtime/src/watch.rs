@@ -2,14 +2,14 @@
 
 use crate::pid::{Pid, Ref};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct Watchers {
     groups: Mutex<BTreeMap<Arc<str>, BTreeMap<Ref, Pid>>>,
     /// Processes that a holder holds, so that its holds end with it.
-    held: Mutex<BTreeMap<Pid, Vec<Pid>>>,
+    held: Mutex<BTreeMap<Pid, BTreeSet<Pid>>>,
 }
 
 impl Watchers {
@@ -38,11 +38,11 @@ impl Watchers {
     }
 
     pub(crate) fn holder_holds(&self, holder: Pid, process: Pid) {
-        self.held.lock().entry(holder).or_default().push(process);
+        self.held.lock().entry(holder).or_default().insert(process);
     }
 
     /// Ends the watches of a dead process and gives what it held.
-    pub(crate) fn forget(&self, pid: Pid) -> Vec<Pid> {
+    pub(crate) fn forget(&self, pid: Pid) -> BTreeSet<Pid> {
         let mut groups = self.groups.lock();
         if !groups.is_empty() {
             groups.retain(|_, watchers| {
@@ -52,6 +52,6 @@ impl Watchers {
         }
         drop(groups);
         let mut held = self.held.lock();
-        if held.is_empty() { Vec::new() } else { held.remove(&pid).unwrap_or_default() }
+        held.remove(&pid).unwrap_or_default()
     }
 }

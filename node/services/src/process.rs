@@ -5,7 +5,7 @@
 
 pub(crate) mod end;
 mod exits;
-mod holds;
+pub(crate) mod holds;
 mod memory;
 pub(crate) mod options;
 pub(crate) mod relations;

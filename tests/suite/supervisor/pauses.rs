@@ -62,3 +62,32 @@ fn the_last_resume_brings_the_owed_child_back_and_costs_no_intensity() {
         assert_eq!(none["resumed"], json!(false), "nobody pauses it any more");
     });
 }
+
+// covers: pause_supervisor/1
+#[test]
+fn a_pause_is_a_hold_like_any_other_and_ends_with_its_holder() {
+    both(|api| async move {
+        let supervisor = start(&api, json!({"children": [worker("a")]})).await;
+        let before = pids(&api, &supervisor).await["a"].clone();
+        let holder = api.start("plain", json!(null)).await;
+        let paused = api.ok("PauseSupervisor", json!({"supervisor": supervisor, "holder": holder})).await;
+        let hold = &paused["hold"]["hold"];
+        let filter = json!({"filter": format!("kind == 'PAUSE_SUPERVISION' && holder == '{holder}'")});
+        let listed = api.ok("ListHolds", filter.clone()).await;
+        assert_eq!((&listed["holds"][0]["hold"], &listed["holds"][0]["process"]), (hold, &json!(supervisor)));
+        let renewed = api.ok("RenewHold", json!({"hold": hold, "lease": "3600s"})).await;
+        let flags = flags_of(&api, &supervisor).await;
+        assert_eq!(flags["pauseExpireTime"], renewed["expireTime"]);
+        kill(&api, &before).await;
+        api.eventually(|| async { (owed(&api, &supervisor).await == json!(["a"])).then_some(()) }).await;
+        kill(&api, &holder).await;
+        let next = restarted(&api, &supervisor, "a", &before).await;
+        assert!(api.ok("ListHolds", filter).await["holds"].as_array().is_none_or(Vec::is_empty));
+
+        let paused = api.ok("PauseSupervisor", json!({"supervisor": supervisor, "holder": "ops"})).await;
+        kill(&api, &next).await;
+        api.eventually(|| async { (owed(&api, &supervisor).await == json!(["a"])).then_some(()) }).await;
+        api.ok("ReleaseHold", json!({"hold": paused["hold"]["hold"]})).await;
+        restarted(&api, &supervisor, "a", &next).await;
+    });
+}

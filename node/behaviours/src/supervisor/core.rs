@@ -25,7 +25,7 @@ pub use window::RestartWindow;
 use super::error::SupervisorError;
 use super::history::History;
 use super::model::{ModelChild, SupervisorModel};
-use super::request::{PauseHold, SupervisorReply, SupervisorRequest};
+use super::request::{SupervisorReply, SupervisorRequest};
 use super::spec::{ChildSpec, Strategy, SupervisorFlags, SupervisorSpec};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
@@ -42,10 +42,8 @@ pub struct SupervisorCore {
     children: Children,
     window: RestartWindow,
     history: History,
-    /// Who pauses it; nobody while it restarts what ends.
-    holds: Vec<PauseHold>,
-    /// The number of the latest lease of a pause.
-    lease: u64,
+    /// Whether what ends is owed instead of restarted.
+    paused: bool,
     restarts_total: u64,
     plan: Plan,
 }
@@ -66,8 +64,7 @@ impl SupervisorCore {
             children,
             window: RestartWindow::default(),
             history: History::default(),
-            holds: Vec::new(),
-            lease: 0,
+            paused: false,
             restarts_total: 0,
             plan: Plan::default(),
         }
@@ -89,7 +86,7 @@ impl SupervisorCore {
         }
         core.window.restore(model.restarts);
         core.history = model.history;
-        core.holds = model.holds;
+        core.paused = model.paused;
         core
     }
 
@@ -107,7 +104,7 @@ impl SupervisorCore {
             flags: self.flags,
             template: self.template.as_deref().cloned(),
             children: children.collect(),
-            holds: self.holds.clone(),
+            paused: self.paused,
             restarts: self.window.times().collect(),
             history: self.history.clone(),
             now,
@@ -162,7 +159,7 @@ impl SupervisorCore {
             Event::Exited { pid, reason } => self.exited(pid, reason, now, &mut actions),
             Event::Request(request) => self.request(*request, now, &mut actions),
             Event::TryAgain(place) => self.try_again(place, now, &mut actions),
-            Event::LeaseEnded(number) => self.lease_ended(number, &mut actions),
+            Event::Unpaused => self.unpaused(&mut actions),
             Event::Terminate(reason) => self.terminate(reason),
             Event::Started(result) => self.started(result, &mut actions),
             Event::Stopped { place, reason } => self.stopped(place, reason, &mut actions),
@@ -210,8 +207,8 @@ impl SupervisorCore {
             Request::GetFlags => Ok(Some(self.get_flags(now))),
             Request::SetFlags { changes, etag } => self.set_flags(changes, etag, now, actions).map(Some),
             Request::Convert(strategy) => self.convert(strategy, now, actions).map(Some),
-            Request::Pause { hold, holder, lease } => Ok(Some(self.pause(hold, holder, lease, now, actions))),
-            Request::Resume { holder } => Ok(self.resume(&holder, actions)),
+            Request::Pause => Ok(Some(self.pause(actions))),
+            Request::Resume { .. } => Ok(self.resume(actions)),
             Request::Restart { keep_history, instances, dry_run } => {
                 Ok(self.restart_all(keep_history, instances, dry_run))
             }

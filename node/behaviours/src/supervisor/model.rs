@@ -2,7 +2,6 @@
 
 use super::core::ChildState;
 use super::history::History;
-use super::request::PauseHold;
 use super::spec::{ChildSpec, SupervisorFlags};
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ pub struct SupervisorModel {
     pub template: Option<ChildSpec>,
     /// Its children in start order, instances with their pid as id and their full args.
     pub children: Vec<ModelChild>,
-    /// Who pauses it.
-    pub holds: Vec<PauseHold>,
+    /// Whether it is paused: what ends is owed.
+    pub paused: bool,
     /// When it restarted, as far as that still counts.
     pub restarts: Vec<Duration>,
     /// What failed.

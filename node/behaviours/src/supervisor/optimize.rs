@@ -192,14 +192,7 @@ fn replayed_model(model: &SupervisorModel, failures: &[Failure]) -> SupervisorMo
     if model.template.is_some() {
         flags.strategy = Strategy::OneForOne;
     }
-    SupervisorModel {
-        flags,
-        template: None,
-        children,
-        holds: Vec::new(),
-        restarts: Vec::new(),
-        ..model.clone()
-    }
+    SupervisorModel { flags, template: None, children, paused: false, restarts: Vec::new(), ..model.clone() }
 }
 
 /// In another order: what never failed first, where nobody's restart touches it; then everyone before those that

@@ -18,6 +18,7 @@ use crate::start::bad_return_value;
 use crate::system;
 use arsenal_runtime::body::{Body, Event, Receive, Step};
 use arsenal_runtime::context::Context;
+use arsenal_runtime::hold::{self, HoldKind};
 use arsenal_runtime::message::{Kind, Message, ReplyTo};
 use arsenal_runtime::pid::{Pid, Ref};
 use arsenal_runtime::start::StartOptions;
@@ -211,7 +212,7 @@ impl Running {
             Kind::Exit if system::is_parent(message.from, cx) => Some(CoreEvent::Terminate(message.payload)),
             Kind::Exit => Some(CoreEvent::Exited { pid: message.from, reason: message.payload }),
             Kind::Cast if message.from == cx.me() => note::read_try_again(&message.payload),
-            Kind::Timeout => note::read_lease(&message.payload),
+            Kind::Down if hold::tells_of_release(&message) => self.unpaused(cx),
             Kind::System => match system::request(&message, cx) {
                 Some(system::Request::Terminate(reason)) => Some(CoreEvent::Terminate(reason)),
                 Some(system::Request::Raise(exception)) => {
@@ -236,7 +237,7 @@ impl Running {
         let caller = message.reply_to()?;
         let (form, request) = SupervisorRequest::from_term(&message.payload);
         let outcome = match request {
-            Ok(request) => match self.answer_for_the_dead(&request, cx) {
+            Ok(request) => match self.answer_without_core(&request, cx) {
                 Some(reply) => Ok(reply),
                 None => {
                     self.caller = Some((caller, form));
@@ -247,6 +248,26 @@ impl Running {
         };
         cx.reply(caller, write_reply(&outcome, form));
         None
+    }
+
+    fn answer_without_core(&self, request: &SupervisorRequest, cx: &Context<'_>) -> Option<SupervisorReply> {
+        let held = || cx.node().is_held(cx.me(), HoldKind::PauseSupervision);
+        match request {
+            // it ended before the supervisor knew of it
+            SupervisorRequest::Pause if !held() => Some(SupervisorReply::Done),
+            SupervisorRequest::Resume { holder } => {
+                let resumed = cx.node().release(cx.me(), HoldKind::PauseSupervision, holder).is_ok();
+                // after the last one the core restarts what is owed, and answers
+                (!resumed || held()).then_some(SupervisorReply::Resumed { resumed, restarted: Vec::new() })
+            }
+            request => self.answer_for_the_dead(request, cx),
+        }
+    }
+
+    /// A hold has ended; another may have been taken since.
+    fn unpaused(&self, cx: &Context<'_>) -> Option<CoreEvent> {
+        let held = cx.node().is_held(cx.me(), HoldKind::PauseSupervision);
+        (self.core.is_paused() && !held).then_some(CoreEvent::Unpaused)
     }
 
     /// An instance that is not there any more is terminated already, and was started from the template: whether it
@@ -292,9 +313,6 @@ impl Running {
                 }
                 Action::Reply(outcome) => self.reply(&outcome, cx),
                 Action::TryAgain(place) => cx.cast(cx.me(), note::try_again(place)),
-                Action::Lease(number, after) => {
-                    cx.start_timer(note::lease(number), after);
-                }
                 Action::Acknowledge => {
                     self.acknowledged = true;
                     cx.started();
@@ -388,14 +406,6 @@ mod note {
 
     pub(super) fn read_try_again(term: &Term) -> Option<CoreEvent> {
         number(term, "try_again_restart").map(|place| CoreEvent::TryAgain(Place(place)))
-    }
-
-    pub(super) fn lease(lease: u64) -> Term {
-        tagged("lease_ended", lease)
-    }
-
-    pub(super) fn read_lease(term: &Term) -> Option<CoreEvent> {
-        number(term, "lease_ended").map(CoreEvent::LeaseEnded)
     }
 }
 

@@ -11,6 +11,7 @@ use super::model::SupervisorModel;
 use super::spec::{
     AutoShutdown, ChildKind, ChildSpec, Instance, Restart, Shutdown, Strategy, SupervisorFlags,
 };
+use arsenal_runtime::hold::Holder;
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
 use std::sync::Arc;
@@ -71,19 +72,13 @@ pub enum SupervisorRequest {
     },
     /// Another strategy, children converted where that takes it.
     Convert(Strategy),
-    /// No restarts while anybody holds a pause. A second one of the same holder renews the first.
-    Pause {
-        /// The id that a new hold gets.
-        hold: Term,
-        /// Who pauses it: a pid or a principal.
-        holder: Arc<str>,
-        /// When the hold ends of itself, counted from now.
-        lease: Option<Duration>,
-    },
-    /// End this holder's pause; after the last one, restart what is owed and go on as usual.
+    /// No restarts as long as it is held ([`HoldKind::PauseSupervision`](arsenal_runtime::hold::HoldKind)): whoever has
+    /// taken a hold tells it so, and the answer says that it knows.
+    Pause,
+    /// End this holder's hold; after the last one, restart what is owed and go on as usual.
     Resume {
         /// Whose.
-        holder: Arc<str>,
+        holder: Holder,
     },
     /// Stop the whole tree and start it again.
     Restart {
@@ -131,7 +126,7 @@ impl FlagChanges {
 /// What a supervisor answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SupervisorReply {
-    /// Done: to terminate, delete, stop.
+    /// Done: to terminate, delete, pause, stop.
     Done,
     /// To every start of one child.
     Started {
@@ -155,21 +150,12 @@ pub enum SupervisorReply {
         /// The flags now.
         flags: FlagsReport,
     },
-    /// To [`SupervisorRequest::Pause`].
-    Paused {
-        /// This holder's.
-        hold: PauseHold,
-        /// All of them.
-        holds: Vec<PauseHold>,
-    },
     /// To [`SupervisorRequest::Resume`].
     Resumed {
         /// Whether this holder had a pause.
         resumed: bool,
         /// The children that were owed, as they are now; none while another holder pauses it.
         restarted: Vec<ChildInfo>,
-        /// The pauses that are left.
-        holds: Vec<PauseHold>,
     },
     /// To [`SupervisorRequest::ReplaceChildSpec`].
     Replaced {
@@ -225,8 +211,8 @@ pub struct FlagsReport {
     pub flags: SupervisorFlags,
     /// To be presented with a change.
     pub etag: String,
-    /// Who pauses it: restarts wait while anybody does.
-    pub holds: Vec<PauseHold>,
+    /// Whether restarts wait.
+    pub paused: bool,
     /// Restarts within the present period.
     pub restarts_used: usize,
     /// Restarts since it was started.
@@ -235,21 +221,6 @@ pub struct FlagsReport {
     pub owed: Vec<Term>,
     /// What instances are started from, under `simple_one_for_one`.
     pub template: Option<Box<ChildSpec>>,
-}
-
-/// One holder's pause.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PauseHold {
-    /// Its id.
-    pub hold: Term,
-    /// Who holds it.
-    pub holder: Arc<str>,
-    /// Since when, on the node's clock.
-    pub since: Duration,
-    /// When it ends of itself, on the node's clock.
-    pub expires: Option<Duration>,
-    /// Which lease this is, counted by the supervisor.
-    pub number: u64,
 }
 
 /// What a request comes to.

@@ -238,7 +238,7 @@ impl Simulation {
             }
             Action::Publish(occurrence) => self.observe(occurrence),
             Action::TryAgain(place) => self.pending.push_back(Event::TryAgain(place)),
-            Action::Exit(_) | Action::Reply(_) | Action::Lease(..) | Action::Acknowledge => {}
+            Action::Exit(_) | Action::Reply(_) | Action::Acknowledge => {}
         }
     }
 

@@ -18,7 +18,8 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// How often a process that is to leave its scheduler is looked at: at a preemption point no signal is sent.
 const LOOK: Duration = Duration::from_micros(500);
 
-fn encode(node: &Node, pid: Pid, hold: &Hold) -> v1::Hold {
+/// A hold on a process.
+pub(crate) fn encode(node: &Node, pid: Pid, hold: &Hold) -> v1::Hold {
     v1::Hold {
         hold: hold.id.to_string(),
         process: pid.to_string(),
@@ -35,6 +36,7 @@ fn kind(kind: HoldKind) -> v1::hold::Kind {
     match kind {
         HoldKind::Suspend => v1::hold::Kind::Suspend,
         HoldKind::PauseScheduling => v1::hold::Kind::PauseScheduling,
+        HoldKind::PauseSupervision => v1::hold::Kind::PauseSupervision,
     }
 }
 
@@ -45,7 +47,8 @@ fn holder_text(holder: &Holder) -> String {
     }
 }
 
-fn holds_of(node: &Node, pid: Pid, wanted: HoldKind) -> Vec<v1::Hold> {
+/// All holds of one kind on a process.
+pub(crate) fn holds_of(node: &Node, pid: Pid, wanted: HoldKind) -> Vec<v1::Hold> {
     let holds = node.holds_of(pid);
     holds.iter().filter(|hold| hold.kind == wanted).map(|hold| encode(node, pid, hold)).collect()
 }

@@ -3,12 +3,13 @@
 use super::spec::{
     bound, encode_auto_shutdown, encode_kind, encode_restart, encode_strategy, id_text, modules,
 };
+use crate::process::holds;
 use crate::time;
 use arsenal_behaviours::supervisor::core::{ChildCounts, ChildState};
-use arsenal_behaviours::supervisor::request::{ChildInfo, FlagsReport, PauseHold};
+use arsenal_behaviours::supervisor::request::{ChildInfo, FlagsReport};
 use arsenal_proto::v1;
+use arsenal_runtime::hold::HoldKind;
 use arsenal_runtime::{Node, Pid};
-use std::time::Duration;
 
 /// A child as it is now.
 pub(super) fn child(child: &ChildInfo) -> v1::Child {
@@ -32,7 +33,8 @@ pub(super) fn child(child: &ChildInfo) -> v1::Child {
 
 /// The flags as they stand.
 pub(super) fn flags(node: &Node, supervisor: Pid, report: &FlagsReport) -> v1::SupervisorFlags {
-    let expires = report.holds.iter().filter_map(|hold| hold.expires).max();
+    let pauses = node.holds_of(supervisor).into_iter().filter(|hold| hold.kind == HoldKind::PauseSupervision);
+    let expires_ns = pauses.map(|hold| hold.expires_ns).max();
     v1::SupervisorFlags {
         supervisor: supervisor.to_string(),
         strategy: encode_strategy(report.flags.strategy),
@@ -41,29 +43,15 @@ pub(super) fn flags(node: &Node, supervisor: Pid, report: &FlagsReport) -> v1::S
         auto_shutdown: encode_auto_shutdown(report.flags.auto_shutdown),
         max_children: report.flags.children_max.map(bound),
         restarts_used: bound(report.restarts_used),
-        paused: !report.holds.is_empty(),
-        pause_expire_time: expires.map(|expires| instant(node, expires)),
+        paused: report.paused,
+        pause_expire_time: expires_ns.map(|expires_ns| time::timestamp(node, expires_ns)),
         etag: report.etag.clone(),
     }
 }
 
-/// Somebody's pause of a supervisor.
-pub(super) fn hold(node: &Node, supervisor: Pid, hold: &PauseHold) -> v1::Hold {
-    v1::Hold {
-        hold: id_text(&hold.hold),
-        process: supervisor.to_string(),
-        kind: v1::hold::Kind::PauseSupervision.into(),
-        holder: hold.holder.to_string(),
-        count: 1,
-        create_time: Some(instant(node, hold.since)),
-        expire_time: hold.expires.map(|expires| instant(node, expires)),
-        node: node.name().to_string(),
-    }
-}
-
 /// All pauses of a supervisor.
-pub(super) fn holds(node: &Node, supervisor: Pid, holds: &[PauseHold]) -> Vec<v1::Hold> {
-    holds.iter().map(|held| hold(node, supervisor, held)).collect()
+pub(super) fn pauses(node: &Node, supervisor: Pid) -> Vec<v1::Hold> {
+    holds::holds_of(node, supervisor, HoldKind::PauseSupervision)
 }
 
 /// The children by kind.
@@ -74,9 +62,4 @@ pub(super) fn counts(counts: ChildCounts) -> v1::ChildCounts {
         supervisors: counts.supervisors as u64,
         workers: counts.workers as u64,
     }
-}
-
-/// A reading of the node's clock as calendar time.
-fn instant(node: &Node, at: Duration) -> prost_types::Timestamp {
-    time::timestamp(node, u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -4,16 +4,15 @@ use super::ask::{ask, ask_within, beneath, children, target, unexpected};
 use super::spec::{child, flag_changes, name};
 use super::{ask, encode};
 use crate::caller::Caller;
-use crate::process::options;
-use crate::status::{bad_start_spec, failure, no_process, of_start};
+use crate::process::{holds, options};
+use crate::status::{bad_start_spec, failure, no_process, of_hold, of_start};
 use crate::{payload, reference, time};
 use arsenal_behaviours::supervisor::spec::{SUPERVISOR_MODULE, SupervisorFlags, SupervisorSpec};
 use arsenal_behaviours::supervisor::{SupervisorReply, SupervisorRequest};
 use arsenal_proto::v1;
-use arsenal_runtime::hold::Holder;
+use arsenal_runtime::hold::{HoldKind, Holder};
 use arsenal_runtime::{Node, Pid, StartError, StartOptions, Started, Term};
 use prost_types::Duration as ProtoDuration;
-use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -216,14 +215,6 @@ pub(super) async fn restart(
     })
 }
 
-/// Who pauses, by the name under which the supervisor keeps it.
-fn holder(node: &Node, caller: &Caller, text: &str) -> Result<Arc<str>, Status> {
-    Ok(match caller.holder(node, text)? {
-        Holder::Process(pid) => pid.to_string().into(),
-        Holder::Principal(name) => name,
-    })
-}
-
 /// Restarts nothing until resumed, or the lease ends.
 pub(super) async fn pause(
     node: &Node,
@@ -232,17 +223,17 @@ pub(super) async fn pause(
 ) -> Result<v1::PauseSupervisorResponse, Status> {
     let lease = time::lease("lease", request.lease.as_ref())?;
     let pid = target(node, &request.supervisor)?;
-    let holder = holder(node, caller, &request.holder)?;
-    let pause = SupervisorRequest::Pause { hold: node.new_id(b'h').into(), holder, lease: Some(lease) };
-    match ask(node, pid, &pause, caller.operation).await? {
-        SupervisorReply::Paused { hold, holds } => Ok(v1::PauseSupervisorResponse {
-            pid: pid.to_string(),
-            node: node.name().to_string(),
-            hold: Some(encode::hold(node, pid, &hold)),
-            holds: encode::holds(node, pid, &holds),
-        }),
-        other => Err(unexpected(&other)),
-    }
+    let holder = caller.holder(node, &request.holder)?;
+    let held = node.hold(pid, HoldKind::PauseSupervision, holder, lease, false);
+    let (hold, _) = held.map_err(|error| of_hold(node, &error))?;
+    // what ends from here on is owed
+    ask(node, pid, &SupervisorRequest::Pause, caller.operation).await?;
+    Ok(v1::PauseSupervisorResponse {
+        pid: pid.to_string(),
+        node: node.name().to_string(),
+        hold: Some(holds::encode(node, pid, &hold)),
+        holds: encode::pauses(node, pid),
+    })
 }
 
 /// Ends a pause; the last one's end restarts what is owed.
@@ -252,18 +243,18 @@ pub(super) async fn resume(
     request: &v1::ResumeSupervisorRequest,
 ) -> Result<v1::ResumeSupervisorResponse, Status> {
     let pid = target(node, &request.supervisor)?;
-    // a holder that has ended may still be named: its pause goes on until its lease ends
+    // a holder that has ended holds nothing, which is no error
     let holder = match request.holder.parse::<Pid>() {
-        Ok(holder) => holder.to_string().into(),
-        Err(_) => holder(node, caller, &request.holder)?,
+        Ok(holder) => Holder::Process(holder),
+        Err(_) => caller.holder(node, &request.holder)?,
     };
     match ask(node, pid, &SupervisorRequest::Resume { holder }, caller.operation).await? {
-        SupervisorReply::Resumed { resumed, restarted, holds } => Ok(v1::ResumeSupervisorResponse {
+        SupervisorReply::Resumed { resumed, restarted } => Ok(v1::ResumeSupervisorResponse {
             pid: pid.to_string(),
             node: node.name().to_string(),
             resumed,
             restarted: restarted.iter().map(encode::child).collect(),
-            holds: encode::holds(node, pid, &holds),
+            holds: encode::pauses(node, pid),
         }),
         other => Err(unexpected(&other)),
     }
@@ -288,7 +279,7 @@ pub(super) async fn describe(node: &Node, pid: Pid) -> Result<v1::Supervisor, St
         counts: Some(encode::counts(counts)),
         owed: report.owed.iter().take(OWED_MAX).map(super::spec::id_text).collect(),
         owed_count: report.owed.len() as u64,
-        holds: encode::holds(node, pid, &report.holds),
+        holds: encode::pauses(node, pid),
         parent: parent.map(|parent| parent.to_string()).unwrap_or_default(),
         restarts_total: report.restarts_total,
         start_time: Some(time::timestamp_ms(node, header.started_ms)),

@@ -6,7 +6,6 @@ use crate::supervisor::spec::{ChildSpec, Shutdown};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What reaches a supervisor.
 #[derive(Clone, Debug)]
@@ -24,8 +23,8 @@ pub enum Event {
     Request(Box<SupervisorRequest>),
     /// Its own [`Action::TryAgain`] came round.
     TryAgain(Place),
-    /// The lease of a pause ended, [`Action::Lease`].
-    LeaseEnded(u64),
+    /// Nobody holds it any more.
+    Unpaused,
     /// Its parent or its system layer tells it to end.
     Terminate(Reason),
     /// The answer to [`Action::Start`]: its pid, nothing after `ignore`, or why it failed.
@@ -57,8 +56,6 @@ pub enum Action {
     Reply(Outcome),
     /// Come back with [`Event::TryAgain`] when what has arrived meanwhile is handled.
     TryAgain(Place),
-    /// Come back with [`Event::LeaseEnded`] and this number after so long.
-    Lease(u64, Duration),
     /// All children run: tell the starter.
     Acknowledge,
     /// End. Before [`Action::Acknowledge`] it is a failed start.

@@ -16,7 +16,7 @@ impl SupervisorCore {
         FlagsReport {
             flags: self.flags,
             etag: self.flags.etag(),
-            holds: self.holds().to_vec(),
+            paused: self.is_paused(),
             restarts_total: self.restarts_total,
             restarts_used: self.window.used(now, self.flags.period),
             owed: owed.map(|child| self.known_as(child)).collect(),

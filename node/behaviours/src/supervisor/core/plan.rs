@@ -272,7 +272,7 @@ impl SupervisorCore {
             Finish::ReplyResumed(places) => {
                 let owed = places.into_iter().filter_map(|place| self.children.get(place));
                 let restarted = owed.map(|child| self.child_info(child)).collect();
-                reply(SupervisorReply::Resumed { resumed: true, restarted, holds: Vec::new() })
+                reply(SupervisorReply::Resumed { resumed: true, restarted })
             }
             Finish::Exit(reason) => Action::Exit(reason),
         });

@@ -9,6 +9,7 @@ mod restarts;
 use super::*;
 use crate::supervisor::request::{Outcome, SupervisorReply, SupervisorRequest as Request};
 use crate::supervisor::spec::{AutoShutdown, Restart};
+use arsenal_runtime::hold::Holder;
 use std::collections::{BTreeMap, HashMap};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,7 +28,6 @@ struct World {
     script: HashMap<String, Vec<Result<bool, &'static str>>>,
     acknowledged: bool,
     ended: Option<Reason>,
-    lease: Option<(u64, Duration)>,
     /// Messages to itself that it has not read yet.
     try_again: Vec<Place>,
     serial: u64,
@@ -46,7 +46,6 @@ impl World {
             script: HashMap::new(),
             acknowledged: false,
             ended: None,
-            lease: None,
             try_again: Vec::new(),
             serial: 0,
         }
@@ -75,7 +74,6 @@ impl World {
                     }
                     Action::Reply(outcome) => self.replies.push(outcome),
                     Action::TryAgain(place) => self.try_again.push(place),
-                    Action::Lease(number, after) => self.lease = Some((number, after)),
                     Action::Acknowledge => self.acknowledged = true,
                     Action::Exit(reason) => self.ended = Some(reason),
                     Action::Publish(occurrence) => self.occurrences.push(occurrence),
@@ -178,12 +176,8 @@ fn simple(restart: Restart) -> World {
     World::new(spec(Strategy::SimpleOneForOne, vec![child("t").with_restart(restart)]))
 }
 
-fn pause(holder: &str, lease: Option<Duration>) -> Request {
-    Request::Pause { hold: Term::str(format!("h-{holder}")), holder: holder.into(), lease }
-}
-
-fn resume(holder: &str) -> Request {
-    Request::Resume { holder: holder.into() }
+fn resume() -> Request {
+    Request::Resume { holder: Holder::Principal("me".into()) }
 }
 
 fn add() -> Request {

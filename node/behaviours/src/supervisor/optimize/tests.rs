@@ -16,7 +16,7 @@ fn model(children: &[&'static str], failures: &[(u64, &'static str)]) -> Supervi
         flags: SupervisorFlags { intensity: 100, ..SupervisorFlags::default() },
         template: None,
         children: (1..).zip(children).map(child).collect(),
-        holds: Vec::new(),
+        paused: false,
         restarts: Vec::new(),
         history: failures.iter().map(failure).collect(),
         now: Duration::from_secs(100),

@@ -1,5 +1,7 @@
 //! Supervisors as processes, on a deterministic node with virtual time.
 
+mod pauses;
+
 use super::*;
 use crate::supervisor::core::{ChildCounts, ChildState};
 use crate::supervisor::error::SupervisorError;
@@ -334,20 +336,6 @@ fn instances_come_and_go_by_pid_and_end_together() {
     node.advance(Duration::from_millis(110));
     assert_eq!(node.process_count(), 0);
     assert_eq!(reason_of(&node, supervisor), Term::SHUTDOWN);
-}
-
-#[test]
-fn the_end_of_a_pauses_lease_restarts_what_is_owed() {
-    let node = node();
-    let supervisor = start(&node, &spec(Strategy::OneForOne, vec![worker("a")]));
-    let lease = Some(Duration::from_secs(60));
-    let request = SupervisorRequest::Pause { hold: "n1.1-h1".into(), holder: "me".into(), lease };
-    ask(&node, supervisor, request).unwrap();
-    let old = pid(&node, supervisor, "a");
-    kill(&node, old);
-    assert_eq!(state(&node, supervisor, "a"), ChildState::Owed(Some(old)));
-    node.advance(Duration::from_secs(61));
-    assert!(matches!(state(&node, supervisor, "a"), ChildState::Running(_)));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::supervisor::spec::{
     AutoShutdown, ChildSpec, Instance, SpecError, Strategy, duration_from_ms, field, labels_from_term,
     labels_term, milliseconds, name_from_term, name_term,
 };
+use arsenal_runtime::hold::Holder;
 use arsenal_runtime::term::Term;
 use std::sync::Arc;
 
@@ -78,16 +79,13 @@ impl SupervisorRequest {
                 Term::tagged("set_flags", Term::map(arguments))
             }
             Self::Convert(strategy) => Term::tagged("convert", strategy.as_str().into()),
-            Self::Pause { hold, holder, lease } => {
-                let arguments = Term::map([
-                    ("hold", hold.clone()),
-                    ("holder", Term::str(Arc::clone(holder))),
-                    ("lease", lease.map_or(Term::Null, milliseconds)),
-                ]);
-                Term::tagged("pause", arguments)
-            }
+            Self::Pause => "pause".into(),
             Self::Resume { holder } => {
-                Term::tagged("resume", Term::map([("holder", Term::str(Arc::clone(holder)))]))
+                let holder = match holder {
+                    Holder::Process(pid) => Term::Pid(*pid),
+                    Holder::Principal(name) => Term::str(Arc::clone(name)),
+                };
+                Term::tagged("resume", Term::map([("holder", holder)]))
             }
             Self::Restart { keep_history, instances, dry_run } => {
                 let arguments = [
@@ -161,12 +159,14 @@ impl SupervisorRequest {
                     value: strategy,
                 })?)
             }
-            "pause" => Self::Pause {
-                hold: argument.and_then(|a| a.get("hold")).cloned().unwrap_or_default(),
-                holder: text("holder").unwrap_or_default().into(),
-                lease: argument.and_then(|a| duration_from_ms(a.get("lease")?)),
-            },
-            "resume" => Self::Resume { holder: text("holder").unwrap_or_default().into() },
+            "pause" => Self::Pause,
+            "resume" => {
+                let arguments = needed()?;
+                let holder = arguments.get("holder").ok_or_else(unknown)?;
+                let name = || Some(Holder::Principal(holder.as_str()?.into()));
+                let holder = holder.as_pid().map(Holder::Process).or_else(name);
+                Self::Resume { holder: holder.ok_or_else(unknown)? }
+            }
             "restart" => Self::Restart {
                 keep_history: flag("keep_history"),
                 instances: flag("instances"),

@@ -14,7 +14,7 @@ fn model(strategy: Strategy, intensity: u32) -> SupervisorModel {
         flags: SupervisorFlags { strategy, intensity, ..SupervisorFlags::default() },
         template: None,
         children: (1..).zip(["a", "b", "c"]).map(child).collect(),
-        holds: Vec::new(),
+        paused: false,
         restarts: Vec::new(),
         history: crate::supervisor::history::History::default(),
         now: Duration::from_secs(100),

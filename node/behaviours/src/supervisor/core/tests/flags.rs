@@ -75,13 +75,13 @@ fn a_stale_etag_changes_nothing() {
 fn while_paused_what_dies_is_owed_and_costs_no_intensity() {
     let specs = vec![child("a"), child("t").with_restart(Restart::Temporary), child("c")];
     let mut world = World::new(spec(Strategy::OneForOne, specs));
-    world.ask(pause("me", None)).unwrap();
+    world.ask(Request::Pause).unwrap();
     world.end("a", "killed");
     world.end("t", "killed");
     assert_eq!(world.took(), "");
     let report = flags(&mut world);
-    assert_eq!((report.holds.len(), report.owed), (1, vec!["a".into()]));
-    world.ask(resume("me")).unwrap();
+    assert_eq!((report.paused, report.owed), (true, vec!["a".into()]));
+    world.ask(resume()).unwrap();
     assert_eq!(world.took(), "+a");
     assert_eq!(flags(&mut world).restarts_used, 0);
     world.end("a", "killed");
@@ -93,50 +93,35 @@ fn a_resume_restarts_what_is_owed_by_the_strategy() {
     for (strategy, expected) in [(Strategy::RestForOne, "-c +b +c"), (Strategy::OneForAll, "-c -a +a +b +c")]
     {
         let mut world = three(strategy);
-        world.ask(pause("me", None)).unwrap();
+        world.ask(Request::Pause).unwrap();
         world.end("b", "killed");
-        world.ask(resume("me")).unwrap();
+        world.ask(resume()).unwrap();
         assert_eq!(world.took(), expected);
     }
 }
 
 #[test]
-fn the_end_of_the_latest_lease_resumes() {
+fn the_end_of_the_last_hold_restarts_what_is_owed_once() {
     let mut world = three(Strategy::OneForOne);
-    world.ask(pause("me", Some(SECOND))).unwrap();
-    let first = world.lease.unwrap().0;
-    world.ask(pause("me", Some(SECOND * 2))).unwrap();
+    world.ask(Request::Pause).unwrap();
+    world.ask(Request::Pause).unwrap();
     world.end("a", "killed");
-    world.feed(Event::LeaseEnded(first));
-    assert_eq!(world.took(), "", "the lease was renewed");
-    world.feed(Event::LeaseEnded(world.lease.unwrap().0));
-    assert_eq!(world.took(), "+a");
-}
-
-#[test]
-fn a_pause_lasts_until_its_last_holder_resumes() {
-    let mut world = three(Strategy::OneForOne);
-    world.ask(pause("me", None)).unwrap();
-    world.ask(pause("you", None)).unwrap();
-    world.end("a", "killed");
-    let reply = |world: &mut World, holder| match world.ask(resume(holder)) {
-        Ok(SupervisorReply::Resumed { resumed, restarted, holds }) => (resumed, restarted.len(), holds.len()),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(reply(&mut world, "nobody"), (false, 0, 2));
-    assert_eq!(reply(&mut world, "you"), (true, 0, 1));
     assert_eq!(world.took(), "");
-    assert_eq!(reply(&mut world, "me"), (true, 1, 0));
+    world.feed(Event::Unpaused);
     assert_eq!(world.took(), "+a");
+    world.feed(Event::Unpaused);
+    let again = world.ask(resume());
+    assert_eq!(again, Ok(SupervisorReply::Resumed { resumed: false, restarted: Vec::new() }));
+    assert_eq!(world.took(), "");
 }
 
 #[test]
 fn a_resume_whose_group_fails_to_start_is_answered_all_the_same() {
     let mut world = three(Strategy::OneForAll);
-    world.ask(pause("me", None)).unwrap();
+    world.ask(Request::Pause).unwrap();
     world.end("b", "killed");
     world.script.insert("a".into(), vec![Err("nope")]);
-    assert!(matches!(world.ask(resume("me")), Ok(SupervisorReply::Resumed { resumed: true, .. })));
+    assert!(matches!(world.ask(resume()), Ok(SupervisorReply::Resumed { resumed: true, .. })));
     world.turn();
     assert_eq!(world.took(), "-c -a +a +b +c");
 }

@@ -225,8 +225,8 @@ fn perform(world: &mut World, command: &Command) {
         }
         Command::Sabotage(n) => world.script.entry(IDS[n].to_owned()).or_default().push(Err("sabotage")),
         Command::Wait(seconds) => world.now += SECOND * u32::try_from(seconds).unwrap(),
-        Command::Pause => drop(world.ask(pause("me", None))),
-        Command::Resume => drop(world.ask(resume("me"))),
+        Command::Pause => drop(world.ask(Request::Pause)),
+        Command::Resume => drop(world.ask(resume())),
     }
     world.turn();
 }

@@ -5,7 +5,7 @@ use crate::supervisor::core::{ChildCounts, ChildState, Place};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::history::{Failure, History};
 use crate::supervisor::model::{ModelChild, SupervisorModel};
-use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, Outcome, PauseHold, SupervisorReply};
+use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, Outcome, SupervisorReply};
 use crate::supervisor::spec::{ChildKind, ChildSpec, Restart, Shutdown, SupervisorFlags, modules_from_term};
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::Term;
@@ -31,17 +31,9 @@ pub(super) fn write(outcome: &Outcome) -> Term {
             members.push(("changed", Term::Bool(*changed)));
             ("changed", members)
         }
-        SupervisorReply::Paused { hold, holds } => {
-            ("paused", vec![("hold", hold_term(hold)), ("holds", holds_term(holds))])
+        SupervisorReply::Resumed { resumed, restarted } => {
+            ("resumed", vec![("resumed", Term::Bool(*resumed)), ("children", infos(restarted))])
         }
-        SupervisorReply::Resumed { resumed, restarted, holds } => (
-            "resumed",
-            vec![
-                ("resumed", Term::Bool(*resumed)),
-                ("children", infos(restarted)),
-                ("holds", holds_term(holds)),
-            ],
-        ),
         SupervisorReply::Replaced { etag, pid } => {
             ("replaced", vec![("etag", Term::str(etag.as_str())), ("pid", pid_term(*pid))])
         }
@@ -77,11 +69,9 @@ pub(super) fn read(term: &Term) -> Option<Outcome> {
         "changed" => {
             SupervisorReply::Changed { changed: term.get("changed")?.as_bool()?, flags: read_flags(term)? }
         }
-        "paused" => SupervisorReply::Paused { hold: read_hold(term.get("hold")?)?, holds: read_holds(term)? },
         "resumed" => SupervisorReply::Resumed {
             resumed: term.get("resumed")?.as_bool()?,
             restarted: read_infos(term)?,
-            holds: read_holds(term)?,
         },
         "replaced" => {
             SupervisorReply::Replaced { etag: term.get("etag")?.as_str()?.to_owned(), pid: read_pid(term)? }
@@ -122,34 +112,6 @@ fn modules_term(child: &ChildInfo) -> Term {
         Some(modules) if modules.is_empty() => Term::Atom("dynamic"),
         Some(modules) => Term::list(modules.iter().map(|module| Term::str(Arc::clone(module)))),
     }
-}
-
-fn hold_term(hold: &PauseHold) -> Term {
-    Term::map([
-        ("hold", hold.hold.clone()),
-        ("holder", Term::str(Arc::clone(&hold.holder))),
-        ("since_us", instant(hold.since)),
-        ("expires_us", hold.expires.map_or(Term::Null, instant)),
-        ("number", number(hold.number)),
-    ])
-}
-
-fn holds_term(holds: &[PauseHold]) -> Term {
-    Term::list(holds.iter().map(hold_term))
-}
-
-fn read_hold(term: &Term) -> Option<PauseHold> {
-    Some(PauseHold {
-        hold: term.get("hold")?.clone(),
-        holder: term.get("holder")?.as_str()?.into(),
-        since: read_instant(term.get("since_us")?)?,
-        expires: term.get("expires_us").and_then(read_instant),
-        number: u64::try_from(term.get("number")?.as_int()?).ok()?,
-    })
-}
-
-fn read_holds(term: &Term) -> Option<Vec<PauseHold>> {
-    term.get("holds")?.as_list()?.iter().map(read_hold).collect()
 }
 
 fn pid_term(pid: Option<Pid>) -> Term {
@@ -248,7 +210,7 @@ fn flags_members(report: &FlagsReport) -> Vec<(&'static str, Term)> {
     vec![
         ("flags", report.flags.to_term()),
         ("etag", Term::str(report.etag.as_str())),
-        ("holds", holds_term(&report.holds)),
+        ("paused", Term::Bool(report.paused)),
         ("restarts_total", number(report.restarts_total)),
         ("restarts_used", count(report.restarts_used)),
         ("owed", Term::list(report.owed.iter().cloned())),
@@ -260,7 +222,7 @@ fn read_flags(term: &Term) -> Option<FlagsReport> {
     Some(FlagsReport {
         flags: SupervisorFlags::from_term(term.get("flags")?).ok()?,
         etag: term.get("etag")?.as_str()?.to_owned(),
-        holds: read_holds(term)?,
+        paused: term.get("paused")?.as_bool()?,
         restarts_total: u64::try_from(term.get("restarts_total")?.as_int()?).ok()?,
         restarts_used: read_count(term.get("restarts_used")?)?,
         owed: term.get("owed")?.as_list()?.to_vec(),
@@ -304,7 +266,7 @@ fn model_members(model: &SupervisorModel) -> Vec<(&'static str, Term)> {
         ("flags", model.flags.to_term()),
         ("template", model.template.as_ref().map_or(Term::Null, ChildSpec::to_term)),
         ("children", Term::list(children)),
-        ("holds", holds_term(&model.holds)),
+        ("paused", Term::Bool(model.paused)),
         ("restarts_us", Term::list(model.restarts.iter().copied().map(instant))),
         ("history", Term::list(failures)),
         ("now_us", instant(model.now)),
@@ -330,7 +292,7 @@ fn read_model(term: &Term) -> Option<SupervisorModel> {
         flags: SupervisorFlags::from_term(term.get("flags")?).ok()?,
         template: read_template(term)?,
         children: term.get("children")?.as_list()?.iter().map(child).collect::<Option<_>>()?,
-        holds: read_holds(term)?,
+        paused: term.get("paused")?.as_bool()?,
         restarts: term.get("restarts_us")?.as_list()?.iter().map(read_instant).collect::<Option<_>>()?,
         history: term.get("history")?.as_list()?.iter().map(failure).collect::<Option<History>>()?,
         now: read_instant(term.get("now_us")?)?,

@@ -2,7 +2,7 @@ use super::*;
 use crate::supervisor::core::{ChildCounts, ChildState};
 use crate::supervisor::history::Failure;
 use crate::supervisor::model::{ModelChild, SupervisorModel};
-use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, PauseHold, SupervisorReply};
+use crate::supervisor::request::{ChildInfo, ChildrenPage, FlagsReport, SupervisorReply};
 use crate::supervisor::spec::{ChildKind, Restart, Shutdown, SupervisorFlags};
 use arsenal_runtime::pid::Pid;
 use std::time::Duration;
@@ -47,13 +47,9 @@ fn a_request_reads_back_as_it_was_written() {
         SupervisorRequest::GetFlags,
         SupervisorRequest::SetFlags { changes, etag: None },
         SupervisorRequest::Convert(Strategy::SimpleOneForOne),
-        SupervisorRequest::Pause {
-            hold: "n1.1-h3".into(),
-            holder: "me".into(),
-            lease: Some(Duration::from_secs(60)),
-        },
-        SupervisorRequest::Pause { hold: Term::Null, holder: "me".into(), lease: None },
-        SupervisorRequest::Resume { holder: "me".into() },
+        SupervisorRequest::Pause,
+        SupervisorRequest::Resume { holder: Holder::Principal("me".into()) },
+        SupervisorRequest::Resume { holder: Holder::Process(Pid::new(1, 1, 2)) },
         SupervisorRequest::Restart { keep_history: true, instances: false, dry_run: true },
         SupervisorRequest::Stop(Term::SHUTDOWN),
         SupervisorRequest::GetModel,
@@ -76,17 +72,10 @@ fn replies() -> Vec<Outcome> {
         significant: true,
         incarnation: 2,
     };
-    let hold = PauseHold {
-        hold: "n1.1-h3".into(),
-        holder: "me".into(),
-        since: Duration::from_secs(1),
-        expires: Some(Duration::from_secs(2)),
-        number: 3,
-    };
     let report = FlagsReport {
         flags: SupervisorFlags::default(),
         etag: "1".into(),
-        holds: vec![hold.clone()],
+        paused: true,
         restarts_used: 1,
         restarts_total: 7,
         owed: vec!["a".into()],
@@ -96,7 +85,7 @@ fn replies() -> Vec<Outcome> {
         flags: SupervisorFlags::default(),
         template: Some(spec()),
         children: vec![ModelChild { spec: spec(), state: ChildState::Running(pid), incarnation: 1 }],
-        holds: vec![hold.clone()],
+        paused: false,
         restarts: vec![Duration::from_millis(5)],
         history: [Failure { at: Duration::from_millis(5), child: "a".into(), reason: Term::KILLED }]
             .into_iter()
@@ -116,12 +105,7 @@ fn replies() -> Vec<Outcome> {
         Ok(SupervisorReply::ChildSpec(Box::new(spec()))),
         Ok(SupervisorReply::Flags(report.clone())),
         Ok(SupervisorReply::Changed { changed: true, flags: report }),
-        Ok(SupervisorReply::Paused { hold: hold.clone(), holds: vec![hold.clone()] }),
-        Ok(SupervisorReply::Resumed {
-            resumed: true,
-            restarted: vec![info(ChildState::Running(pid))],
-            holds: vec![hold],
-        }),
+        Ok(SupervisorReply::Resumed { resumed: true, restarted: vec![info(ChildState::Running(pid))] }),
         Ok(SupervisorReply::Replaced { etag: "1".into(), pid: Some(pid) }),
         Ok(SupervisorReply::Restarted(vec![info(ChildState::Restarting(None)), info(ChildState::Stopped)])),
         Ok(SupervisorReply::Model(Box::new(model))),
