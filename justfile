@@ -29,6 +29,6 @@ soak:
     ARSENAL_SCALE=full cargo test --release --test suite -p arsenal-tests -- --exact --nocapture \
         scale::a_node_full_of_processes_answers_while_they_come_and_go
 
-# Tests against real outside programs
-e2e:
-    tests/e2e/run
+# Tests with real outside programs: all, or those named (the folders of tests/e2e)
+e2e *ARGS:
+    tests/e2e/run {{ARGS}}
