@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Each crate's manifest and the crates of ours that it may depend on.
-const ALLOWED: [(&str, &str, &[&str]); 8] = [
+const ALLOWED: [(&str, &str, &[&str]); 9] = [
     ("proto", include_str!("../../proto/Cargo.toml"), &[]),
     ("runtime", include_str!("../../node/runtime/Cargo.toml"), &[]),
     ("behaviours", include_str!("../../node/behaviours/Cargo.toml"), &["runtime"]),
@@ -13,6 +13,7 @@ const ALLOWED: [(&str, &str, &[&str]); 8] = [
         include_str!("../../node/services/Cargo.toml"),
         &["proto", "runtime", "behaviours", "observe"],
     ),
+    ("raft", include_str!("../../cluster/raft/Cargo.toml"), &["runtime"]),
     ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto"]),
     (
         "server",

@@ -250,6 +250,24 @@ pub struct RegistryState {
 }
 
 impl RegistryState {
+    /// A state from its tables, as a snapshot has them: who has which name and group follows from them.
+    pub fn from_tables(
+        index: u64,
+        names: BTreeMap<Arc<str>, GlobalName>,
+        groups: BTreeMap<Arc<str>, Group>,
+    ) -> Self {
+        let mut state = Self { index, names, groups, ..Self::default() };
+        for (name, entry) in &state.names {
+            state.names_of.entry(entry.pid).or_default().insert(Arc::clone(name));
+        }
+        for (group, entry) in &state.groups {
+            for pid in entry.members.keys() {
+                state.groups_of.entry(*pid).or_default().insert(Arc::clone(group));
+            }
+        }
+        state
+    }
+
     /// Log index of the last command.
     pub fn index(&self) -> u64 {
         self.index
@@ -552,6 +570,8 @@ mod tests {
                 for group in state.groups.values() {
                     prop_assert!(group.created || !group.members.is_empty());
                 }
+                let tables = (state.index, state.names.clone(), state.groups.clone());
+                prop_assert_eq!(&RegistryState::from_tables(tables.0, tables.1, tables.2), &state);
             }
         }
     }

@@ -1,0 +1,365 @@
+//! One voter of the group: what its owner does with it.
+
+use crate::codec::Encode;
+use crate::command::{Command, Outcome, Proposal, join};
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::gate::Gate;
+use crate::log::{Journal, JournalError, Log, Reader as LogReader, Writer};
+use crate::machine::{Machine, View};
+use crate::network::Network;
+use crate::proposer::{self, Item};
+use crate::reader::{self, Request};
+use crate::receiver::Receiver;
+use crate::runtime::{Instant, Runtime};
+use crate::snapshot::{SnapshotError, Snapshots};
+use crate::state::State;
+use crate::transport::{Placement, Transport};
+use crate::types::{LogId, NodeId, Types, Voter};
+use crate::watchdog::{self, End, Pulse};
+use crate::{DecodeError, keeper};
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use openraft::{AsyncRuntime as _, Raft};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// After a refusal that is certain, the next try waits so long: an election takes several of it.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+
+/// Linearizable reads that may wait.
+const READS_MAX: usize = 65_536;
+
+/// Why a voter does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its log cannot be used.
+    #[error(transparent)]
+    Log(#[from] JournalError),
+    /// Its snapshot cannot be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The machine says no.
+    #[error("a voter's thread does not start: {0}")]
+    Io(#[from] io::Error),
+    /// openraft says no.
+    #[error("voter {id} does not start: {reason}")]
+    Raft {
+        /// The voter.
+        id: NodeId,
+        /// What it says.
+        reason: String,
+    },
+}
+
+/// Why a proposal has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Nothing was proposed: there is no quorum within reach.
+    #[error("nothing was proposed: {0}")]
+    Unavailable(String),
+    /// Nothing was proposed: too many proposals wait.
+    #[error("nothing was proposed: {0} proposals wait already")]
+    Busy(usize),
+    /// Nothing was proposed: too big.
+    #[error("nothing was proposed: {bytes} bytes are more than {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// Nothing was proposed: no voter could read it.
+    #[error("nothing was proposed: {0}")]
+    Unreadable(#[from] DecodeError),
+    /// It may have been committed, or will be, or not.
+    #[error("whether the proposal was or will be committed is unknown")]
+    Unknown,
+}
+
+/// Why a read that must see every earlier write cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no quorum confirms the state: {0}")]
+pub struct ReadError(pub String);
+
+/// Why the voters were not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the voters were not changed: {0}")]
+pub struct MembershipError(pub String);
+
+/// What a voter knows of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its number.
+    pub id: NodeId,
+    /// The leader it knows.
+    pub leader: Option<NodeId>,
+    /// The term it is in.
+    pub term: u64,
+    /// Log index of the last entry it has applied.
+    pub applied: u64,
+    /// Log index that its snapshot goes up to.
+    pub snapshot: u64,
+    /// Log index up to which its log is cut.
+    pub purged: u64,
+    /// The voters it knows.
+    pub voters: BTreeSet<NodeId>,
+}
+
+/// What the tasks of a voter share.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) raft: Raft<Types>,
+    pub(crate) view: Arc<View>,
+    pub(crate) gate: Gate,
+    pub(crate) network: Network,
+    pub(crate) log: LogReader,
+}
+
+impl Core {
+    /// Who leads, as far as this voter knows.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.raft.server_metrics().borrow().current_leader
+    }
+
+    /// How a member is reached.
+    pub(crate) fn voter(&self, id: NodeId) -> Option<Voter> {
+        self.raft.server_metrics().borrow().membership_config.membership().get_node(&id).cloned()
+    }
+}
+
+/// One voter of the group. Clones are the same voter; it stops with [`Group::shutdown`].
+#[derive(Clone)]
+pub struct Group {
+    core: Arc<Core>,
+    queue: mpsc::Sender<Item>,
+    reads: mpsc::Sender<Request>,
+    receiver: Arc<Receiver>,
+    serials: Arc<AtomicU64>,
+}
+
+impl Group {
+    /// Starts a voter with what its disk holds. `end` is called, once, if it cannot go on; the process must not outlive
+    /// it, since a voter that half works holds up the others.
+    ///
+    /// # Errors
+    /// If its disk holds what cannot be used.
+    pub async fn start(
+        config: Config,
+        disk: Arc<dyn Disk>,
+        transport: Arc<dyn Transport>,
+        end: End,
+    ) -> Result<Self, StartError> {
+        let pulse = Pulse::new("a write to the disk of the replicated log");
+        let end = watchdog::once(end);
+        watchdog::watch(&pulse, config.disk_limit, Arc::clone(&end))?;
+        let view = View::new(Runtime::random());
+        let machine =
+            Machine::open(Arc::clone(&view), Snapshots::new(Arc::clone(&disk), Arc::clone(&pulse)))?;
+        let (journal, recovered) = Journal::open(disk, config.segment_bytes_max)?;
+        let log = Log::new(recovered, Writer::start(journal, pulse)?);
+        let log_reader = log.reader();
+        let network = Network { cluster: config.cluster, own: config.id, transport };
+        let openraft = Arc::new(config.openraft());
+        let raft = Raft::new(config.id, openraft, network.clone(), log, machine).await;
+        let raft = raft.map_err(|fatal| StartError::Raft { id: config.id, reason: fatal.to_string() })?;
+        let (queue, queued) = mpsc::channel(config.queue_max);
+        let (reads, reading) = mpsc::channel(READS_MAX);
+        let gate = Gate::new(config.lease);
+        let core = Arc::new(Core { config, raft, view, gate, network, log: log_reader });
+        Runtime::detach(proposer::run(Arc::clone(&core), queued));
+        Runtime::detach(reader::run(Arc::clone(&core), reading));
+        Runtime::detach(keeper::run(Arc::clone(&core), end));
+        Ok(Self { core, queue, reads, receiver: Arc::default(), serials: Arc::default() })
+    }
+
+    /// Makes the first voters of a new cluster: to be called on one of them, once, when none of them holds anything.
+    ///
+    /// # Errors
+    /// If this voter holds something already, or is not among them.
+    pub async fn initialize(&self, voters: BTreeMap<NodeId, Voter>) -> Result<(), MembershipError> {
+        self.core.raft.initialize(voters).await.map_err(|error| MembershipError(error.to_string()))
+    }
+
+    /// Lets a node follow the log without a vote; returns once it has caught up. On the leader.
+    ///
+    /// # Errors
+    /// If this voter does not lead, or stops leading.
+    pub async fn add_learner(&self, id: NodeId, voter: Voter) -> Result<(), MembershipError> {
+        let added = self.core.raft.add_learner(id, voter, true).await;
+        added.map(drop).map_err(|error| MembershipError(error.to_string()))
+    }
+
+    /// Makes these members the voters; returns once both the old and the new ones have agreed. On the leader.
+    ///
+    /// # Errors
+    /// If this voter does not lead, a change is going on, or one of them does not follow the log.
+    pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), MembershipError> {
+        let changed = self.core.raft.change_membership(voters, false).await;
+        changed.map(drop).map_err(|error| MembershipError(error.to_string()))
+    }
+
+    /// Stands for election now: how a leader that is about to leave is followed by a chosen one.
+    pub async fn campaign(&self) {
+        // it has stopped otherwise, and then there is nothing to do
+        let _ = self.core.raft.trigger().elect().await;
+    }
+
+    /// Has a command committed and applied on this voter. Its outcome is what this voter's own state gave, so that a
+    /// local read that follows sees it.
+    ///
+    /// # Errors
+    /// All but [`ProposeError::Unknown`] mean that nothing was proposed.
+    pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
+        let serial = self.serials.fetch_add(1, Relaxed);
+        let (origin, outcome) = self.core.view.expect(serial);
+        let followed = self.follow(Proposal { origin, command }, outcome).await;
+        self.core.view.forget(serial);
+        followed
+    }
+
+    async fn follow(
+        &self,
+        proposal: Proposal,
+        mut outcome: oneshot::Receiver<Outcome>,
+    ) -> Result<Outcome, ProposeError> {
+        let config = &self.core.config;
+        let bytes = proposal.to_bytes();
+        if bytes.len() > config.proposal_bytes_max {
+            return Err(ProposeError::TooLarge { bytes: bytes.len(), bytes_max: config.proposal_bytes_max });
+        }
+        // what no voter could read would end every one of them
+        Proposal::from_bytes(&bytes)?;
+        let proposals = join([bytes.as_slice()]);
+        let deadline = Runtime::now() + config.propose_timeout;
+        loop {
+            self.core.gate.check().map_err(ProposeError::Unavailable)?;
+            let placed = self.enqueue(proposals.clone(), false)?;
+            match self.fate(&mut outcome, placed, deadline).await {
+                Some(fate) => return fate,
+                None if Runtime::now() >= deadline => {
+                    return Err(ProposeError::Unavailable("no leader takes it".to_owned()));
+                }
+                None => Runtime::sleep(RETRY_PAUSE).await,
+            }
+        }
+    }
+
+    fn enqueue(
+        &self,
+        proposals: Bytes,
+        forwarded: bool,
+    ) -> Result<oneshot::Receiver<Placement>, ProposeError> {
+        let (placed, placement) = oneshot::channel();
+        self.queue.try_send(Item { proposals, forwarded, placed }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ProposeError::Busy(self.core.config.queue_max),
+            mpsc::error::TrySendError::Closed(_) => ProposeError::Unavailable("this voter stops".to_owned()),
+        })?;
+        Ok(placement)
+    }
+
+    /// What became of a proposal; nothing if it was certainly not taken.
+    async fn fate(
+        &self,
+        outcome: &mut oneshot::Receiver<Outcome>,
+        placed: oneshot::Receiver<Placement>,
+        deadline: Instant,
+    ) -> Option<Result<Outcome, ProposeError>> {
+        let first = Runtime::timeout_at(deadline, select(&mut *outcome, placed)).await;
+        let placement = match first {
+            Ok(Either::Left((outcome, _))) => return Some(outcome.map_err(|_| ProposeError::Unknown)),
+            Ok(Either::Right((placement, _))) => placement.unwrap_or(Placement::Unknown),
+            Err(_) => Placement::Unknown,
+        };
+        match placement {
+            Placement::Refused => return None,
+            Placement::Committed(index) => {
+                // a snapshot may carry the state past it, and then its outcome is not known here
+                let _ = Runtime::timeout_at(deadline, self.core.view.reach(index)).await;
+                return Some(outcome.try_recv().map_err(|_| ProposeError::Unknown));
+            }
+            Placement::Unknown => {}
+        }
+        let late = Runtime::timeout_at(deadline, outcome).await;
+        Some(late.ok().and_then(Result::ok).ok_or(ProposeError::Unknown))
+    }
+
+    /// Has proposals of another voter committed, if this one leads.
+    pub(crate) async fn propose_for(&self, proposals: Bytes) -> Placement {
+        if self.core.gate.check().is_err() {
+            return Placement::Refused;
+        }
+        match self.enqueue(proposals, true) {
+            Ok(placed) => placed.await.unwrap_or(Placement::Unknown),
+            Err(_) => Placement::Refused,
+        }
+    }
+
+    /// Looks at this voter's state, which may lag behind.
+    pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.core.view.look(look)
+    }
+
+    /// Returns once this voter's state has every write that was completed anywhere before this call: a look after it is
+    /// a linearizable read.
+    ///
+    /// # Errors
+    /// If no quorum confirms it in time.
+    pub async fn synchronize(&self) -> Result<(), ReadError> {
+        let deadline = Runtime::now() + self.core.config.read_timeout;
+        loop {
+            self.core.gate.check().map_err(ReadError)?;
+            let asked = Runtime::timeout_at(deadline, self.read_index(false)).await;
+            let asked = asked.unwrap_or_else(|late| Err(late.to_string()));
+            let reason = match asked {
+                Ok(index) => {
+                    let reached = Runtime::timeout_at(deadline, self.core.view.reach(index)).await;
+                    return reached.map_err(|_| ReadError(format!("index {index} is not applied here yet")));
+                }
+                Err(reason) => reason,
+            };
+            if Runtime::now() + RETRY_PAUSE >= deadline {
+                return Err(ReadError(reason));
+            }
+            Runtime::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Log index of the last write that was completed anywhere before this call, if not more.
+    pub(crate) async fn read_index(&self, forwarded: bool) -> Result<u64, String> {
+        let (index, answer) = oneshot::channel();
+        let full = |_| format!("{READS_MAX} reads wait already, or this voter stops");
+        self.reads.try_send(Request { forwarded, index }).map_err(full)?;
+        answer.await.unwrap_or_else(|_| Err("this voter stops".to_owned()))
+    }
+
+    /// Answers a frame of another voter.
+    pub async fn receive(&self, frame: Bytes) -> Bytes {
+        self.receiver.receive(self, &self.core, &frame).await
+    }
+
+    /// What this voter knows of the group.
+    pub fn status(&self) -> Status {
+        let index = |log_id: Option<LogId>| log_id.map_or(0, |log_id| log_id.index);
+        let metrics = self.core.raft.metrics().borrow().clone();
+        Status {
+            id: self.core.config.id,
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            applied: self.core.view.index(),
+            snapshot: index(metrics.snapshot),
+            purged: index(metrics.purged),
+            voters: metrics.membership_config.voter_ids().collect(),
+        }
+    }
+
+    /// Stops in order. The log stays as it is.
+    pub async fn shutdown(&self) {
+        // a task that panicked has ended the process by now
+        let _ = self.core.raft.shutdown().await;
+    }
+}

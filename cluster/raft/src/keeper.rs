@@ -1,0 +1,42 @@
+//! Looks after openraft: opens the gate while a quorum answers, has the log compacted, and ends the process when openraft
+//! has ended for a reason.
+
+use crate::group::Core;
+use crate::runtime::Runtime;
+use crate::watchdog::End;
+use openraft::ServerState;
+use openraft::error::Fatal;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Follows a voter until it stops.
+pub(crate) async fn run(core: Arc<Core>, end: End) {
+    let mut metrics = core.raft.metrics();
+    // the snapshot that was the newest when the last one was asked for
+    let mut asked_beyond = None;
+    let mut led_in = None;
+    loop {
+        let seen = metrics.borrow_and_update().clone();
+        match seen.running_state {
+            Ok(()) => {}
+            Err(Fatal::Stopped) => return,
+            Err(fatal) => return end(format!("the replicated log cannot go on: {fatal}")),
+        }
+        if seen.state == ServerState::Leader && led_in.replace(seen.current_term) != Some(seen.current_term) {
+            // a quorum has just voted for it
+            core.gate.saw(Runtime::now());
+        }
+        if let Some(age) = seen.millis_since_quorum_ack {
+            core.gate.saw(Runtime::now() - Duration::from_millis(age));
+        }
+        let room = core.log.bytes() <= core.config.compaction_bytes;
+        if !room && seen.last_applied > seen.snapshot && asked_beyond != Some(seen.snapshot) {
+            asked_beyond = Some(seen.snapshot);
+            // it has stopped otherwise, and the next turn finds why
+            let _ = core.raft.trigger().snapshot().await;
+        }
+        if metrics.changed().await.is_err() {
+            return end("the replicated log cannot go on: its task has panicked".to_owned());
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The replicated state of a cluster: one group of voters that agrees, by Raft, on a sequence of commands.
+
+mod codec;
+mod command;
+mod config;
+pub mod disk;
+mod gate;
+mod group;
+mod keeper;
+mod log;
+mod machine;
+mod network;
+mod proposer;
+mod reader;
+mod receiver;
+mod runtime;
+pub mod simulation;
+mod snapshot;
+mod state;
+pub mod transport;
+mod types;
+mod watchdog;
+
+pub use codec::{DecodeError, TERM_DEPTH_MAX};
+pub use command::{Command, Outcome};
+pub use config::Config;
+pub use group::{Group, MembershipError, ProposeError, ReadError, StartError, Status};
+pub use log::JournalError;
+pub use snapshot::SnapshotError;
+pub use state::State;
+pub use types::{NodeId, Voter};
+pub use watchdog::End;

@@ -1,0 +1,248 @@
+//! What a group of voters does, in a simulated world: same seed, same run.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use arsenal_raft::simulation::cluster::Cluster;
+use arsenal_raft::{Command, Config, Outcome, ProposeError};
+use arsenal_runtime::registry::{Command as Registry, RegistryError};
+use arsenal_runtime::{Pid, Term};
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn register(name: &str, serial: u64) -> Command {
+    Command::Registry(Registry::Register {
+        name: name.into(),
+        pid: Pid::new(1, 1, serial),
+        replace: false,
+        allow_multiple: true,
+        metadata: Term::Null,
+        at_ms: 0,
+    })
+}
+
+fn propose(cluster: &Cluster, id: u64, command: Command) -> Result<Outcome, ProposeError> {
+    let group = cluster.group(id).unwrap();
+    cluster
+        .on(id, LONG, async move { group.propose(command).await })
+        .expect("a proposal is never left without a fate")
+}
+
+fn holder(cluster: &Cluster, id: u64, name: &str) -> Option<u64> {
+    let group = cluster.group(id).unwrap();
+    let read = group.clone();
+    cluster.on(id, LONG, async move { read.synchronize().await }).unwrap().unwrap();
+    group.look(|state| state.registry().names().get(name).map(|entry| entry.pid.serial))
+}
+
+#[test]
+fn three_voters_elect_a_leader_and_agree_on_who_holds_a_name() {
+    let cluster = Cluster::of(1, 3, None);
+    cluster.elect().unwrap();
+    for id in 1..=3 {
+        let outcome = propose(&cluster, id, register("n", id)).unwrap();
+        let Outcome::Registry(outcome) = outcome;
+        assert_eq!(outcome.is_ok(), id == 1, "{outcome:?}");
+        if let Err(error) = outcome {
+            assert!(matches!(error, RegistryError::NameTaken { holder, .. } if holder.serial == 1));
+        }
+    }
+    for id in 1..=3 {
+        assert_eq!(holder(&cluster, id, "n"), Some(1));
+    }
+}
+
+#[test]
+fn a_killed_leader_is_followed_by_another_and_nothing_acknowledged_is_lost() {
+    for seed in 0..30 {
+        let cluster = Cluster::of(seed, 3, None);
+        let leader = cluster.elect().unwrap();
+        propose(&cluster, leader, register("before", 1)).unwrap();
+        cluster.kill(leader);
+        let next = (1..=3).find(|id| *id != leader).unwrap();
+        let began = cluster.world.now();
+        propose(&cluster, next, register("after", 2)).unwrap();
+        let took = cluster.world.now() - began;
+        assert!(took < Duration::from_secs(2), "seed {seed}: {took:?}");
+        assert_eq!(holder(&cluster, next, "before"), Some(1), "seed {seed}");
+        cluster.start(leader);
+        cluster.world.run_for(Duration::from_secs(2));
+        assert_eq!(holder(&cluster, leader, "after"), Some(2), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_run_with_the_same_seed_is_the_same_run() {
+    let run = |seed| {
+        let cluster = Cluster::of(seed, 3, None);
+        let leader = cluster.elect().unwrap();
+        propose(&cluster, leader, register("n", 1)).unwrap();
+        cluster.kill(leader);
+        cluster.world.run_for(Duration::from_secs(3));
+        cluster.world.fingerprint()
+    };
+    assert_eq!(run(5), run(5));
+    assert_ne!(run(5), run(6));
+}
+
+#[test]
+fn a_leader_without_a_quorum_refuses_quickly_what_it_would_never_commit() {
+    let cluster = Cluster::of(3, 3, None);
+    let leader = cluster.elect().unwrap();
+    cluster.isolate(leader);
+    cluster.world.run_for(Duration::from_millis(1500));
+    let began = cluster.world.now();
+    let refused = propose(&cluster, leader, register("n", 1));
+    assert!(matches!(refused, Err(ProposeError::Unavailable(_))), "{refused:?}");
+    let group = cluster.group(leader).unwrap();
+    assert!(cluster.on(leader, LONG, async move { group.synchronize().await }).unwrap().is_err());
+    assert!(cluster.world.now() - began < Duration::from_millis(10));
+    // the others go on
+    let other = (1..=3).find(|id| *id != leader).unwrap();
+    propose(&cluster, other, register("n", 2)).unwrap();
+}
+
+#[test]
+fn a_write_under_way_when_the_quorum_is_lost_is_called_unknown_and_not_failed() {
+    let cluster = Cluster::of(4, 3, None);
+    let leader = cluster.elect().unwrap();
+    propose(&cluster, leader, register("first", 1)).unwrap();
+    cluster.isolate(leader);
+    let unknown = propose(&cluster, leader, register("n", 1));
+    assert_eq!(unknown, Err(ProposeError::Unknown));
+}
+
+fn small(config: &mut Config) {
+    config.compaction_bytes = 20_000;
+    config.batch_bytes_max = 1_000;
+    config.segment_bytes_max = 4_000;
+}
+
+#[test]
+fn the_log_is_compacted_and_a_lagging_voter_gets_a_snapshot() {
+    let cluster = Cluster::of(5, 3, Some(small));
+    let leader = cluster.elect().unwrap();
+    let lagging = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.kill(lagging);
+    for serial in 1..=600 {
+        propose(&cluster, leader, register(&format!("name-{serial}"), serial)).unwrap();
+    }
+    let status = cluster.group(leader).unwrap().status();
+    assert!(status.purged > 100, "{status:?}");
+    cluster.start(lagging);
+    let caught_up = || cluster.group(lagging).is_some_and(|group| group.status().applied >= status.applied);
+    assert!(cluster.world.run_until(LONG, caught_up));
+    let behind = cluster.group(lagging).unwrap();
+    assert!(behind.status().snapshot > 0, "it came by the log: {:?}", behind.status());
+    let states: Vec<_> = cluster.running().values().map(|group| group.look(Clone::clone)).collect();
+    assert!(states.windows(2).all(|pair| pair[0] == pair[1]));
+    // and it is there after a restart of everybody
+    let before = states[0].clone();
+    (1..=3).for_each(|id| cluster.kill(id));
+    (1..=3).for_each(|id| cluster.start(id));
+    cluster.elect().unwrap();
+    assert_eq!(holder(&cluster, lagging, "name-600"), Some(600));
+    assert_eq!(cluster.group(lagging).unwrap().look(Clone::clone), before);
+}
+
+#[test]
+fn many_proposals_share_a_log_entry() {
+    let cluster = Cluster::of(6, 3, None);
+    let leader = cluster.elect().unwrap();
+    let group = cluster.group(leader).unwrap();
+    let before = group.status().applied;
+    let all = async move {
+        let proposals = (0..1000).map(|serial| {
+            let group = group.clone();
+            async move { group.propose(register(&format!("n{serial}"), serial)).await }
+        });
+        futures_util::future::join_all(proposals).await
+    };
+    let outcomes = cluster.on(leader, LONG, all).unwrap();
+    assert!(outcomes.iter().all(Result::is_ok));
+    let entries = cluster.group(leader).unwrap().status().applied - before;
+    assert!(entries < 20, "{entries} entries for 1000 commands");
+}
+
+#[test]
+fn a_full_queue_refuses_the_next_proposal_and_loses_none_that_it_took() {
+    let cluster = Cluster::of(7, 3, Some(|config| config.queue_max = 10));
+    let leader = cluster.elect().unwrap();
+    let group = cluster.group(leader).unwrap();
+    let all = async move {
+        let proposals = (0..100).map(|serial| {
+            let group = group.clone();
+            async move { group.propose(register(&format!("n{serial}"), serial)).await }
+        });
+        futures_util::future::join_all(proposals).await
+    };
+    let outcomes = cluster.on(leader, LONG, all).unwrap();
+    let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let refused = outcomes.iter().filter(|outcome| **outcome == Err(ProposeError::Busy(10))).count();
+    assert_eq!(taken + refused, 100, "{outcomes:?}");
+    assert!(taken >= 10 && refused > 0);
+    let names = cluster.group(leader).unwrap().look(|state| state.registry().names().len());
+    assert_eq!(names, taken);
+}
+
+#[test]
+fn a_disk_that_hangs_ends_its_voter_and_the_others_go_on() {
+    let cluster = Cluster::of(8, 3, None);
+    let leader = cluster.elect().unwrap();
+    cluster.disk(leader).set_faults(|faults| faults.hangs = true);
+    let other = (1..=3).find(|id| *id != leader).unwrap();
+    // the leader cannot write it, and shows that it lives all the same
+    assert_eq!(propose(&cluster, leader, register("n", 1)), Err(ProposeError::Unknown));
+    assert!(cluster.world.run_until(LONG, || !cluster.ends().is_empty()));
+    let (id, reason) = cluster.ends().remove(0);
+    assert!(id == leader && reason.contains("a write to the disk"), "{reason}");
+    propose(&cluster, other, register("m", 1)).unwrap();
+}
+
+#[test]
+fn a_disk_that_fails_or_is_full_ends_its_voter_with_the_reason() {
+    for (full, expected) in [(false, "input/output error"), (true, "no space left")] {
+        let cluster = Cluster::of(9, 3, None);
+        let leader = cluster.elect().unwrap();
+        cluster.disk(leader).set_faults(|faults| (faults.full, faults.fails) = (full, !full));
+        let group = cluster.group(leader).unwrap();
+        cluster.on(leader, LONG, async move { group.propose(register("n", 1)).await });
+        assert!(cluster.world.run_until(LONG, || !cluster.ends().is_empty()));
+        let (id, reason) = cluster.ends().remove(0);
+        assert!(id == leader && reason.contains(expected), "{reason}");
+        cluster.elect().unwrap();
+        let other = (1..=3).find(|id| *id != leader).unwrap();
+        propose(&cluster, other, register("m", 1)).unwrap();
+    }
+}
+
+#[test]
+fn a_dead_voter_is_replaced_under_a_new_number() {
+    let cluster = Cluster::of(10, 3, None);
+    let leader = cluster.elect().unwrap();
+    propose(&cluster, leader, register("n", 1)).unwrap();
+    let dead = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.kill(dead);
+    cluster.start(4);
+    let group = cluster.group(leader).unwrap();
+    let voters = (1..=4).filter(|id| *id != dead).collect();
+    let replaced = cluster.on(leader, LONG, async move {
+        group.add_learner(4, arsenal_raft::Voter { address: "voter-4".to_owned() }).await?;
+        group.change_voters(voters).await
+    });
+    replaced.unwrap().unwrap();
+    assert_eq!(holder(&cluster, 4, "n"), Some(1));
+}
+
+#[test]
+fn a_chosen_follower_takes_over_without_a_failed_write() {
+    let cluster = Cluster::of(11, 3, None);
+    let leader = cluster.elect().unwrap();
+    propose(&cluster, leader, register("n", 1)).unwrap();
+    cluster.world.run_for(Duration::from_secs(1));
+    let chosen = (1..=3).find(|id| *id != leader).unwrap();
+    let group = cluster.group(chosen).unwrap();
+    cluster.on(chosen, LONG, async move { group.campaign().await }).unwrap();
+    cluster.world.run_for(Duration::from_millis(50));
+    propose(&cluster, leader, register("m", 2)).unwrap();
+    assert_eq!(cluster.elect(), Some(chosen));
+}
