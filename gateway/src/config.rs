@@ -25,6 +25,11 @@ pub struct Config {
     pub refuse_path_collision: bool,
     /// A PATCH without `update_mask` gets the fields present in its body.
     pub patch_mask: bool,
+    /// Answers of at least so many bytes, and streams, are pressed for clients that accept it; `None` never presses.
+    /// Whoever answers secrets beside what a stranger can choose, over TLS, has a reason (BREACH) to do without.
+    pub compress_bytes_min: Option<usize>,
+    /// How fields named `etag` hold an entity tag.
+    pub etag_fields: EtagFields,
     /// The form of error bodies.
     pub error_format: ErrorFormat,
     /// The domain in the ErrorInfo of the gateway's own errors.
@@ -64,6 +69,8 @@ impl Default for Config {
             strict_verbs: false,
             refuse_path_collision: false,
             patch_mask: true,
+            compress_bytes_min: Some(1024),
+            etag_fields: EtagFields::default(),
             error_format: ErrorFormat::default(),
             error_domain: "gateway".to_owned(),
             stream_format: StreamFormat::Ndjson,
@@ -126,6 +133,16 @@ pub enum ErrorFormat {
     Envelope,
     /// The bare google.rpc.Status: `{"code": 5, "message": ..., "details": [...]}`.
     Status,
+}
+
+/// How a field named `etag` holds what HTTP writes in quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EtagFields {
+    /// Without the quotes.
+    #[default]
+    Bare,
+    /// With them, as AIP-154 would have it.
+    Quoted,
 }
 
 /// The form of a server stream.

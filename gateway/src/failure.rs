@@ -85,6 +85,8 @@ pub enum Reason {
     ResponseTooLarge,
     /// An answer that has no JSON form.
     ResponseUnprintable,
+    /// The state asked for is not the one there is.
+    PreconditionFailed,
     /// A WebSocket handshake that is none.
     InvalidHandshake,
     /// A page of an origin that may not speak to this gateway.
@@ -115,6 +117,7 @@ impl Reason {
             Reason::UpstreamBroken => "UPSTREAM_BROKEN",
             Reason::ResponseTooLarge => "RESPONSE_TOO_LARGE",
             Reason::ResponseUnprintable => "RESPONSE_UNPRINTABLE",
+            Reason::PreconditionFailed => "PRECONDITION_FAILED",
             Reason::InvalidHandshake => "INVALID_HANDSHAKE",
             Reason::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
         }
@@ -128,6 +131,7 @@ impl Reason {
             Reason::DeadlineExceeded | Reason::BodyTooSlow => Code::DeadlineExceeded,
             Reason::UpstreamUnavailable => Code::Unavailable,
             Reason::OriginNotAllowed => Code::PermissionDenied,
+            Reason::PreconditionFailed => Code::FailedPrecondition,
             Reason::UpstreamBroken | Reason::ResponseUnprintable => Code::Internal,
             _ => Code::InvalidArgument,
         }
@@ -141,6 +145,7 @@ impl Reason {
             Reason::BodyTooSlow => Some(StatusCode::REQUEST_TIMEOUT),
             Reason::UnsupportedMediaType => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Reason::NotAcceptable => Some(StatusCode::NOT_ACCEPTABLE),
+            Reason::PreconditionFailed => Some(StatusCode::PRECONDITION_FAILED),
             _ => None,
         }
     }

@@ -14,7 +14,9 @@ use crate::{
     rule::{self, RuleError},
     schema::Schema,
     service::GatewayService,
+    template::Segment,
     upstream::Upstream,
+    web,
 };
 
 /// A gateway, ready to serve any number of upstreams of its descriptor set.
@@ -73,6 +75,14 @@ pub enum BuildError {
         http_method: String,
         /// The template of the later.
         template: String,
+    },
+    /// A rule answers where the gateway itself does.
+    #[error("method `{method}` and the gateway itself both answer GET {path}")]
+    OwnPage {
+        /// The method.
+        method: String,
+        /// The path.
+        path: String,
     },
     /// A configured header is none.
     #[error(transparent)]
@@ -138,9 +148,25 @@ impl Builder {
                 })?;
             }
         }
+        self.check_own_pages(&routes)?;
         let crossing = Crossing::new(&self.config.metadata)?;
         let openapi = openapi::document(&schema, &routes, &self.config);
         let compiled = Compiled { config: self.config, schema, routes, crossing, openapi };
         Ok(Gateway { compiled: Arc::new(compiled) })
+    }
+
+    /// A rule that names one of the gateway's own paths would never be asked; a wildcard that could is.
+    fn check_own_pages(&self, routes: &Table<Method>) -> Result<(), BuildError> {
+        let health = self.config.health_path.as_deref();
+        for path in [web::OPENAPI_PATH, web::DOCS_PATH].into_iter().chain(health) {
+            let found = routes.find("GET", path, self.config.strict_verbs);
+            if let Ok(found) = found
+                && found.route.template.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+            {
+                let method = found.route.descriptor.full_name().to_owned();
+                return Err(BuildError::OwnPage { method, path: path.to_owned() });
+            }
+        }
+        Ok(())
     }
 }

@@ -22,6 +22,8 @@
 //! them. [`failure`] is what goes wrong on the way.
 
 pub mod code;
+mod coding;
+mod conditional;
 pub mod config;
 pub mod failure;
 pub mod gateway;
@@ -43,7 +45,7 @@ pub mod transcode;
 pub mod upstream;
 mod web;
 
-pub use config::{Config, Info, Limits};
+pub use config::{Config, EtagFields, Info, Limits};
 pub use gateway::{BuildError, Builder, Gateway};
 pub use service::GatewayService;
 pub use transcode::JsonOptions;

@@ -8,7 +8,7 @@ use prost_reflect::MethodDescriptor;
 use crate::{
     path::{self, Unescape},
     rule::Rule,
-    schema::{Cardinality, Field, Form, MessageId, Schema},
+    schema::{Cardinality, Field, Form, Kind, MessageId, Schema},
     template::{Template, TemplateError, Variable},
     transcode::{
         query::{self, Scope},
@@ -47,6 +47,10 @@ pub struct Method {
     pub scope: Scope,
     /// The request field `update_mask` of a PATCH whose body is a field.
     pub mask: Option<usize>,
+    /// Where the request holds the etag that `If-Match` demands.
+    pub guard: Option<Guard>,
+    /// The number of the response's field `etag`, where the whole response is the body.
+    pub etag: Option<u32>,
     /// The request has a field `after` by which a stream is resumed.
     pub resumes: bool,
     /// The number of the items' field `sequence`.
@@ -64,6 +68,22 @@ pub struct Capture {
     pub name: String,
     /// Message and field index at each step.
     pub steps: Vec<(MessageId, usize)>,
+}
+
+/// The string field `etag` of a request (AIP-154).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The request's own, by its index.
+    Request(usize),
+    /// That of the resource in the body.
+    Resource {
+        /// The index of the body's field.
+        field: usize,
+        /// The resource.
+        message: MessageId,
+        /// The index of `etag` in it.
+        etag: usize,
+    },
 }
 
 /// What the body of a request becomes.
@@ -161,6 +181,9 @@ impl Method {
             let form = plan.fields[index].kind.message().map(|id| schema.message(id).form);
             rule.method == "PATCH" && matches!(body, Body::Field(_)) && form == Some(Form::FieldMask)
         });
+        let streaming = descriptor.is_client_streaming() || descriptor.is_server_streaming();
+        let guard = if streaming { None } else { guard_of(schema, input, body) };
+        let etag = text_field(schema, output, "etag").filter(|_| response_body.is_none() && !streaming);
         let item = schema.message(output);
         let sequence = item.field_by_name("sequence", 0).map(|index| &item.fields[index]);
         Ok(Self {
@@ -178,6 +201,8 @@ impl Method {
             raw_response,
             scope: Scope { nothing: matches!(body, Body::Message | Body::RawMessage), body: field },
             mask,
+            guard,
+            etag: etag.map(|index| item.fields[index].number),
             resumes: plan.field_by_name("after", 0).is_some(),
             sequence: sequence.filter(|field| is_id(field)).map(|field| field.number),
             client_streaming: descriptor.is_client_streaming(),
@@ -279,10 +304,29 @@ fn is_http_body(schema: &Schema, field: &Field) -> bool {
     message.is_some_and(|id| schema.message(id).name() == HTTP_BODY)
 }
 
+/// The index of a string field.
+fn text_field(schema: &Schema, message: MessageId, name: &str) -> Option<usize> {
+    let plan = schema.message(message);
+    plan.field_by_name(name, 0).filter(|&index| {
+        let field = &plan.fields[index];
+        field.kind == Kind::String && field.cardinality == Cardinality::Singular
+    })
+}
+
+fn guard_of(schema: &Schema, input: MessageId, body: Body) -> Option<Guard> {
+    let own = text_field(schema, input, "etag").map(Guard::Request);
+    own.or_else(|| {
+        let Body::Field(field) = body else { return None };
+        let resource = &schema.message(input).fields[field];
+        let message = resource.kind.message().filter(|_| resource.cardinality == Cardinality::Singular)?;
+        Some(Guard::Resource { field, message, etag: text_field(schema, message, "etag")? })
+    })
+}
+
 /// An integer or a string can be an SSE id.
 fn is_id(field: &Field) -> bool {
     let wire_type = field.kind.wire_type();
-    let fits = wire_type == WireType::Varint || field.kind == crate::schema::Kind::String;
+    let fits = wire_type == WireType::Varint || field.kind == Kind::String;
     fits && field.cardinality == Cardinality::Singular
 }
 

@@ -1,8 +1,9 @@
-//! What client and gateway agree on by headers: media types, the form of a stream, conditional requests.
+//! What client and gateway agree on by headers: media types, content codings, the form of a stream.
 
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
+    coding::Coding,
     config::StreamFormat,
     failure::{Failure, Reason},
     gateway::Compiled,
@@ -12,8 +13,13 @@ use crate::{
 const SSE: &str = "text/event-stream";
 const NDJSON: &str = "application/x-ndjson";
 
-/// Refuses a body that is no JSON by its type (415), and an answer that nobody wants (406).
-pub(crate) fn check(compiled: &Compiled, method: &Method, headers: &HeaderMap) -> Result<(), Failure> {
+/// Refuses a body that is no JSON by its type or in no coding that is known (415), and an answer that nobody wants
+/// (406). Gives the body's coding.
+pub(crate) fn check(
+    compiled: &Compiled,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<Coding>, Failure> {
     let json = matches!(method.body, Body::Message | Body::Field(_));
     if let Some(content_type) = headers.get(header::CONTENT_TYPE).filter(|_| json) {
         let text = String::from_utf8_lossy(content_type.as_bytes());
@@ -24,16 +30,17 @@ pub(crate) fn check(compiled: &Compiled, method: &Method, headers: &HeaderMap) -
             return Err(compiled.failure(Reason::UnsupportedMediaType, message));
         }
     }
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-        let message =
-            format!("content encoding `{}` is not taken", String::from_utf8_lossy(encoding.as_bytes()));
-        return Err(compiled.failure(Reason::UnsupportedMediaType, message));
-    }
+    let coding = Coding::of_body(headers).map_err(|other| {
+        let message = format!("content encoding `{other}`, where {} or none is taken", Coding::ALL);
+        let mut failure = compiled.failure(Reason::UnsupportedMediaType, message);
+        failure.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(Coding::ALL));
+        failure
+    })?;
     if !method.raw_response && !accepted(headers).any(|(media_type, _)| offered(media_type)) {
         let message = "none of the accepted media types is offered, only application/json";
         return Err(compiled.failure(Reason::NotAcceptable, message));
     }
-    Ok(())
+    Ok(coding)
 }
 
 /// The form of a stream: the client's choice, or the configured one if it has none.
@@ -61,29 +68,24 @@ pub(crate) fn stream_format(configured: StreamFormat, headers: &HeaderMap) -> St
     best.map_or(configured, |(format, _)| format)
 }
 
-/// Whether the client has what the answer's etag names. Only reads are asked this way.
-pub(crate) fn is_not_modified(request: &Parts, answer: &HeaderMap) -> bool {
-    let read = request.method == http::Method::GET || request.method == http::Method::HEAD;
-    let (Some(known), Some(etag)) = (request.headers.get(header::IF_NONE_MATCH), answer.get(header::ETAG))
-    else {
-        return false;
-    };
-    let weak = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    let (Ok(known), Ok(etag)) = (known.to_str(), etag.to_str()) else { return false };
-    read && (known.trim() == "*" || known.split(',').any(|tag| weak(tag) == weak(etag)))
-}
-
 /// The accepted media types with their qualities; without the header, anything.
 fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (&str, f32)> {
-    let values = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     let any = if headers.contains_key(header::ACCEPT) { None } else { Some(("*/*", 1.0)) };
-    let listed = values.flat_map(|value| value.split(',')).filter_map(|range| {
-        let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
+    any.into_iter().chain(listed(headers, &header::ACCEPT))
+}
+
+/// What a header lists, with qualities; what it excludes by a quality of 0 is left out.
+pub(crate) fn listed<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = (&'h str, f32)> + use<'h> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|entry| {
+        let (wanted, parameters) = entry.split_once(';').unwrap_or((entry, ""));
         let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
         let quality = quality.map_or(Some(1.0), |quality| quality.trim().parse::<f32>().ok())?;
-        (quality > 0.0 && !media_type.trim().is_empty()).then_some((media_type.trim(), quality))
-    });
-    any.into_iter().chain(listed)
+        (quality > 0.0 && !wanted.trim().is_empty()).then_some((wanted.trim(), quality))
+    })
 }
 
 fn offered(media_type: &str) -> bool {

@@ -101,6 +101,7 @@ impl Compiled {
         if method.server_streaming && method.resumes {
             self.put_last_event_id(method, headers, frame)?;
         }
+        self.put_guard(method, headers, frame)?;
         let path_from = frame.len();
         for (variable, capture) in method.template.variables.iter().zip(&method.captures) {
             let value = method

@@ -97,7 +97,7 @@ impl Compiled {
 }
 
 /// The last value of a length-delimited field, as a slice of the message.
-fn length_field(message: &Bytes, number: u32) -> Result<Option<Bytes>, Malformed> {
+pub(crate) fn length_field(message: &Bytes, number: u32) -> Result<Option<Bytes>, Malformed> {
     let mut reader = Reader::new(message);
     let mut found = None;
     while !reader.is_empty() {

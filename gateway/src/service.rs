@@ -16,6 +16,8 @@ use tower::Service;
 use tracing::Instrument as _;
 
 use crate::{
+    coding::{self, Coding, DecodeError, Decoded},
+    conditional,
     failure::{Failure, GRPC_STATUS, Reason},
     gateway::Compiled,
     grpc::Messages,
@@ -65,6 +67,7 @@ impl GatewayService {
     /// Answers any request; failures are answers too.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let head = request.method() == HttpMethod::HEAD;
+        let accepted = Coding::accepted(request.headers());
         let mut response = match self.answer(request).await {
             Ok(response) => response,
             Err(failure) => {
@@ -74,8 +77,12 @@ impl GatewayService {
         };
         if head {
             *response.body_mut() = Body::empty();
+            return response;
         }
-        response
+        match self.compiled.config.compress_bytes_min {
+            Some(bytes_min) => coding::encoded(accepted, response, bytes_min).await,
+            None => response,
+        }
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
@@ -163,7 +170,8 @@ impl GatewayService {
     ) -> Result<Response<Body>, Failure> {
         let compiled = &*self.compiled;
         let (parts, body) = request.into_parts();
-        negotiate::check(compiled, method, &parts.headers)?;
+        let coding = negotiate::check(compiled, method, &parts.headers)?;
+        compiled.check_conditions(method, &parts)?;
         let mut metadata =
             compiled.crossing.request(&parts.headers, &parts.extensions, &compiled.config.error_domain)?;
         let deadline = self.deadline(method, &parts.headers)?;
@@ -177,9 +185,13 @@ impl GatewayService {
         let call = async {
             let frames = if method.client_streaming {
                 let target = compiled.target_bytes(method, target, &parts.headers)?;
+                let body = match coding {
+                    Some(coding) => Body::new(Decoded::new(coding, body)),
+                    None => body,
+                };
                 stream::request_body(self.compiled.clone(), method, target, body, refusal.clone())
             } else {
-                let body = self.read_body(body).await?;
+                let body = self.plain(coding, self.read_body(body).await?)?;
                 Body::from(compiled.request_frame(method, target, &parts.headers, &body)?)
             };
             let answer = self.upstream.call(grpc_request(method, metadata, frames)).await;
@@ -200,7 +212,8 @@ impl GatewayService {
         };
         // Upstream can only say that the stream broke; why is known here.
         let refused = refusal.lock().ok().and_then(|mut refused| refused.take());
-        if answer.is_err() { refused.map_or(answer, Err) } else { answer }
+        let answer = if answer.is_err() { refused.map_or(answer, Err) } else { answer };
+        answer.map_err(|failure| conditional::refused(failure, method, &parts))
     }
 
     /// The deadline of a call: the client's within the configured bounds.
@@ -251,6 +264,18 @@ impl GatewayService {
         Ok([&first[..], &rest[..]].concat().into())
     }
 
+    /// A body without its coding, within the same bound.
+    fn plain(&self, coding: Option<Coding>, body: Bytes) -> Result<Bytes, Failure> {
+        let Some(coding) = coding else { return Ok(body) };
+        coding::decode(coding, body, self.compiled.config.limits.request_bytes_max).map_err(|error| {
+            let reason = match error {
+                DecodeError::TooLarge(_) => Reason::BodyTooLarge,
+                _ => Reason::InvalidBody,
+            };
+            self.compiled.failure(reason, format!("body: {error}"))
+        })
+    }
+
     async fn unary_response(
         &self,
         method: &Method,
@@ -276,7 +301,12 @@ impl GatewayService {
         {
             compiled.crossing.response(trailers, out);
         }
-        if negotiate::is_not_modified(request, out) {
+        if !out.contains_key(header::ETAG)
+            && let Some(etag) = compiled.etag_of(method, &message)
+        {
+            out.insert(header::ETAG, etag);
+        }
+        if compiled.verdict(request, out)? {
             out.remove(header::CONTENT_LENGTH);
             out.remove(header::CONTENT_TYPE);
             *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -11,6 +11,11 @@ use http::{HeaderValue, Method, Request, Response, header};
 
 use crate::service::{Answering, GatewayService, ready};
 
+/// Where the OpenAPI document is.
+pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
+/// Where its page is.
+pub(crate) const DOCS_PATH: &str = "/docs";
+
 /// A call of a client that has stubs, by gRPC or grpc-web, is passed on; any other request is given back.
 pub(crate) async fn pass(
     service: &GatewayService,
@@ -31,8 +36,8 @@ pub(crate) fn answer<'a>(service: &'a GatewayService, request: &Request<Body>) -
     }
     let compiled = &service.compiled;
     match request.uri().path() {
-        "/openapi.json" => Some(ready(document("application/json", compiled.openapi.clone()))),
-        "/docs" => {
+        OPENAPI_PATH => Some(ready(document("application/json", compiled.openapi.clone()))),
+        DOCS_PATH => {
             Some(ready(document("text/html; charset=utf-8", Bytes::from_static(docs::PAGE.as_bytes()))))
         }
         path if compiled.config.health_path.as_deref() == Some(path) => {

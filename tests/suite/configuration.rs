@@ -66,6 +66,7 @@ fn a_limit_of_nothing_is_refused_by_name() {
         "grpc.keepalive_timeout_ms",
         "gateway.heartbeat_ms",
         "gateway.reconnect_ms",
+        "gateway.compress_bytes_min",
     ];
     for (section, key, default) in settings() {
         let name = format!("{section}.{key}");

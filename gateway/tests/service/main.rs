@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
 
+#[path = "../support/canned.rs"]
+mod canned;
 mod library;
 #[path = "../support/protos.rs"]
 mod protos;
+mod rest;
 
 use std::{sync::atomic::Ordering, time::Duration};
 

@@ -35,6 +35,7 @@ pub(crate) struct Canned {
 
 /// What was asked.
 #[derive(Clone, Debug, Default)]
+#[allow(dead_code, reason = "not every test binary that shares this file looks at all of it")]
 pub(crate) struct Asked {
     /// The path.
     pub(crate) path: String,

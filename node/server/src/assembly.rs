@@ -120,6 +120,7 @@ pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
     settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
     settings.sse_retry =
         (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
+    settings.compress_bytes_min = Some(config.gateway.compress_bytes_min).filter(|&bytes_min| bytes_min > 0);
     settings.origins.clone_from(&config.gateway.origins);
     settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
     settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();

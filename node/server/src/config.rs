@@ -136,6 +136,8 @@ pub struct GatewaySection {
     pub heartbeat_ms: u64,
     /// Milliseconds after which an event stream's client is told to reconnect; 0 leaves it to the client.
     pub reconnect_ms: u64,
+    /// Bytes from which an answer is compressed, with gzip or zstd, for clients that accept it; 0 for never.
+    pub compress_bytes_min: usize,
     /// Origins, besides the gateway's own, whose pages may speak to it, `["https://example.com"]`; `["*"]` for all.
     pub origins: Vec<String>,
 }
@@ -253,6 +255,7 @@ impl Default for GatewaySection {
             streams_per_connection_max: 1_024,
             heartbeat_ms: 15_000,
             reconnect_ms: 2_000,
+            compress_bytes_min: 1_024,
             origins: Vec::new(),
         }
     }

@@ -1,0 +1,95 @@
+//! Content codings: bodies of requests taken apart, bodies of answers pressed for clients that accept it (RFC 9110, 8.4).
+
+mod decode;
+mod encode;
+
+use http::{HeaderMap, HeaderName, header};
+
+use crate::negotiate;
+
+pub(crate) use decode::{DecodeError, Decoded, decode};
+pub(crate) use encode::encoded;
+
+/// A coding that is taken and given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Gzip,
+    Zstd,
+}
+
+impl Coding {
+    /// What the header `accept-encoding` of a refusal lists.
+    pub(crate) const ALL: &'static str = "gzip, zstd";
+
+    fn named(name: &str) -> Option<Self> {
+        match () {
+            () if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => {
+                Some(Self::Gzip)
+            }
+            () if name.eq_ignore_ascii_case("zstd") => Some(Self::Zstd),
+            () => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Coding::Gzip => "gzip",
+            Coding::Zstd => "zstd",
+        }
+    }
+
+    /// The coding of a body; the text of one that is not taken, also of several on top of each other.
+    pub(crate) fn of_body(headers: &HeaderMap) -> Result<Option<Self>, String> {
+        let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(None) };
+        let text = String::from_utf8_lossy(value.as_bytes());
+        match text.trim() {
+            "" => Ok(None),
+            name if name.eq_ignore_ascii_case("identity") => Ok(None),
+            name => Self::named(name).map(Some).ok_or_else(|| name.to_owned()),
+        }
+    }
+
+    /// The coding that the client likes best, zstd where it has no liking; none if it likes plain text better.
+    pub(crate) fn accepted(headers: &HeaderMap) -> Option<Self> {
+        const ACCEPT_ENCODING: HeaderName = header::ACCEPT_ENCODING;
+        let mut best: Option<(Option<Self>, f32)> = None;
+        for (name, quality) in negotiate::listed(headers, &ACCEPT_ENCODING) {
+            let coding = match Self::named(name) {
+                None if name == "*" => Some(Self::Zstd),
+                None if name.eq_ignore_ascii_case("identity") => None,
+                None => continue,
+                coding => coding,
+            };
+            let better = best.is_none_or(|(other, best)| {
+                quality > best || (quality == best && other != Some(Self::Zstd) && coding.is_some())
+            });
+            if better {
+                best = Some((coding, quality));
+            }
+        }
+        best.and_then(|(coding, _)| coding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn accepted(text: &'static str) -> Option<Coding> {
+        Coding::accepted(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(text))]))
+    }
+
+    #[test]
+    fn the_client_s_liking_decides_and_then_the_better_coding() {
+        assert_eq!(accepted("gzip, deflate, br, zstd"), Some(Coding::Zstd));
+        assert_eq!(accepted("gzip, deflate, br"), Some(Coding::Gzip));
+        assert_eq!(accepted("zstd;q=0.5, gzip"), Some(Coding::Gzip));
+        assert_eq!(accepted("gzip;q=0.5, identity"), None);
+        assert_eq!(accepted("identity, gzip"), Some(Coding::Gzip));
+        assert_eq!(accepted("gzip;q=0"), None);
+        assert_eq!(accepted("br"), None);
+        assert_eq!(accepted("*"), Some(Coding::Zstd));
+    }
+}

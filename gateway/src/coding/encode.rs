@@ -1,0 +1,181 @@
+//! Answers pressed: whole ones at once, streams item by item, each flushed so that it arrives when it is sent.
+
+use std::{
+    io::{self, Write as _},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt as _;
+
+use super::Coding;
+
+/// Levels at which pressing costs about as much as sending would: the answer is made once and read once.
+const GZIP_LEVEL: flate2::Compression = flate2::Compression::fast();
+const ZSTD_LEVEL: i32 = 1;
+
+/// More than this is pressed on a thread that may block.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+
+enum Encoder {
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl Encoder {
+    fn new(coding: Coding) -> io::Result<Self> {
+        Ok(match coding {
+            Coding::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), GZIP_LEVEL)),
+            Coding::Zstd => Encoder::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
+        })
+    }
+
+    /// What of `plain` and all before it must be sent for the client to read it.
+    fn flushed(&mut self, plain: &[u8]) -> io::Result<Vec<u8>> {
+        let out = match self {
+            Encoder::Gzip(encoder) => {
+                encoder.write_all(plain)?;
+                encoder.flush()?;
+                encoder.get_mut()
+            }
+            Encoder::Zstd(encoder) => {
+                encoder.write_all(plain)?;
+                encoder.flush()?;
+                encoder.get_mut()
+            }
+        };
+        Ok(std::mem::take(out))
+    }
+
+    fn finished(self, plain: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Encoder::Gzip(mut encoder) => {
+                encoder.write_all(plain)?;
+                encoder.finish()
+            }
+            Encoder::Zstd(mut encoder) => {
+                encoder.write_all(plain)?;
+                encoder.finish()
+            }
+        }
+    }
+}
+
+/// The answer as the client accepts it. What is small, or is no text, stays as it is.
+pub(crate) async fn encoded(
+    accepted: Option<Coding>,
+    response: Response<Body>,
+    bytes_min: usize,
+) -> Response<Body> {
+    let size = response.body().size_hint().exact();
+    if size.is_some_and(|size| size < bytes_min as u64) || !is_worth_it(&response) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // another client gets another form of it
+    parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let Some(coding) = accepted else { return Response::from_parts(parts, body) };
+    let body = match size {
+        // a body of a known size is there already
+        Some(_) => match whole(coding, body).await {
+            Ok(bytes) => {
+                parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                Body::from(bytes)
+            }
+            Err(body) => return Response::from_parts(parts, body),
+        },
+        None => match Encoder::new(coding) {
+            Ok(encoder) => {
+                parts.headers.remove(header::CONTENT_LENGTH);
+                Body::new(Encoded { body, encoder: Some(encoder), trailers: None })
+            }
+            Err(_) => return Response::from_parts(parts, body),
+        },
+    };
+    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    weaken_etag(&mut parts.headers);
+    Response::from_parts(parts, body)
+}
+
+/// Presses a body whole; gives it back as it was if that cannot be done.
+async fn whole(coding: Coding, body: Body) -> Result<Vec<u8>, Body> {
+    let plain = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Err(Body::from_stream(futures_util::stream::iter([Err::<Bytes, _>(error)]))),
+    };
+    let press = move |plain: &[u8]| Encoder::new(coding).and_then(|encoder| encoder.finished(plain));
+    if plain.len() <= INLINE_BYTES_MAX {
+        return press(&plain).map_err(|_| Body::from(plain));
+    }
+    let kept = plain.clone();
+    let pressed = tokio::task::spawn_blocking(move || press(&plain)).await;
+    pressed.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|_| Body::from(kept))
+}
+
+fn is_worth_it(response: &Response<Body>) -> bool {
+    let headers = response.headers();
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED, StatusCode::SWITCHING_PROTOCOLS];
+    if bodiless.contains(&response.status()) || headers.contains_key(header::CONTENT_ENCODING) {
+        return false;
+    }
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|content_type| {
+        let is_text = content_type.starts_with("text/");
+        is_text || (content_type.contains("json") && !content_type.starts_with("application/grpc"))
+    })
+}
+
+/// The bytes differ from those of the plain form, so the tag no longer names bytes; it names the state still.
+fn weaken_etag(headers: &mut HeaderMap) {
+    let Some(etag) = headers.get(header::ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")) else {
+        return;
+    };
+    if let Ok(weak) = HeaderValue::from_bytes(&[b"W/", etag.as_bytes()].concat()) {
+        headers.insert(header::ETAG, weak);
+    }
+}
+
+/// A stream that is pressed as it goes.
+struct Encoded {
+    body: Body,
+    /// Nothing once the end was written.
+    encoder: Option<Encoder>,
+    trailers: Option<HeaderMap>,
+}
+
+impl http_body::Body for Encoded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        loop {
+            let Some(encoder) = &mut this.encoder else {
+                return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            };
+            let pressed = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => encoder.flushed(&data),
+                    Err(frame) => {
+                        this.trailers = frame.into_trailers().ok();
+                        continue;
+                    }
+                },
+                None => match this.encoder.take() {
+                    Some(encoder) => encoder.finished(b""),
+                    None => continue,
+                },
+            };
+            let pressed = pressed.map_err(axum::Error::new).map(|bytes| Frame::data(bytes.into()));
+            return Poll::Ready(Some(pressed));
+        }
+    }
+}

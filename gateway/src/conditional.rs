@@ -1,0 +1,153 @@
+//! Conditional requests (RFC 9110, 13) where the method gives an etag: by a response header `etag`, or by a string field
+//! `etag` (AIP-154) of the answer, and for `If-Match` of the request or of the resource in its body.
+//!
+//! A condition that cannot be checked is refused rather than passed over: whoever sends `If-Match` counts on it.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode, header, request::Parts};
+
+use crate::{
+    code::Code,
+    config::EtagFields,
+    failure::{Failure, Reason},
+    gateway::Compiled,
+    method::{Guard, Method},
+    transcode::wire,
+};
+
+/// What a client has or wants.
+enum Tags<'h> {
+    Any,
+    Listed(Vec<&'h str>),
+}
+
+impl<'h> Tags<'h> {
+    fn of(headers: &'h HeaderMap, name: &HeaderName) -> Option<Self> {
+        if !headers.contains_key(name) {
+            return None;
+        }
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        let tags: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+        Some(if tags.contains(&"*") { Tags::Any } else { Tags::Listed(tags) })
+    }
+
+    /// Compared weakly: a tag names a state of the resource, not the bytes of one of its forms.
+    fn has(&self, etag: &str) -> bool {
+        match self {
+            Tags::Any => true,
+            Tags::Listed(tags) => tags.iter().any(|tag| opaque(tag) == opaque(etag)),
+        }
+    }
+}
+
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+fn reads(request: &Parts) -> bool {
+    request.method == HttpMethod::GET || request.method == HttpMethod::HEAD
+}
+
+impl Compiled {
+    /// Refuses conditions on a change that its method has no way to check.
+    pub(crate) fn check_conditions(&self, method: &Method, request: &Parts) -> Result<(), Failure> {
+        if reads(request) {
+            return Ok(());
+        }
+        for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+            let kept = name == header::IF_MATCH && method.guard.is_some();
+            if request.headers.contains_key(&name) && !kept {
+                let message =
+                    format!("header `{name}`: `{}` takes no such condition", method.grpc_path.path());
+                return Err(self.failure(Reason::InvalidHeader, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what `If-Match` demands, in the field that upstream checks; `*` demands nothing that upstream would not.
+    pub(crate) fn put_guard(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        frame: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let (Some(guard), Some(Tags::Listed(tags))) = (method.guard, Tags::of(headers, &header::IF_MATCH))
+        else {
+            return Ok(());
+        };
+        let [tag] = tags[..] else {
+            let message = "header `if-match`: one tag is taken, not several";
+            return Err(self.failure(Reason::InvalidHeader, message));
+        };
+        let quoted = opaque(tag);
+        let bare = quoted.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        let Some(bare) = bare.filter(|bare| !bare.contains('"')) else {
+            let message = format!("header `if-match`: `{tag}` is no entity tag, which has quotes around it");
+            return Err(self.failure(Reason::InvalidHeader, message));
+        };
+        let value = if self.config.etag_fields == EtagFields::Bare { bare } else { quoted };
+        let fields = &self.schema.message(method.input).fields;
+        match guard {
+            Guard::Request(etag) => put_text(fields[etag].tag.as_bytes(), value, frame),
+            Guard::Resource { field, message, etag } => {
+                frame.extend_from_slice(fields[field].tag.as_bytes());
+                let start = wire::begin_length(frame);
+                put_text(self.schema.message(message).fields[etag].tag.as_bytes(), value, frame);
+                wire::end_length(frame, start);
+            }
+        }
+        Ok(())
+    }
+
+    /// The etag that a message has in its field.
+    pub(crate) fn etag_of(&self, method: &Method, message: &Bytes) -> Option<HeaderValue> {
+        let text = crate::response::length_field(message, method.etag?).ok()??;
+        if text.is_empty() {
+            return None;
+        }
+        if is_entity_tag(&text) {
+            return HeaderValue::from_maybe_shared(text).ok();
+        }
+        let fits = |byte: &u8| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..=0xff);
+        if !text.iter().all(fits) {
+            return None;
+        }
+        HeaderValue::from_bytes(&[b"\"", &*text, b"\""].concat()).ok()
+    }
+
+    /// Whether a read has become needless (304) or impossible (412).
+    pub(crate) fn verdict(&self, request: &Parts, answer: &HeaderMap) -> Result<bool, Failure> {
+        if !reads(request) {
+            return Ok(false);
+        }
+        let etag = answer.get(header::ETAG).and_then(|etag| etag.to_str().ok());
+        if let Some(wanted) = Tags::of(&request.headers, &header::IF_MATCH)
+            && !etag.map_or(matches!(wanted, Tags::Any), |etag| wanted.has(etag))
+        {
+            let message = format!("the state is `{}`, not the one asked for", etag.unwrap_or("without etag"));
+            return Err(self.failure(Reason::PreconditionFailed, message));
+        }
+        let known = Tags::of(&request.headers, &header::IF_NONE_MATCH);
+        Ok(known.is_some_and(|known| etag.is_some_and(|etag| known.has(etag))))
+    }
+}
+
+/// A change that was refused since its `If-Match` did not hold is 412, whichever code upstream has for that.
+pub(crate) fn refused(mut failure: Failure, method: &Method, request: &Parts) -> Failure {
+    let guarded = method.guard.is_some() && request.headers.contains_key(header::IF_MATCH);
+    if guarded && matches!(failure.code, Code::Aborted | Code::FailedPrecondition) {
+        failure.http = Some(StatusCode::PRECONDITION_FAILED);
+    }
+    failure
+}
+
+fn is_entity_tag(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"W/").unwrap_or(text);
+    text.len() >= 2 && text.starts_with(b"\"") && text.ends_with(b"\"")
+}
+
+fn put_text(tag: &[u8], value: &str, frame: &mut Vec<u8>) {
+    frame.extend_from_slice(tag);
+    wire::put_bytes(frame, value.as_bytes());
+}
