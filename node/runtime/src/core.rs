@@ -4,7 +4,7 @@
 //! end follows. A call is a monitor of its own: the callee remembers the callers that it has not answered and tells
 //! them when it ends, so that no second signal is needed a call.
 
-use crate::body::{Body, Receive};
+use crate::body::{Body, Event, Filter, Receive};
 use crate::extras::Extras;
 use crate::lineage::Lineage;
 use crate::message::{Kind, Message, ReplyTo, Signal};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct Core {
-    /// The code and its state; nothing while a slice runs, or while it is hibernated.
+    /// The code and its state where somebody looked at it; it moves from and to where signals arrive.
     pub(crate) body: Option<Box<dyn Body>>,
     pub(crate) inner: Queue,
     links: SmallMap<Pid, ()>,
@@ -171,6 +171,28 @@ impl Core {
         &self.open_calls
     }
 
+    /// Whether the next message will do, whatever it is and however many are behind it.
+    pub(crate) fn takes_any(&self, process: &Process) -> bool {
+        matches!(self.receive.filter, Filter::Any)
+            && self.deadline_ns == 0
+            && !process.has(flag::SUSPENDED | flag::SESSION)
+    }
+
+    /// So many more messages wait, or are about to.
+    pub(crate) fn note_waiting(&mut self, arriving: usize) {
+        self.high_water = self.high_water.max((self.inner.len() + arriving) as u32);
+    }
+
+    /// Whether the process, with the event that it was just given, needs nothing but the next message, whatever it is:
+    /// nothing waits, nothing is due, nothing is to be given back or looked after.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.inner.is_slim()
+            && self.deadline_ns == 0
+            && self.exiting.is_none()
+            && matches!(self.receive, Receive { filter: Filter::Any, timeout: None })
+            && self.extras().is_none_or(|extras| extras.memory_bytes_max.is_none())
+    }
+
     /// Applies signals in order until one ends the process; what is left goes back to be answered when it has ended.
     pub(crate) fn apply_all(
         &mut self,
@@ -186,7 +208,7 @@ impl Core {
             self.apply(process, signal, node, outbox);
         }
         if signals.len() > 0 {
-            process.inbound.lock().signals.splice(0..0, signals);
+            process.inbound.lock().put_back(signals);
         }
     }
 
@@ -225,11 +247,19 @@ impl Core {
     }
 
     fn deliver(&mut self, message: Message, node: &Node, outbox: &mut Outbox) {
+        if self.enters(&message, outbox) {
+            self.push(message, node);
+        }
+    }
+
+    /// Counts a message that arrived; whether it enters the mailbox.
+    #[inline]
+    fn enters(&mut self, message: &Message, outbox: &mut Outbox) -> bool {
         if message.kind == Kind::Reply {
             match message.reference {
                 Some(reference) if self.pending.remove(reference).is_some() => {}
                 // late: its caller gave up
-                _ => return,
+                _ => return false,
             }
         }
         let calls = u32::from(message.kind == Kind::Call);
@@ -241,7 +271,47 @@ impl Core {
             (self.last_sender, self.sent_in_row, self.calls_in_row) = (message.from, 1, calls);
             outbox.count_traffic(former);
         }
-        self.push(message, node);
+        true
+    }
+
+    /// Whether a message that arrives now would be the next thing that the process looks at.
+    #[inline]
+    pub(crate) fn looks_out(&self, process: &Process) -> bool {
+        const ELSEWHERE: u16 = flag::PAUSED
+            | flag::LOOKED_AT
+            | flag::HIBERNATED
+            | flag::SUSPENDED
+            | flag::BLOCKING
+            | flag::MEASURED
+            | flag::BYTES_BOUND
+            | flag::SESSION;
+        self.inner.len() == 0
+            && matches!(self.ready, Ready::No)
+            && self.exiting.is_none()
+            && !process.has(ELSEWHERE)
+    }
+
+    /// A message that arrived alone at a process that [looks out](Self::looks_out) for one: the event that it is, if the
+    /// process waits for it. Else it has gone where it belongs.
+    #[inline]
+    pub(crate) fn meet(&mut self, mut message: Message, node: &Node, outbox: &mut Outbox) -> Option<Event> {
+        if !self.receive.filter.admits(&message) {
+            self.deliver(message, node, outbox);
+            return None;
+        }
+        if !self.enters(&message, outbox) {
+            return None;
+        }
+        self.deadline_ns = 0;
+        self.high_water = self.high_water.max(1);
+        self.last_message_ms = message.arrived_ms;
+        message.number = self.next_number();
+        Some(Event::Message(message))
+    }
+
+    fn next_number(&mut self) -> u32 {
+        self.received = self.received.wrapping_add(1);
+        self.received
     }
 
     /// The run of messages that is not in the traffic table yet.
@@ -250,10 +320,12 @@ impl Core {
     }
 
     fn push(&mut self, mut message: Message, node: &Node) {
-        message.arrived_ms = node.coarse_ms();
+        // an EXIT or a DOWN is made here
+        if message.arrived_ms == 0 {
+            message.arrived_ms = node.coarse_ms();
+        }
         if message.kind != Kind::System {
-            self.received = self.received.wrapping_add(1);
-            message.number = self.received;
+            message.number = self.next_number();
         }
         self.last_message_ms = message.arrived_ms;
         self.inner.push(message);

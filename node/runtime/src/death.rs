@@ -2,17 +2,17 @@
 
 use crate::core::{Core, Remains};
 use crate::events::ExitRecord;
+use crate::lock::Guard;
 use crate::message::{Message, Signal};
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::pid::Pid;
-use crate::process::{Process, flag, schedule};
+use crate::process::{Process, flag};
 use crate::registry::Command;
 use crate::term::{Reason, Term};
-use parking_lot::MutexGuard;
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The exit reason and the words of a panic.
 pub(crate) fn crash_of(panic: &(dyn Any + Send)) -> (Reason, Arc<str>) {
@@ -28,12 +28,12 @@ pub(crate) fn crash_of(panic: &(dyn Any + Send)) -> (Reason, Arc<str>) {
 pub(crate) fn finish(
     node: &Node,
     process: &Arc<Process>,
-    mut core: MutexGuard<'_, Core>,
+    mut core: Guard<'_, Core>,
     reason: Reason,
     error: Option<Arc<str>>,
     outbox: &mut Outbox,
 ) {
-    process.schedule.store(schedule::DEAD, Release);
+    process.die();
     let remains = core.dissolve();
     drop(core);
     if process.has(flag::NAMED)
@@ -47,11 +47,7 @@ pub(crate) fn finish(
         node.propose_and_forget(Command::ProcessDown { pid: process.pid });
     }
     // whoever is told `noproc` from here on finds neither process nor name
-    let late = {
-        let mut inbound = process.inbound.lock();
-        inbound.closed = true;
-        std::mem::take(&mut inbound.signals)
-    };
+    let late = process.inbound.lock().close();
     node.byte_bounds().forget(process);
     tell(node, process.pid, remains, &reason, outbox);
     if process.has(flag::WATCHER) {

@@ -92,8 +92,7 @@ impl Node {
     ) -> Option<R> {
         let seen = {
             let mut core = process.0.core.lock();
-            // a hibernated process has no body, and no slice either
-            if core.body.is_some() || !process.0.is_in_slice() {
+            if process.0.settle_body(&mut core) {
                 return Some(look(&core));
             }
             if patience.is_zero() {

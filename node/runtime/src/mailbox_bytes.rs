@@ -8,11 +8,12 @@
 //! of the inbound queue and shrinks under that of the signal state, in which the messages are taken out.
 
 use crate::core::Core;
+use crate::inbound::Inbound;
 use crate::limits::MailboxLimit;
 use crate::message::{Message, Signal};
 use crate::node::Node;
 use crate::pid::Pid;
-use crate::process::{Inbound, Process, ProcessRef, flag};
+use crate::process::{Process, ProcessRef, flag};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,7 +90,7 @@ pub(crate) fn admit(
     for signal in signals.drain(..) {
         match signal {
             Signal::Message(message) if message.kind.is_ordinary() => {
-                let full = to.queue_len.load(Relaxed) as usize + inbound.signals.len() >= max;
+                let full = to.queue_len.load(Relaxed) as usize + inbound.messages() >= max;
                 if full || bytes.as_ref().is_some_and(|bytes| !bytes.fits(&message)) {
                     refused.push(message);
                     continue;
@@ -97,9 +98,9 @@ pub(crate) fn admit(
                 if let Some(bytes) = &bytes {
                     bytes.put(&message);
                 }
-                inbound.signals.push(Signal::Message(message));
+                inbound.push(Signal::Message(message));
             }
-            signal => inbound.signals.push(signal),
+            signal => inbound.push(signal),
         }
     }
     refused
@@ -137,7 +138,7 @@ impl Node {
         let mut core = process.core.lock();
         let mut inbound = process.inbound.lock();
         let old = self.limit_of(process, &inbound);
-        if inbound.closed {
+        if inbound.is_closed() {
             return old;
         }
         let limit = limit.unwrap_or_default();
@@ -155,7 +156,7 @@ impl Node {
             }
             return;
         }
-        let arrived = inbound.signals.iter().filter_map(|signal| match signal {
+        let arrived = inbound.iter().filter_map(|signal| match signal {
             Signal::Message(message) => Some(message),
             _ => None,
         });

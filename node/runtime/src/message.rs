@@ -3,12 +3,15 @@
 //! Invariants: a signal is plain data that could cross a wire at any time; a reply address is data too (a pid or an
 //! alias, and a reference). Signals from one sender to one receiver arrive in the order in which they were sent.
 
+use crate::node::Node;
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::term::{Reason, Term};
 
 /// What kind of message this is; decides which callback of a behaviour sees it.
+// A word, for speed: seven bytes of padding beside a byte are copied as two words that overlap, and a load that overlaps
+// two recent stores has to wait for both. A message is copied some times on its way; that was a tenth of a hop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
+#[repr(u64)]
 pub enum Kind {
     /// An ordinary message.
     Info,
@@ -41,7 +44,7 @@ pub struct Message {
     pub payload: Term,
     /// The operation that caused it, 0 for none: the number behind `arsenal-operation-id`.
     pub operation: u64,
-    /// When it was fetched into the mailbox, in milliseconds of the node's clock; 0 before.
+    /// When it was put into the mailbox, in milliseconds of the node's clock; 0 before.
     pub arrived_ms: u32,
     /// Its place among all messages that entered the mailbox, from 1; 0 before, and for a system message. Wraps.
     pub number: u32,
@@ -149,6 +152,17 @@ pub(crate) enum Signal {
     Demonitor { watcher: Pid, reference: Ref },
     /// A monitored process ended; dropped if the monitor is gone by then.
     Down { reference: Ref, object: Term, reason: Reason },
+}
+
+impl Signal {
+    /// The same, put into a mailbox now.
+    #[inline]
+    pub(crate) fn stamped(mut self, node: &Node) -> Self {
+        if let Self::Message(message) = &mut self {
+            message.arrived_ms = node.coarse_ms();
+        }
+        self
+    }
 }
 
 const _: () = assert!(size_of::<Message>() <= 72);

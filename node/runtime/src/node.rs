@@ -13,7 +13,7 @@ use crate::mailbox_bytes::ByteBounds;
 use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::module::Module;
 use crate::names::Names;
-use crate::outbox::{Delivery, Outbox, deliver, notify};
+use crate::outbox::{Delivery, Outbox, deliver};
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::process::{Code, Process, ProcessRef};
 use crate::registry::{LocalRegistry, Registry};
@@ -395,7 +395,7 @@ impl Node {
     }
 
     pub(crate) fn send_to_process(&self, process: &Arc<Process>, signal: Signal) {
-        let mut signals = vec![signal];
+        let mut signals = vec![signal.stamped(self)];
         match deliver(self, process, &mut signals) {
             Delivery::Accepted => {}
             Delivery::Wakes => self.0.schedulers.inject(Arc::clone(process)),
@@ -424,7 +424,7 @@ impl Node {
 
     /// Has a process look at itself.
     pub(crate) fn nudge(&self, process: &Arc<Process>) {
-        if notify(process) {
+        if process.inbound.lock().wake(process) {
             self.0.schedulers.inject(Arc::clone(process));
         }
     }

@@ -6,11 +6,11 @@
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::pid::Pid;
-use crate::process::{Code, Process, schedule};
+use crate::process::{Code, Process};
+use crate::recent::Recent;
 use crate::term::Term;
 use crate::traffic::Run;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -22,10 +22,16 @@ pub(crate) struct Outbox {
     pub(crate) spawned: Option<Arc<Code>>,
     /// Messages counted by (sender) for the receiver that is being fetched.
     traffic: Vec<Run>,
+    /// Who rested lately on the scheduler that this is the outbox of.
+    pub(crate) recent: Recent,
+    /// A body runs and no signal state is locked.
+    pub(crate) in_turn: bool,
+    /// Serial of who was sent the last signal of this turn, if it left alone; 0 for nobody.
+    last: u64,
 }
 
 /// Signals after which a batch leaves though the turn goes on.
-const BATCH_MAX: usize = 128;
+const BATCH_MAX: usize = crate::inbound::BLOCK;
 
 impl Outbox {
     /// Sends to whoever has this pid.
@@ -40,33 +46,86 @@ impl Outbox {
             self.flush(node);
             return node.aliases().deliver(node, to, signal);
         }
+        if self.leaves_alone(to)
+            && let Some(process) = self.recent.get(to)
+        {
+            let delivered = deliver_one(node, process, signal.stamped(node));
+            return self.sent_alone(node, to, delivered, |recent| recent.take(to));
+        }
         match node.process(to) {
             Some(process) => self.push(node, &process.0, signal),
             None => self.bounce(node, to, signal),
         }
     }
 
-    /// Sends to a process at hand.
+    /// Sends to a process at hand. The first signal of a turn to a receiver leaves alone and at once, which costs no
+    /// handle and no batch; more of them in a row make up a batch.
+    #[inline]
     pub(crate) fn push(&mut self, node: &Node, to: &Arc<Process>, signal: Signal) {
         match &self.receiver {
             Some(receiver) if Arc::ptr_eq(receiver, to) => {}
             _ => {
                 self.flush(node);
+                if self.leaves_alone(to.pid) {
+                    let delivered = deliver_one(node, to, signal.stamped(node));
+                    let handle =
+                        |recent: &mut Recent| Some(recent.take(to.pid).unwrap_or_else(|| Arc::clone(to)));
+                    return self.sent_alone(node, to.pid, delivered, handle);
+                }
                 self.receiver = Some(Arc::clone(to));
             }
         }
         self.append(node, signal);
     }
 
+    #[inline]
+    fn leaves_alone(&self, to: Pid) -> bool {
+        self.in_turn && self.receiver.is_none() && self.last != to.serial
+    }
+
+    #[inline]
+    fn sent_alone(
+        &mut self,
+        node: &Node,
+        to: Pid,
+        delivered: Result<bool, Signal>,
+        handle: impl FnOnce(&mut Recent) -> Option<Arc<Process>>,
+    ) {
+        self.last = to.serial;
+        match delivered {
+            Ok(false) => {}
+            Ok(true) => self.ready.extend(handle(&mut self.recent)),
+            Err(signal) => self.bounce(node, to, signal),
+        }
+    }
+
+    #[inline]
     fn append(&mut self, node: &Node, signal: Signal) {
-        self.batch.push(signal);
+        if self.batch.capacity() == 0 {
+            self.batch.reserve_exact(BATCH_MAX);
+        }
+        self.batch.push(signal.stamped(node));
         if self.batch.len() >= BATCH_MAX {
             self.flush(node);
         }
     }
 
+    /// A turn is over: delivers what is pending.
+    pub(crate) fn end_turn(&mut self, node: &Node) {
+        self.in_turn = false;
+        self.last = 0;
+        self.flush(node);
+    }
+
     /// Delivers what is pending.
+    #[inline]
     pub(crate) fn flush(&mut self, node: &Node) {
+        if self.receiver.is_some() {
+            self.flush_batch(node);
+        }
+    }
+
+    fn flush_batch(&mut self, node: &Node) {
         while let Some(receiver) = self.receiver.take() {
             let refused = deliver(node, &receiver, &mut self.batch);
             match refused {
@@ -126,40 +185,50 @@ pub(crate) enum Delivery {
 }
 
 /// Moves `signals` into the inbound queue of `to`; they stay where they are if it is dead.
-pub(crate) fn deliver(node: &Node, to: &Arc<Process>, signals: &mut Vec<Signal>) -> Delivery {
+pub(crate) fn deliver(node: &Node, to: &Process, signals: &mut Vec<Signal>) -> Delivery {
     let mut overflow = Vec::new();
-    let was_empty = {
+    let wakes = {
         let mut inbound = to.inbound.lock();
-        if inbound.closed {
+        if inbound.is_closed() {
             return Delivery::Dead;
         }
-        let was_empty = inbound.signals.is_empty();
         if inbound.messages_max == 0 {
-            inbound.signals.append(signals);
+            inbound.append(signals);
+            inbound.wake(to)
         } else {
             overflow = crate::mailbox_bytes::admit(node, to, &mut inbound, signals);
+            !inbound.is_empty() && inbound.wake(to)
         }
-        was_empty && !inbound.signals.is_empty()
     };
     if !overflow.is_empty() {
         node.mailbox_overflow(to, overflow);
     }
-    if was_empty && notify(to) { Delivery::Wakes } else { Delivery::Accepted }
+    if wakes { Delivery::Wakes } else { Delivery::Accepted }
 }
 
-/// Tells a process that something arrived; whether the caller has to put it into a run queue.
-pub(crate) fn notify(process: &Process) -> bool {
-    let mut state = process.schedule.load(Acquire);
-    loop {
-        let next = match state {
-            schedule::IDLE => schedule::QUEUED,
-            schedule::RUNNING => schedule::NOTIFIED,
-            _ => return false,
-        };
-        match process.schedule.compare_exchange_weak(state, next, AcqRel, Acquire) {
-            Ok(_) => return next == schedule::QUEUED,
-            Err(actual) => state = actual,
+/// As [`deliver`] of one signal, which comes back if `to` is dead.
+#[inline]
+fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<bool, Signal> {
+    {
+        let mut inbound = to.inbound.lock();
+        if inbound.is_closed() {
+            return Err(signal);
         }
+        if inbound.messages_max == 0 {
+            inbound.push(signal);
+            return Ok(inbound.wake(to));
+        }
+    }
+    deliver_bounded(node, to, signal)
+}
+
+#[cold]
+fn deliver_bounded(node: &Node, to: &Process, signal: Signal) -> Result<bool, Signal> {
+    let mut signals = vec![signal];
+    match deliver(node, to, &mut signals) {
+        Delivery::Accepted => Ok(false),
+        Delivery::Wakes => Ok(true),
+        Delivery::Dead => signals.pop().map_or(Ok(false), Err),
     }
 }
 

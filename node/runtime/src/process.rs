@@ -5,16 +5,17 @@
 //! looked at and changed by anybody meanwhile. The header is read without a lock and wakes nobody.
 
 use crate::core::Core;
+use crate::inbound::Inbound;
 use crate::lineage::Lineage;
-use crate::message::Signal;
+use crate::lock::Lock;
 use crate::module::{Description, Module};
 use crate::pid::Pid;
 use crate::priority::Priority;
-use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed,
+    Ordering::Release,
 };
 
 /// The code that a process runs, shared by all processes of the module.
@@ -29,7 +30,7 @@ pub(crate) struct Process {
     /// Who started the parent, and so on.
     pub(crate) above: Option<Arc<Lineage>>,
     pub(crate) code: Arc<Code>,
-    /// One of [`schedule`]'s constants.
+    /// One of [`schedule`]'s constants; written with `inbound` locked.
     pub(crate) schedule: AtomicU8,
     pub(crate) priority: AtomicU8,
     pub(crate) flags: AtomicU16,
@@ -48,18 +49,8 @@ pub(crate) struct Process {
     pub(crate) turns: AtomicU32,
     pub(crate) started_ms: u32,
     pub(crate) reductions: AtomicU64,
-    pub(crate) inbound: Mutex<Inbound>,
-    pub(crate) core: Mutex<Core>,
-}
-
-/// Where signals arrive.
-#[derive(Default)]
-pub(crate) struct Inbound {
-    pub(crate) signals: Vec<Signal>,
-    /// The process is dead; nothing is accepted any more.
-    pub(crate) closed: bool,
-    /// Most messages that the mailbox may hold; 0 is no bound, neither of messages nor of bytes.
-    pub(crate) messages_max: u32,
+    pub(crate) inbound: Lock<Inbound>,
+    pub(crate) core: Lock<Core>,
 }
 
 pub(crate) const UNPINNED: u16 = u16::MAX;
@@ -126,6 +117,34 @@ impl Process {
         self.schedule.load(Acquire) == schedule::DEAD
     }
 
+    /// Counts a slice. Only the scheduler that runs it calls this, so no locked instruction is needed.
+    pub(crate) fn count(&self, turns: u32, reductions: u32) {
+        self.turns.store(self.turns.load(Relaxed).wrapping_add(turns), Relaxed);
+        self.reductions.store(self.reductions.load(Relaxed) + u64::from(reductions), Relaxed);
+    }
+
+    /// It is in no run queue yet and runs once it is nudged.
+    pub(crate) fn await_nudge(&self) {
+        let _inbound = self.inbound.lock();
+        self.schedule.store(schedule::IDLE, Release);
+    }
+
+    /// Notes that it is dead: it is in no run queue and nobody wakes it any more.
+    pub(crate) fn die(&self) {
+        let _inbound = self.inbound.lock();
+        self.schedule.store(schedule::DEAD, Release);
+    }
+
+    /// Has the body lie in the signal state, which the caller has locked, unless a slice has it; whether it is so. A
+    /// hibernated process has no body, and no slice either.
+    pub(crate) fn settle_body(&self, core: &mut Core) -> bool {
+        let mut inbound = self.inbound.lock();
+        if let Some(body) = inbound.take_body() {
+            core.body = Some(body);
+        }
+        core.body.is_some() || !self.is_in_slice()
+    }
+
     /// Whether something waits for the end of the turn.
     pub(crate) fn wants_attention(&self) -> bool {
         self.schedule.load(Relaxed) == schedule::NOTIFIED || self.has(flag::PAUSED | flag::LOOKED_AT)
@@ -137,8 +156,7 @@ impl Process {
 
     /// Messages that wait, those included that no turn has seen yet.
     pub(crate) fn message_count(&self) -> usize {
-        let inbound = self.inbound.lock().signals.iter().filter(|s| matches!(s, Signal::Message(_))).count();
-        self.queue_len.load(Relaxed) as usize + inbound
+        self.inbound.lock().messages() + self.queue_len.load(Relaxed) as usize
     }
 }
 

@@ -170,6 +170,11 @@ impl Queue {
         self.messages.shrink_to_fit();
     }
 
+    /// Whether it is empty and [`Queue::relax`] would find nothing to give back.
+    pub(crate) fn is_slim(&self) -> bool {
+        self.messages.is_empty() && self.messages.capacity() <= Self::SPARE
+    }
+
     /// Gives back what a burst left, so that an idle process owns no spare capacity worth speaking of.
     pub(crate) fn relax(&mut self) {
         if self.messages.is_empty() && self.messages.capacity() > Self::SPARE {

@@ -265,7 +265,8 @@ impl Node {
     ) -> R {
         self.with_outbox(|outbox| {
             let mut core = process.core.lock();
-            let mut signals = std::mem::take(&mut process.inbound.lock().signals);
+            let mut signals = Vec::new();
+            process.inbound.lock().take(&mut signals);
             let arrived = !signals.is_empty();
             core.apply_all(process, &mut signals, self, outbox);
             let waited = core.inner.len();

@@ -60,8 +60,12 @@ pub(crate) struct Schedulers {
 pub(crate) struct Scheduler {
     pub(crate) id: u16,
     local: Worker<Arc<Process>>,
+    /// The process that runs next, where nothing else waits: through the queue it would cost a locked instruction.
+    next: Option<Arc<Process>>,
     pub(crate) outbox: Outbox,
     pub(crate) scratch: Vec<crate::message::Signal>,
+    /// Messages that the running process had in its inbound queue after the last fetch.
+    pub(crate) left: usize,
     pub(crate) answered: Vec<crate::message::ReplyTo>,
     parker: Parker,
     tick: u32,
@@ -95,8 +99,10 @@ pub(crate) fn build(count: usize) -> (Schedulers, Vec<Scheduler>) {
         schedulers.push(Scheduler {
             id: id as u16,
             local,
+            next: None,
             outbox: Outbox::default(),
             scratch: Vec::new(),
+            left: 0,
             answered: Vec::new(),
             parker,
             tick: 0,
@@ -272,6 +278,18 @@ impl Scheduler {
         if self.outbox.ready.is_empty() {
             return;
         }
+        if self.outbox.ready.len() == 1
+            && self.next.is_none()
+            && self.local.is_empty()
+            && let Some(process) = self.outbox.ready.pop()
+        {
+            if self.is_mine(&process) {
+                self.next = Some(process);
+            } else {
+                self.enqueue(node, process);
+            }
+            return;
+        }
         let mut ready = std::mem::take(&mut self.outbox.ready);
         for process in ready.drain(..) {
             self.enqueue(node, process);
@@ -280,6 +298,13 @@ impl Scheduler {
         if self.local.len() > 1 {
             node.schedulers().wake_one();
         }
+    }
+
+    /// Whether any scheduler may run the process and nothing sets it before or behind others.
+    fn is_mine(&self, process: &Process) -> bool {
+        process.pinned.load(Relaxed) == UNPINNED
+            && process.priority() == Priority::Normal
+            && !process.moving.load(Relaxed)
     }
 
     pub(crate) fn enqueue(&mut self, node: &Node, process: Arc<Process>) {
@@ -322,7 +347,7 @@ impl Scheduler {
             return Some(process);
         }
         let shared_first = self.tick.is_multiple_of(FAIRNESS);
-        if !shared_first && let Some(process) = self.local.pop() {
+        if !shared_first && let Some(process) = self.own() {
             return Some(process);
         }
         if !own.pinned.is_empty()
@@ -335,10 +360,14 @@ impl Scheduler {
         {
             return Some(process);
         }
-        if shared_first && let Some(process) = self.local.pop() {
+        if shared_first && let Some(process) = self.own() {
             return Some(process);
         }
         self.steal(all)
+    }
+
+    fn own(&mut self) -> Option<Arc<Process>> {
+        self.next.take().or_else(|| self.local.pop())
     }
 
     /// Whether the process may run here and now; if not it has gone where it may.

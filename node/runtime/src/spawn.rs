@@ -4,20 +4,21 @@ use crate::alias::Answer;
 use crate::body::Body;
 use crate::core::{Core, Ready};
 use crate::extras::Extras;
+use crate::inbound::Inbound;
 use crate::limits::MailboxLimit;
 use crate::lineage::{Lineage, above_children_of};
+use crate::lock::Lock;
 use crate::message::{ReplyTo, Signal};
 use crate::module::{Behaviour, Description};
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::pid::{Pid, Ref};
-use crate::process::{Code, Inbound, Process, ProcessRef, UNPINNED, flag, schedule};
+use crate::process::{Code, Process, ProcessRef, UNPINNED, flag, schedule};
 use crate::registry::Command;
 use crate::start::{ProcessName, StartError, StartOptions, Started};
 use crate::term::Term;
-use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 impl Node {
@@ -302,8 +303,8 @@ impl Node {
             turns: AtomicU32::new(0),
             started_ms: (now_ns / 1_000_000) as u32,
             reductions: AtomicU64::new(0),
-            inbound: Mutex::new(Inbound { signals: Vec::new(), closed: false, messages_max }),
-            core: Mutex::new(core),
+            inbound: Lock::new(Inbound::new(messages_max)),
+            core: Lock::new(core),
         }
     }
 
@@ -338,7 +339,7 @@ impl Node {
     /// A process with a global name runs once the name is its own.
     fn register_before_start(&self, process: &Arc<Process>, name: &ProcessName) {
         process.core.lock().ready = Ready::No;
-        process.schedule.store(schedule::IDLE, Release);
+        process.await_nudge();
         let command = Command::Register {
             name: Arc::clone(&name.name),
             pid: process.pid,

@@ -12,7 +12,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// A value that processes exchange.
+// The tag fills its word, for the reason that `message::Kind` gives.
 #[derive(Clone, Default)]
+#[repr(u64)]
 pub enum Term {
     /// JSON's null.
     #[default]

@@ -1,228 +1,150 @@
-//! A slice of a process: fetch signals, pick the next event, let the body handle it, send what it sent; again, until
-//! there is nothing to do or the reductions are used up.
+//! Turns: pick the next event, let the body handle it, send what it sent, follow what it says next; until there is
+//! nothing to do or the reductions are used up.
 //!
 //! Invariants: the signal state is not locked while the body runs; what the body sent leaves before its next turn; a
 //! kill or a pause takes effect between two turns.
 
-use crate::body::{Body, Event, Filter, Receive, Step};
+use crate::body::{Event, Filter, Receive, Step};
 use crate::context::Context;
 use crate::core::{Core, Ready};
+use crate::inbound::BodySlot;
+use crate::lock::Guard;
 use crate::message::Kind;
 use crate::module::Behaviour;
 use crate::node::Node;
-use crate::pid::Pid;
 use crate::process::{Process, flag, schedule};
 use crate::scheduler::Scheduler;
+use crate::slice::{Outcome, SLICE, Used};
 use crate::system;
 use crate::term::{Reason, Term};
 use crate::turn_observer;
-use parking_lot::MutexGuard;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-
-/// Reductions a slice may use; a turn is one, and what the body burns on top.
-pub(crate) const SLICE: u32 = 2_000;
-
-type BodySlot = Option<Box<dyn Body>>;
-
-/// How a slice ended.
-enum Outcome {
-    /// Nothing to do.
-    Idle,
-    /// Reductions used up, or the body gave way.
-    Requeue,
-    Ended(Reason, Option<Arc<str>>),
-}
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 impl Scheduler {
-    /// Runs `process` for one slice.
-    pub(crate) fn run_slice(&mut self, node: &Node, process: Arc<Process>) {
-        let counters = &node.schedulers().shared[usize::from(self.id)].counters;
-        counters.current.store(process.pid.serial, Relaxed);
-        counters.stuck.store(false, Relaxed);
-        let (turns, used) = self.run_process(node, &process);
-        // written by the one scheduler that runs the slice, so no locked instruction is needed
-        process.turns.store(process.turns.load(Relaxed).wrapping_add(turns), Relaxed);
-        process.reductions.store(process.reductions.load(Relaxed) + u64::from(used), Relaxed);
-        counters.add(turns, used);
-        counters.current.store(0, Relaxed);
-        self.enqueue_ready(node);
-    }
-
-    fn run_process(&mut self, node: &Node, process: &Arc<Process>) -> (u32, u32) {
-        process.home.store(self.id, Relaxed);
-        process.schedule.store(schedule::RUNNING, Release);
-        let (mut turns, mut used) = (0, 0);
-        loop {
-            let mut core = process.core.lock();
-            // out of the shared state for the slice, so that a turn needs no lock of its own
-            let mut body = core.body.take();
-            self.fetch(node, process, &mut core);
-            let outcome;
-            (core, outcome) = self.turns(node, process, &mut body, core, &mut turns, &mut used);
-            process.queue_len.store(core.inner.len() as u32, Relaxed);
-            if !matches!(outcome, Outcome::Ended(..)) && system::outgrew(body.as_deref(), &core) {
-                node.record("process.outgrew", process.pid, Pid::NONE, Term::Null, 0);
-                core.exiting = Some(Term::KILLED);
-                core.body = body;
-                continue;
-            }
-            match outcome {
-                Outcome::Ended(reason, error) => {
-                    crate::death::finish(node, process, core, reason, error, &mut self.outbox);
-                    drop(body);
-                    self.outbox.flush(node);
-                    return (turns, used);
-                }
-                Outcome::Requeue => {
-                    core.body = body;
-                    drop(core);
-                    process.schedule.store(schedule::QUEUED, Release);
-                    self.enqueue(node, Arc::clone(process));
-                    return (turns, used);
-                }
-                Outcome::Idle => {
-                    self.settle(node, process, &mut core);
-                    core.body = body;
-                    drop(core);
-                    self.outbox.flush(node);
-                    let idle =
-                        process.schedule.compare_exchange(schedule::RUNNING, schedule::IDLE, AcqRel, Acquire);
-                    if idle.is_ok() {
-                        return (turns, used);
-                    }
-                    // something arrived meanwhile
-                    process.schedule.store(schedule::RUNNING, Release);
-                }
-            }
-        }
-    }
-
-    /// Before a process goes idle: spare capacity back, alarm set, waiting clients told.
-    fn settle(&mut self, node: &Node, process: &Arc<Process>, core: &mut Core) {
-        core.inner.relax();
-        if core.deadline_ns != 0 && (core.alarm_ns == 0 || core.deadline_ns < core.alarm_ns) {
-            core.alarm_ns = core.deadline_ns;
-            node.set_alarm(process.pid, core.deadline_ns);
-        }
-        if process.has(flag::SESSION) && core.inner.len() > 0 {
-            node.tell_session(process.pid);
-        }
-    }
-
-    /// Applies what has arrived.
-    fn fetch(&mut self, node: &Node, process: &Arc<Process>, core: &mut Core) {
-        std::mem::swap(&mut process.inbound.lock().signals, &mut self.scratch);
-        if self.scratch.is_empty() {
-            return;
-        }
-        let mut signals = std::mem::take(&mut self.scratch);
-        core.apply_all(process, &mut signals, node, &mut self.outbox);
-        if signals.capacity() <= SCRATCH_MAX {
-            self.scratch = signals;
-        }
-        if let Some(counts) = self.outbox.take_traffic() {
-            node.count_traffic(usize::from(self.id), process.pid, counts);
-        }
-    }
-
-    fn turns<'a>(
+    /// Turns until there is nothing to do.
+    pub(crate) fn turns<'a>(
         &mut self,
         node: &Node,
         process: &'a Arc<Process>,
         body: &mut BodySlot,
-        mut core: MutexGuard<'a, Core>,
-        turns: &mut u32,
-        used: &mut u32,
-    ) -> (MutexGuard<'a, Core>, Outcome) {
+        mut core: Guard<'a, Core>,
+        used: &mut Used,
+    ) -> Outcome<'a> {
         loop {
             if let Some(reason) = core.exiting.take() {
-                return (core, Outcome::Ended(reason, None));
+                return Outcome::Ended(core, reason, None);
             }
             if process.has(flag::PAUSED | flag::LOOKED_AT) {
                 show(process, body, &mut core);
                 if process.has(flag::PAUSED) {
-                    return (core, Outcome::Idle);
+                    return Outcome::Idle(core);
                 }
             }
-            if *used >= SLICE {
-                return (core, Outcome::Requeue);
+            if used.reductions >= SLICE {
+                return Outcome::Requeue(core);
+            }
+            if self.left > 0 && !core.takes_any(process) {
+                // what is taken now may be far behind
+                self.fetch(node, process, &mut core);
             }
             let Some(event) = next_event(node, process, &mut core) else {
                 // a message ends hibernation whether or not it is one that the process waits for
                 let woken =
                     process.has(flag::HIBERNATED) && !process.has(flag::SUSPENDED) && core.inner.len() > 0;
                 if woken && let Err(reason) = system::wake(process, body, &mut core) {
-                    return (core, Outcome::Ended(reason, None));
+                    return Outcome::Ended(core, reason, None);
                 }
-                return (core, Outcome::Idle);
+                return Outcome::Idle(core);
             };
-            *turns += 1;
-            *used += 1;
-            if let Event::Message(message) = &event
-                && message.kind == Kind::System
-                && !system::is_for_body(process, message)
-            {
-                let observed = turn_observer::begin(node, process, message.operation, message.kind);
-                system::handle(node, process, body, &mut core, message, &mut self.outbox);
-                if let Some(observed) = observed {
-                    observed.end(None);
-                }
-                continue;
-            }
-            if process.has(flag::HIBERNATED)
-                && let Err(reason) = system::wake(process, body, &mut core)
-            {
-                return (core, Outcome::Ended(reason, None));
-            }
-            let operation = match &event {
-                Event::Message(message) => message.operation,
-                _ => 0,
-            };
-            if let Event::Message(message) = &event
-                && message.kind == Kind::Call
-                && let Some(call) = message.reply_to()
-            {
-                core.open_call(call);
-            }
-            drop(core);
-            let budget = SLICE - *used;
-            let (step, burned) = self.step(node, process, body, event, operation, budget);
-            *used = used.saturating_add(burned);
-            self.outbox.flush(node);
-            core = process.core.lock();
-            for call in self.answered.drain(..) {
-                core.close_call(call);
-            }
-            match step {
-                Ok(Step::Exit(reason)) => {
-                    if operation != 0 {
-                        core.extras_mut().ending_operation = operation;
-                    }
-                    return (core, Outcome::Ended(reason, None));
-                }
-                Ok(step) => {
-                    let gives_way = matches!(step, Step::Yield);
-                    self.follow(node, process, body, &mut core, step);
-                    if gives_way && *used >= SLICE {
-                        if process.schedule.load(Relaxed) == schedule::NOTIFIED {
-                            self.fetch(node, process, &mut core);
-                        }
-                        if core.exiting.is_none() {
-                            return (core, Outcome::Requeue);
-                        }
-                    }
-                }
-                Err((reason, error)) => return (core, Outcome::Ended(reason, Some(error))),
-            }
-            if process.schedule.load(Acquire) == schedule::NOTIFIED {
-                process.schedule.store(schedule::RUNNING, Release);
-                self.fetch(node, process, &mut core);
+            match self.turn(node, process, body, core, event, used) {
+                ControlFlow::Continue(locked) => core = locked,
+                ControlFlow::Break(outcome) => return outcome,
             }
         }
     }
 
+    /// One turn.
+    pub(crate) fn turn<'a>(
+        &mut self,
+        node: &Node,
+        process: &'a Arc<Process>,
+        body: &mut BodySlot,
+        mut core: Guard<'a, Core>,
+        event: Event,
+        used: &mut Used,
+    ) -> ControlFlow<Outcome<'a>, Guard<'a, Core>> {
+        used.turns += 1;
+        used.reductions += 1;
+        let mut operation = 0;
+        if let Event::Message(message) = &event {
+            operation = message.operation;
+            if message.kind == Kind::System && !system::is_for_body(process, message) {
+                let observed = turn_observer::begin(node, process, operation, message.kind);
+                system::handle(node, process, body, &mut core, message, &mut self.outbox);
+                if let Some(observed) = observed {
+                    observed.end(None);
+                }
+                return ControlFlow::Continue(core);
+            }
+            if message.kind == Kind::Call
+                && let Some(call) = message.reply_to()
+            {
+                core.open_call(call);
+            }
+        }
+        if process.has(flag::HIBERNATED)
+            && let Err(reason) = system::wake(process, body, &mut core)
+        {
+            return ControlFlow::Break(Outcome::Ended(core, reason, None));
+        }
+        process.queue_len.store(core.inner.len() as u32, Relaxed);
+        let at_rest = core.is_at_rest();
+        drop(core);
+        let step = self.step(node, process, body, event, operation, used);
+        if at_rest && step.is_none() && self.answered.is_empty() {
+            // the signal state is what it was: whoever changed it meanwhile has notified the process
+            return ControlFlow::Break(Outcome::Rests);
+        }
+        core = process.core.lock();
+        for call in self.answered.drain(..) {
+            core.close_call(call);
+        }
+        match step {
+            None if core.is_at_rest() => return ControlFlow::Break(Outcome::Rests),
+            None => wait(node, &mut core, Receive::any()),
+            Some(Ok(Step::Exit(reason))) => {
+                if operation != 0 {
+                    core.extras_mut().ending_operation = operation;
+                }
+                return ControlFlow::Break(Outcome::Ended(core, reason, None));
+            }
+            Some(Ok(step)) => {
+                let gives_way = matches!(step, Step::Yield);
+                self.follow(node, process, body, &mut core, step);
+                if gives_way && used.reductions >= SLICE {
+                    if process.schedule.load(Relaxed) == schedule::NOTIFIED {
+                        self.fetch(node, process, &mut core);
+                    }
+                    if core.exiting.is_none() {
+                        return ControlFlow::Break(Outcome::Requeue(core));
+                    }
+                }
+            }
+            Some(Err((reason, error))) => {
+                return ControlFlow::Break(Outcome::Ended(core, reason, Some(error)));
+            }
+        }
+        if process.schedule.load(Acquire) == schedule::NOTIFIED {
+            self.fetch(node, process, &mut core);
+        }
+        ControlFlow::Continue(core)
+    }
+
+    /// Lets the body handle `event`. Nothing is given where it goes on to wait for whatever comes, as most do: that
+    /// step is not worth moving.
     fn step(
         &mut self,
         node: &Node,
@@ -230,34 +152,42 @@ impl Scheduler {
         body: &mut BodySlot,
         event: Event,
         operation: u64,
-        budget: u32,
-    ) -> (Result<Step, (Reason, Arc<str>)>, u32) {
+        used: &mut Used,
+    ) -> Option<Result<Step, (Reason, Arc<str>)>> {
+        let Some(body) = body.as_mut() else { return Some(Ok(Step::Exit(Term::Atom("undef")))) };
+        let observed = match &event {
+            Event::Message(message) => turn_observer::begin(node, process, operation, message.kind),
+            _ => None,
+        };
         let mut context = Context {
             process,
             node,
             outbox: &mut self.outbox,
             burned: 0,
-            budget,
+            budget: SLICE.saturating_sub(used.reductions),
             operation,
             answered: &mut self.answered,
         };
-        let Some(body) = body.as_mut() else { return (Ok(Step::Exit(Term::Atom("undef"))), 0) };
-        let observed = match &event {
-            Event::Message(message) => turn_observer::begin(node, process, operation, message.kind),
-            _ => None,
-        };
         process.in_turn.store(true, Relaxed);
-        let step = catch_unwind(AssertUnwindSafe(|| body.step(event, &mut context)));
-        let burned = context.burned;
+        context.outbox.in_turn = true;
+        let mut step = None;
+        let handled = catch_unwind(AssertUnwindSafe(|| match body.step(event, &mut context) {
+            Step::Wait(Receive { filter: Filter::Any, timeout: None }) => {}
+            other => step = Some(Ok(other)),
+        }));
+        used.reductions = used.reductions.saturating_add(context.burned);
+        self.outbox.end_turn(node);
         process.in_turn.store(false, Relaxed);
-        let step = step.map_err(|panic| crate::death::crash_of(&*panic));
+        if let Err(panic) = handled {
+            step = Some(Err(crate::death::crash_of(&*panic)));
+        }
         if let Some(observed) = observed {
             observed.end(match &step {
-                Ok(Step::Exit(reason)) | Err((reason, _)) => Some(reason),
-                Ok(_) => None,
+                Some(Ok(Step::Exit(reason)) | Err((reason, _))) => Some(reason),
+                _ => None,
             });
         }
-        (step, burned)
+        step
     }
 
     /// Sets up what the body waits for.
@@ -286,9 +216,6 @@ impl Scheduler {
         }
     }
 }
-
-/// Capacity above which a fetch buffer is not worth keeping.
-const SCRATCH_MAX: usize = 4_096;
 
 fn wait(node: &Node, core: &mut Core, receive: Receive) {
     core.deadline_ns = match receive.timeout {

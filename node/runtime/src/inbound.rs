@@ -1,0 +1,216 @@
+//! Where signals arrive at a process, and whether it sleeps, waits in a run queue or runs.
+//!
+//! Invariants: the schedule word changes with this lock held, so that "something arrived" and "it has to be woken" are
+//! one step and no wake-up is lost: who appends sees whether the process is idle, and a process goes idle only while
+//! nothing waits here. The word may be read without the lock. While the process is not in a slice its body lies here,
+//! or in the signal state if somebody looked at it there; never in both.
+
+use crate::body::Body;
+use crate::message::{Kind, Message, Signal};
+use crate::process::{Process, schedule};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+/// A body, while its owner has it.
+pub(crate) type BodySlot = Option<Box<dyn Body>>;
+
+#[derive(Default)]
+pub(crate) struct Inbound {
+    /// What arrived last.
+    signals: Vec<Signal>,
+    /// What arrived before, of a process that is flooded.
+    backlog: Option<Box<VecDeque<Vec<Signal>>>>,
+    /// How many of the signals are messages.
+    messages: u32,
+    /// How many are none, or are system messages: they must not wait until what is before them was handled.
+    pressing: u32,
+    /// Most messages that the mailbox may hold; 0 is no bound, neither of messages nor of bytes.
+    pub(crate) messages_max: u32,
+    /// The process is dead; nothing is accepted any more.
+    closed: bool,
+    body: BodySlot,
+}
+
+/// Signals in a block of the backlog, more or less. A long queue is a row of blocks, so that no growing queue is ever
+/// copied with the lock held and what was read is given back at once.
+pub(crate) const BLOCK: usize = 128;
+
+impl Inbound {
+    pub(crate) fn new(messages_max: u32) -> Self {
+        Self { messages_max, ..Self::default() }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Messages that no turn has seen yet.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages as usize
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.signals.is_empty() && self.backlog.is_none()
+    }
+
+    /// What waits here, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Signal> {
+        self.backlog.iter().flat_map(|backlog| backlog.iter().flatten()).chain(&self.signals)
+    }
+
+    #[inline]
+    fn count(&mut self, signal: &Signal) {
+        let (message, pressing) = match signal {
+            Signal::Message(message) => (1, u32::from(message.kind == Kind::System)),
+            _ => (0, 1),
+        };
+        self.messages += message;
+        self.pressing += pressing;
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, signal: Signal) {
+        self.count(&signal);
+        if self.signals.len() >= BLOCK {
+            self.pile_up();
+        }
+        self.signals.push(signal);
+    }
+
+    #[cold]
+    fn pile_up(&mut self) {
+        let full = std::mem::replace(&mut self.signals, Vec::with_capacity(BLOCK));
+        self.backlog.get_or_insert_default().push_back(full);
+    }
+
+    pub(crate) fn append(&mut self, signals: &mut Vec<Signal>) {
+        signals.iter().for_each(|signal| self.count(signal));
+        if self.is_empty() {
+            std::mem::swap(&mut self.signals, signals);
+        } else if self.signals.len() + signals.len() <= BLOCK {
+            self.signals.append(signals);
+        } else {
+            let former = std::mem::replace(&mut self.signals, std::mem::take(signals));
+            if !former.is_empty() {
+                self.backlog.get_or_insert_default().push_back(former);
+            }
+        }
+    }
+
+    /// Puts signals that were taken back before all that arrived since.
+    pub(crate) fn put_back(&mut self, signals: impl Iterator<Item = Signal>) {
+        let former: Vec<_> = signals.collect();
+        former.iter().for_each(|signal| self.count(signal));
+        self.backlog.get_or_insert_default().push_front(former);
+    }
+
+    /// Moves all that has arrived into `signals`, which is empty.
+    pub(crate) fn take(&mut self, signals: &mut Vec<Signal>) {
+        (self.messages, self.pressing) = (0, 0);
+        if let Some(backlog) = self.backlog.take() {
+            signals.extend(backlog.into_iter().flatten());
+            signals.append(&mut self.signals);
+            return;
+        }
+        match self.signals.len() {
+            0 => {}
+            // each keeps its own buffer
+            1 => {
+                if let Some(signal) = self.signals.pop() {
+                    signals.push(signal);
+                }
+            }
+            _ => std::mem::swap(&mut self.signals, signals),
+        }
+    }
+
+    /// The message that has arrived, if it is alone.
+    #[inline]
+    pub(crate) fn take_lone(&mut self) -> Option<Message> {
+        if self.signals.len() != 1 || self.messages != 1 || self.pressing != 0 {
+            return None;
+        }
+        self.messages = 0;
+        match self.signals.pop() {
+            Some(Signal::Message(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Moves the oldest block into `signals`, or everything if there is anything but messages; gives how many messages
+    /// are left.
+    fn take_some(&mut self, signals: &mut Vec<Signal>) -> usize {
+        match self.backlog.as_mut().filter(|_| self.pressing == 0) {
+            None => self.take(signals),
+            Some(backlog) => {
+                if let Some(block) = backlog.pop_front() {
+                    self.messages -= block.len() as u32;
+                    *signals = block;
+                }
+                if backlog.is_empty() {
+                    self.backlog = None;
+                }
+            }
+        }
+        self.messages()
+    }
+
+    /// Notes that something arrived for `process`; whether the caller has to put it into a run queue.
+    #[inline]
+    pub(crate) fn wake(&mut self, process: &Process) -> bool {
+        match process.schedule.load(Relaxed) {
+            schedule::IDLE => {
+                process.schedule.store(schedule::QUEUED, Release);
+                true
+            }
+            schedule::RUNNING => {
+                process.schedule.store(schedule::NOTIFIED, Release);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// A slice begins or goes on, with the signal state locked: takes what has arrived, or where any message will do
+    /// (`some`) the first of it; gives how many messages are left.
+    #[inline]
+    pub(crate) fn run(&mut self, process: &Process, some: bool, signals: &mut Vec<Signal>) -> usize {
+        process.schedule.store(schedule::RUNNING, Release);
+        if some {
+            return self.take_some(signals);
+        }
+        self.take(signals);
+        0
+    }
+
+    /// The body, for a slice or for somebody who looks at it with the signal state locked.
+    pub(crate) fn take_body(&mut self) -> BodySlot {
+        self.body.take()
+    }
+
+    /// The slice ends, if nothing arrived meanwhile; whether it does.
+    #[inline]
+    pub(crate) fn rest(&mut self, process: &Process, body: &mut BodySlot) -> bool {
+        if !self.is_empty() || process.schedule.load(Relaxed) != schedule::RUNNING {
+            return false;
+        }
+        self.body = body.take();
+        process.schedule.store(schedule::IDLE, Release);
+        true
+    }
+
+    /// The slice ends though there is more to do.
+    pub(crate) fn requeue(&mut self, process: &Process, body: BodySlot) {
+        self.body = body;
+        process.schedule.store(schedule::QUEUED, Release);
+    }
+
+    /// Nothing is accepted from here on; gives what was not read.
+    pub(crate) fn close(&mut self) -> Vec<Signal> {
+        self.closed = true;
+        let mut unread = Vec::new();
+        self.take(&mut unread);
+        unread
+    }
+}
