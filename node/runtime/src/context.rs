@@ -306,6 +306,6 @@ impl Context<'_> {
 
     /// Whether the body should give way now: its time is up, or it is to die, to pause or to be looked at.
     pub fn should_yield(&self) -> bool {
-        self.burned >= self.budget || self.process.wants_attention()
+        self.burned.saturating_add(self.outbox.toll) >= self.budget || self.process.wants_attention()
     }
 }

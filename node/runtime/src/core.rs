@@ -178,9 +178,19 @@ impl Core {
             && !process.has(flag::SUSPENDED | flag::SESSION)
     }
 
-    /// So many more messages wait, or are about to.
-    pub(crate) fn note_waiting(&mut self, arriving: usize) {
-        self.high_water = self.high_water.max((self.inner.len() + arriving) as u32);
+    /// So many messages wait besides those in the inner queue.
+    pub(crate) fn note_waiting(&mut self, more: usize) {
+        self.high_water = self.high_water.max((self.inner.len() + more) as u32);
+    }
+
+    /// A new receive of whatever comes, for as long as it takes: for most bodies the same as the last one.
+    #[inline]
+    pub(crate) fn wait_for_any(&mut self) {
+        self.deadline_ns = 0;
+        if !matches!(self.receive, Receive { filter: Filter::Any, timeout: None }) {
+            self.receive = Receive::any();
+        }
+        self.inner.rescan();
     }
 
     /// Whether the process, with the event that it was just given, needs nothing but the next message, whatever it is:

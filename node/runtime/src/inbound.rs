@@ -19,6 +19,7 @@ pub(crate) struct Inbound {
     /// What arrived last.
     signals: Vec<Signal>,
     /// What arrived before, of a process that is flooded.
+    #[expect(clippy::box_collection, reason = "a word of each process, where few ever have one")]
     backlog: Option<Box<VecDeque<Vec<Signal>>>>,
     /// How many of the signals are messages.
     messages: u32,
@@ -212,5 +213,105 @@ impl Inbound {
         let mut unread = Vec::new();
         self.take(&mut unread);
         unread
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pid::Pid;
+    use crate::term::Term;
+    use proptest::prelude::*;
+
+    /// What happens to the queue, with so many signals each; every tenth signal is no message.
+    #[derive(Clone, Copy, Debug)]
+    enum Action {
+        Push,
+        Append(usize),
+        Take,
+        TakeSome,
+        TakeAndPutBack,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            Just(Action::Push),
+            (1..2 * BLOCK).prop_map(Action::Append),
+            Just(Action::Take),
+            Just(Action::TakeSome),
+            Just(Action::TakeAndPutBack),
+        ]
+    }
+
+    fn signal(number: u64) -> Signal {
+        let from = Pid::new(1, 1, number);
+        if number.is_multiple_of(10) {
+            Signal::Link { from }
+        } else {
+            Signal::Message(Message::info(from, Term::Null))
+        }
+    }
+
+    fn number(signal: &Signal) -> u64 {
+        match signal {
+            Signal::Message(message) => message.from.serial,
+            Signal::Link { from } => from.serial,
+            other => panic!("never sent: {other:?}"),
+        }
+    }
+
+    fn messages(numbers: impl IntoIterator<Item = u64>) -> usize {
+        numbers.into_iter().filter(|number| !number.is_multiple_of(10)).count()
+    }
+
+    proptest! {
+        #[test]
+        fn signals_leave_in_the_order_in_which_they_came_and_messages_are_counted(
+            actions in prop::collection::vec(action(), 0..60),
+        ) {
+            let (mut inbound, mut next, mut first) = (Inbound::default(), 1, 1);
+            for action in actions {
+                let mut taken = Vec::new();
+                match action {
+                    Action::Push => {
+                        inbound.push(signal(next));
+                        next += 1;
+                    }
+                    Action::Append(count) => {
+                        let mut batch = (next..next + count as u64).map(signal).collect();
+                        inbound.append(&mut batch);
+                        prop_assert!(batch.is_empty());
+                        next += count as u64;
+                    }
+                    Action::Take => inbound.take(&mut taken),
+                    Action::TakeSome => {
+                        let left = inbound.take_some(&mut taken);
+                        prop_assert_eq!(left, inbound.messages());
+                        // nothing but messages may stay behind what was taken
+                        let waiting = (first..next).skip(taken.len());
+                        prop_assert_eq!(messages(waiting.clone()), waiting.count());
+                    }
+                    Action::TakeAndPutBack => {
+                        inbound.take(&mut taken);
+                        inbound.put_back(taken.drain(..));
+                    }
+                }
+                for signal in &taken {
+                    prop_assert_eq!(number(signal), first);
+                    first += 1;
+                }
+                prop_assert!(inbound.iter().map(number).eq(first..next));
+                prop_assert_eq!(inbound.messages(), messages(first..next));
+            }
+        }
+
+        #[test]
+        fn a_message_is_alone_only_if_nothing_else_has_arrived(count in 0u64..4) {
+            let mut inbound = Inbound::default();
+            (1..=count).for_each(|number| inbound.push(signal(number)));
+            let lone = inbound.take_lone();
+            prop_assert_eq!(lone.is_some(), count == 1);
+            prop_assert_eq!(inbound.messages(), if count == 1 { 0 } else { messages(1..=count) });
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::mailbox_bytes::ByteBounds;
 use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::module::Module;
 use crate::names::Names;
-use crate::outbox::{Delivery, Outbox, deliver};
+use crate::outbox::{Outbox, deliver};
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::process::{Code, Process, ProcessRef};
 use crate::registry::{LocalRegistry, Registry};
@@ -397,9 +397,9 @@ impl Node {
     pub(crate) fn send_to_process(&self, process: &Arc<Process>, signal: Signal) {
         let mut signals = vec![signal.stamped(self)];
         match deliver(self, process, &mut signals) {
-            Delivery::Accepted => {}
-            Delivery::Wakes => self.0.schedulers.inject(Arc::clone(process)),
-            Delivery::Dead => self.with_outbox(|outbox| {
+            Some(accepted) if accepted.wakes => self.0.schedulers.inject(Arc::clone(process)),
+            Some(_) => {}
+            None => self.with_outbox(|outbox| {
                 for signal in signals.drain(..) {
                     outbox.bounce(self, process.pid, signal);
                 }

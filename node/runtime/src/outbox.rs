@@ -8,6 +8,7 @@ use crate::node::Node;
 use crate::pid::Pid;
 use crate::process::{Code, Process};
 use crate::recent::Recent;
+use crate::slice::CROWD;
 use crate::term::Term;
 use crate::traffic::Run;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(crate) struct Outbox {
     pub(crate) recent: Recent,
     /// A body runs and no signal state is locked.
     pub(crate) in_turn: bool,
+    /// Reductions that this turn owes for what it sent to crowded mailboxes.
+    pub(crate) toll: u32,
     /// Serial of who was sent the last signal of this turn, if it left alone; 0 for nobody.
     last: u64,
 }
@@ -88,13 +91,17 @@ impl Outbox {
         &mut self,
         node: &Node,
         to: Pid,
-        delivered: Result<bool, Signal>,
+        delivered: Result<Accepted, Signal>,
         handle: impl FnOnce(&mut Recent) -> Option<Arc<Process>>,
     ) {
         self.last = to.serial;
         match delivered {
-            Ok(false) => {}
-            Ok(true) => self.ready.extend(handle(&mut self.recent)),
+            Ok(accepted) => {
+                self.pay(1, accepted.waiting);
+                if accepted.wakes {
+                    self.ready.extend(handle(&mut self.recent));
+                }
+            }
             Err(signal) => self.bounce(node, to, signal),
         }
     }
@@ -110,11 +117,12 @@ impl Outbox {
         }
     }
 
-    /// A turn is over: delivers what is pending.
-    pub(crate) fn end_turn(&mut self, node: &Node) {
+    /// A turn is over: delivers what is pending, and gives the toll.
+    pub(crate) fn end_turn(&mut self, node: &Node) -> u32 {
+        self.flush(node);
         self.in_turn = false;
         self.last = 0;
-        self.flush(node);
+        std::mem::take(&mut self.toll)
     }
 
     /// Delivers what is pending.
@@ -127,11 +135,15 @@ impl Outbox {
 
     fn flush_batch(&mut self, node: &Node) {
         while let Some(receiver) = self.receiver.take() {
-            let refused = deliver(node, &receiver, &mut self.batch);
-            match refused {
-                Delivery::Accepted => {}
-                Delivery::Wakes => self.ready.push(receiver),
-                Delivery::Dead => {
+            let sent = self.batch.len();
+            match deliver(node, &receiver, &mut self.batch) {
+                Some(accepted) => {
+                    self.pay(sent, accepted.waiting);
+                    if accepted.wakes {
+                        self.ready.push(receiver);
+                    }
+                }
+                None => {
                     let mut lost = std::mem::take(&mut self.batch);
                     for signal in lost.drain(..) {
                         self.bounce(node, receiver.pid, signal);
@@ -141,6 +153,16 @@ impl Outbox {
                     }
                 }
             }
+        }
+    }
+
+    /// A signal to a mailbox in which `waiting` messages wait costs as many reductions more as there are crowds, within
+    /// bounds: a sender that outruns its receiver gives way to it.
+    #[inline]
+    fn pay(&mut self, signals: usize, waiting: usize) {
+        const MOST: usize = 16;
+        if self.in_turn && waiting >= CROWD {
+            self.toll = self.toll.saturating_add((signals * (waiting / CROWD).min(MOST)) as u32);
         }
     }
 
@@ -176,39 +198,40 @@ impl Outbox {
     }
 }
 
-/// What became of a batch.
-pub(crate) enum Delivery {
-    Accepted,
-    /// Accepted, and the receiver has to be put into a run queue.
-    Wakes,
-    Dead,
+/// Signals were accepted.
+#[derive(Clone, Copy)]
+pub(crate) struct Accepted {
+    /// The receiver has to be put into a run queue.
+    pub(crate) wakes: bool,
+    /// Messages in its inbound queue.
+    waiting: usize,
 }
 
-/// Moves `signals` into the inbound queue of `to`; they stay where they are if it is dead.
-pub(crate) fn deliver(node: &Node, to: &Process, signals: &mut Vec<Signal>) -> Delivery {
+/// Moves `signals` into the inbound queue of `to`; nothing, and they stay where they are, if it is dead.
+pub(crate) fn deliver(node: &Node, to: &Process, signals: &mut Vec<Signal>) -> Option<Accepted> {
     let mut overflow = Vec::new();
-    let wakes = {
+    let accepted = {
         let mut inbound = to.inbound.lock();
         if inbound.is_closed() {
-            return Delivery::Dead;
+            return None;
         }
         if inbound.messages_max == 0 {
             inbound.append(signals);
-            inbound.wake(to)
         } else {
             overflow = crate::mailbox_bytes::admit(node, to, &mut inbound, signals);
-            !inbound.is_empty() && inbound.wake(to)
         }
+        let wakes = !inbound.is_empty() && inbound.wake(to);
+        Accepted { wakes, waiting: inbound.messages() }
     };
     if !overflow.is_empty() {
         node.mailbox_overflow(to, overflow);
     }
-    if wakes { Delivery::Wakes } else { Delivery::Accepted }
+    Some(accepted)
 }
 
 /// As [`deliver`] of one signal, which comes back if `to` is dead.
 #[inline]
-fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<bool, Signal> {
+fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<Accepted, Signal> {
     {
         let mut inbound = to.inbound.lock();
         if inbound.is_closed() {
@@ -216,20 +239,18 @@ fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<bool, Signal
         }
         if inbound.messages_max == 0 {
             inbound.push(signal);
-            return Ok(inbound.wake(to));
+            return Ok(Accepted { wakes: inbound.wake(to), waiting: inbound.messages() });
         }
     }
     deliver_bounded(node, to, signal)
 }
 
 #[cold]
-fn deliver_bounded(node: &Node, to: &Process, signal: Signal) -> Result<bool, Signal> {
+fn deliver_bounded(node: &Node, to: &Process, signal: Signal) -> Result<Accepted, Signal> {
     let mut signals = vec![signal];
-    match deliver(node, to, &mut signals) {
-        Delivery::Accepted => Ok(false),
-        Delivery::Wakes => Ok(true),
-        Delivery::Dead => signals.pop().map_or(Ok(false), Err),
-    }
+    let accepted = deliver(node, to, &mut signals);
+    // what was not accepted is still there
+    signals.pop().map_or(Ok(accepted.unwrap_or(Accepted { wakes: false, waiting: 0 })), Err)
 }
 
 impl Kind {

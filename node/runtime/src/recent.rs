@@ -53,3 +53,51 @@ impl Recent {
         self.places.get(place(pid))?.as_ref().filter(|process| process.pid == pid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::{Body, Event, Receive, Step};
+    use crate::context::Context;
+    use crate::module::{Behaviour, Description};
+    use crate::node::{Node, NodeConfig};
+    use crate::start::StartOptions;
+
+    struct Idle;
+
+    impl Body for Idle {
+        fn step(&mut self, _event: Event, _context: &mut Context<'_>) -> Step {
+            Step::Wait(Receive::any())
+        }
+    }
+
+    fn processes(count: usize) -> Vec<Arc<Process>> {
+        let node = Node::deterministic(NodeConfig::default());
+        let description = Arc::new(Description::native("idle", Behaviour::Plain));
+        (0..count)
+            .map(|_| node.spawn(&description, Box::new(Idle), StartOptions::default()).unwrap().0)
+            .collect()
+    }
+
+    #[test]
+    fn a_handle_is_found_by_its_pid_alone_and_taken_once() {
+        let processes = processes(PLACES + 1);
+        let (first, same_place) = (&processes[0], &processes[PLACES]);
+        let mut recent = Recent::default();
+        assert!(recent.get(first.pid).is_none());
+        recent.put(Arc::clone(first));
+        assert!(recent.get(same_place.pid).is_none() && recent.take(same_place.pid).is_none());
+        assert!(recent.get(first.pid).is_some_and(|found| Arc::ptr_eq(found, first)));
+        assert!(recent.take(first.pid).is_some_and(|taken| Arc::ptr_eq(&taken, first)));
+        assert!(recent.take(first.pid).is_none());
+    }
+
+    #[test]
+    fn a_process_that_comes_again_and_again_gets_its_place_in_the_end() {
+        let processes = processes(PLACES + 1);
+        let mut recent = Recent::default();
+        recent.put(Arc::clone(&processes[0]));
+        (0..REFUSED).for_each(|_| recent.put(Arc::clone(&processes[PLACES])));
+        assert!(recent.get(processes[PLACES].pid).is_some() && recent.get(processes[0].pid).is_none());
+    }
+}

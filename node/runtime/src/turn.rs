@@ -43,7 +43,7 @@ impl Scheduler {
                     return Outcome::Idle(core);
                 }
             }
-            if used.reductions >= SLICE {
+            if used.reductions >= SLICE && !self.goes_on(node, &core, used) {
                 return Outcome::Requeue(core);
             }
             if self.left > 0 && !core.takes_any(process) {
@@ -114,7 +114,7 @@ impl Scheduler {
         }
         match step {
             None if core.is_at_rest() => return ControlFlow::Break(Outcome::Rests),
-            None => wait(node, &mut core, Receive::any()),
+            None => core.wait_for_any(),
             Some(Ok(Step::Exit(reason))) => {
                 if operation != 0 {
                     core.extras_mut().ending_operation = operation;
@@ -175,8 +175,9 @@ impl Scheduler {
             Step::Wait(Receive { filter: Filter::Any, timeout: None }) => {}
             other => step = Some(Ok(other)),
         }));
-        used.reductions = used.reductions.saturating_add(context.burned);
-        self.outbox.end_turn(node);
+        let burned = context.burned;
+        let toll = self.outbox.end_turn(node);
+        used.reductions = used.reductions.saturating_add(burned).saturating_add(toll);
         process.in_turn.store(false, Relaxed);
         if let Err(panic) = handled {
             step = Some(Err(crate::death::crash_of(&*panic)));
