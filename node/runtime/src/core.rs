@@ -178,6 +178,15 @@ impl Core {
             && !process.has(flag::SUSPENDED | flag::SESSION)
     }
 
+    /// Whether the next event is the next message, whatever it is, and nothing is to be done besides.
+    #[inline]
+    pub(crate) fn takes_next(&self, process: &Process) -> bool {
+        matches!(self.receive.filter, Filter::Any)
+            && matches!(self.ready, Ready::No)
+            && self.deadline_ns == 0
+            && !process.has(flag::SUSPENDED | flag::MEASURED | flag::BYTES_BOUND)
+    }
+
     /// So many messages wait besides those in the inner queue.
     pub(crate) fn note_waiting(&mut self, more: usize) {
         self.high_water = self.high_water.max((self.inner.len() + more) as u32);
@@ -329,16 +338,12 @@ impl Core {
         Run { from: self.last_sender, messages: self.sent_in_row, calls: self.calls_in_row }
     }
 
-    fn push(&mut self, mut message: Message, node: &Node) {
+    fn push(&mut self, message: Message, node: &Node) {
+        let number = if message.kind == Kind::System { 0 } else { self.next_number() };
         // an EXIT or a DOWN is made here
-        if message.arrived_ms == 0 {
-            message.arrived_ms = node.coarse_ms();
-        }
-        if message.kind != Kind::System {
-            message.number = self.next_number();
-        }
-        self.last_message_ms = message.arrived_ms;
-        self.inner.push(message);
+        let arrived_ms = if message.arrived_ms == 0 { node.coarse_ms() } else { message.arrived_ms };
+        self.last_message_ms = arrived_ms;
+        self.inner.push(message, number, arrived_ms);
         self.high_water = self.high_water.max(self.inner.len() as u32);
     }
 

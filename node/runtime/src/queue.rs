@@ -26,9 +26,24 @@ impl Queue {
         self.messages.len()
     }
 
-    pub(crate) fn push(&mut self, message: Message) {
+    /// Appends a message, with its number and the time of its arrival: written where it lies, since a message is moved
+    /// in words that a fresh write into one of them would hold up.
+    #[inline]
+    pub(crate) fn push(&mut self, message: Message, number: u32, arrived_ms: u32) {
         self.systems += usize::from(message.kind == Kind::System);
         self.messages.push_back(message);
+        if let Some(message) = self.messages.back_mut() {
+            (message.number, message.arrived_ms) = (number, arrived_ms);
+        }
+    }
+
+    /// Takes the next message, whatever it is: as [`Queue::take`] for any.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Message> {
+        self.fresh = None;
+        let message = self.messages.pop_front()?;
+        self.systems -= usize::from(message.kind == Kind::System);
+        Some(message)
     }
 
     /// A new receive looks at every message again.
@@ -199,7 +214,7 @@ mod tests {
     fn filled(values: &[i64]) -> Queue {
         let mut queue = Queue::default();
         for value in values {
-            queue.push(Message::info(Pid::NONE, Term::Int(*value)));
+            queue.push(Message::info(Pid::NONE, Term::Int(*value)), 0, 0);
         }
         queue
     }
@@ -215,13 +230,13 @@ mod tests {
         let filter = Filter::Reference(reference);
         let mut queue = filled(&[1, 2]);
         queue.mark(reference);
-        queue.push(reply());
+        queue.push(reply(), 0, 0);
         queue.rescan_for(&filter);
         assert_eq!(queue.scanned, 2);
         assert!(queue.take(&filter, false).is_some());
 
         queue.mark(reference);
-        queue.push(reply());
+        queue.push(reply(), 0, 0);
         assert!(queue.take(&Filter::Nothing, false).is_none());
         queue.rescan_for(&filter);
         assert!(queue.take(&filter, false).is_some());

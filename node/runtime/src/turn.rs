@@ -171,9 +171,14 @@ impl Scheduler {
         process.in_turn.store(true, Relaxed);
         context.outbox.in_turn = true;
         let mut step = None;
-        let handled = catch_unwind(AssertUnwindSafe(|| match body.step(event, &mut context) {
-            Step::Wait(Receive { filter: Filter::Any, timeout: None }) => {}
-            other => step = Some(Ok(other)),
+        // taken inside: what a closure owns is copied three times on its way into `catch_unwind`
+        let mut event = Some(event);
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            let Some(event) = event.take() else { return };
+            match body.step(event, &mut context) {
+                Step::Wait(Receive { filter: Filter::Any, timeout: None }) => {}
+                other => step = Some(Ok(other)),
+            }
         }));
         let burned = context.burned;
         let toll = self.outbox.end_turn(node);
@@ -242,7 +247,18 @@ fn show(process: &Process, body: &mut BodySlot, core: &mut Core) {
 }
 
 /// What the body handles next, if anything.
+#[inline]
 fn next_event(node: &Node, process: &Process, core: &mut Core) -> Option<Event> {
+    // what most turns are about: the next message, whatever it is
+    if core.takes_next(process)
+        && let Some(message) = core.inner.pop()
+    {
+        return Some(Event::Message(message));
+    }
+    chosen_event(node, process, core)
+}
+
+fn chosen_event(node: &Node, process: &Process, core: &mut Core) -> Option<Event> {
     match std::mem::take(&mut core.ready) {
         Ready::No => {}
         Ready::Start => return Some(Event::Start),
