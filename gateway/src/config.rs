@@ -47,6 +47,8 @@ pub struct Config {
     pub origins: Vec<String>,
     /// Which metadata crosses.
     pub metadata: MetadataConfig,
+    /// A request without `x-request-id` gets one, and every answer tells it.
+    pub request_id: bool,
     /// The deadline of a unary call whose client sets none.
     pub default_timeout: Option<Duration>,
     /// The longest deadline that a client can ask for.
@@ -79,6 +81,7 @@ impl Default for Config {
             sse_retry: None,
             origins: Vec::new(),
             metadata: MetadataConfig::default(),
+            request_id: true,
             default_timeout: None,
             timeout_max: None,
             health_path: Some("/healthz".to_owned()),
@@ -184,7 +187,8 @@ pub struct MetadataConfig {
     /// Request headers that become metadata, besides `authorization`, the W3C trace context, `idempotency-key`,
     /// `x-request-id`, and what begins with `grpc-metadata-`.
     pub request_headers: Vec<String>,
-    /// Response metadata that become headers under their own names.
+    /// Response metadata that become headers under their own names; what comes at a stream's end become trailers, for
+    /// clients that say `te: trailers`.
     pub response_headers: Vec<String>,
     /// What becomes of response metadata that is not listed.
     pub unlisted_response: UnlistedMetadata,

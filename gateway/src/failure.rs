@@ -192,7 +192,7 @@ impl Failure {
             http: None,
             details: Vec::new(),
             headers: Box::default(),
-            metadata: Box::default(),
+            metadata: Box::new(trailers.clone()),
         };
         let binary = trailers.get(GRPC_STATUS_DETAILS).and_then(|value| value.to_str().ok());
         match binary.and_then(crate::transcode::base64).as_deref().and_then(status_of) {

@@ -3,7 +3,15 @@
 //! Request headers cross by an allow list, or behind `grpc-metadata-`; nothing that steers the call itself (`grpc-*`,
 //! `te`, `content-type`, ...) can be set from outside. A value that gRPC could not carry is left out, and the call goes on.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::SocketAddr,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
@@ -20,6 +28,7 @@ const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A set of names. The map's own hash is the quick one.
 type Names = HeaderMap<()>;
@@ -98,6 +107,12 @@ impl Crossing {
         }
     }
 
+    /// The names that cross to the client, as the header `trailer` announces them.
+    pub(crate) fn announced(&self) -> Option<HeaderValue> {
+        let names: Vec<&str> = self.response.keys().map(HeaderName::as_str).collect();
+        HeaderValue::from_str(&names.join(", ")).ok().filter(|names| !names.is_empty())
+    }
+
     /// Adds to `headers` what of the metadata crosses.
     pub fn response(&self, metadata: &HeaderMap, headers: &mut HeaderMap) {
         for (name, value) in metadata {
@@ -149,6 +164,39 @@ fn carried(name: &HeaderName, value: &HeaderValue, domain: &str) -> Result<Optio
         return Err(Failure::new(Reason::InvalidHeader, domain, message));
     }
     Ok(HeaderValue::from_str(text.trim_end_matches('=')).ok())
+}
+
+/// Whether the client takes trailers (RFC 9110, 6.5.1).
+pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::TE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut listed = values.flat_map(|value| value.split(',')).map(|entry| entry.split(';').next());
+    listed.any(|name| name.is_some_and(|name| name.trim().eq_ignore_ascii_case("trailers")))
+}
+
+/// The client's id of its request, or a new one where it has none that could stand in a log. It goes into the metadata.
+pub(crate) fn request_id(metadata: &mut HeaderMap) -> HeaderValue {
+    const BYTES_MAX: usize = 128;
+    let fits = |id: &&HeaderValue| {
+        let bytes = id.as_bytes();
+        (1..=BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    };
+    if let Some(id) = metadata.get(REQUEST_ID).filter(fits) {
+        return id.clone();
+    }
+    let id = new_request_id();
+    metadata.insert(REQUEST_ID, id.clone());
+    id
+}
+
+/// Unlike any other: a random number of this process, and which request of it this is.
+fn new_request_id() -> HeaderValue {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let number = u128::from(*PROCESS) << 64 | u128::from(NEXT.fetch_add(1, Ordering::Relaxed));
+    let digits: [u8; 32] = std::array::from_fn(|place| HEX[(number >> (124 - 4 * place)) as usize & 15]);
+    // sixteen letters and digits make a value of whichever
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// The deadline that the client asks for, by `grpc-timeout` (gRPC's form), `request-timeout` or `x-server-timeout`
@@ -224,6 +272,23 @@ mod tests {
         headers.insert("grpc-metadata-te", HeaderValue::from_static("gzip"));
         headers.insert("x-forwarded-for", HeaderValue::from_static("1.2.3.4"));
         assert!(crossing.request(&headers, &Extensions::new(), "test").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_request_keeps_its_id_or_gets_one_that_no_other_has() {
+        let id = |given: Option<&'static str>| {
+            let given = given.map(|given| (REQUEST_ID, HeaderValue::from_static(given)));
+            let mut metadata: HeaderMap = given.into_iter().collect();
+            let id = request_id(&mut metadata);
+            assert_eq!(metadata[REQUEST_ID], id);
+            id
+        };
+        assert_eq!(id(Some("abc-1")), "abc-1");
+        let made = [id(None), id(None), id(Some("a b")), id(Some(""))];
+        for (index, id) in made.iter().enumerate() {
+            assert_eq!(id.len(), 32);
+            assert!(!made[..index].contains(id), "{made:?}");
+        }
     }
 
     proptest! {

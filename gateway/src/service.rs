@@ -174,6 +174,7 @@ impl GatewayService {
         compiled.check_conditions(method, &parts)?;
         let mut metadata =
             compiled.crossing.request(&parts.headers, &parts.extensions, &compiled.config.error_domain)?;
+        let request_id = compiled.config.request_id.then(|| metadata::request_id(&mut metadata));
         let deadline = self.deadline(method, &parts.headers)?;
         if let Some(timeout) = deadline {
             metadata::put_timeout(&mut metadata, timeout);
@@ -213,7 +214,15 @@ impl GatewayService {
         // Upstream can only say that the stream broke; why is known here.
         let refused = refusal.lock().ok().and_then(|mut refused| refused.take());
         let answer = if answer.is_err() { refused.map_or(answer, Err) } else { answer };
-        answer.map_err(|failure| conditional::refused(failure, method, &parts))
+        let mut answer = answer.map_err(|failure| conditional::refused(failure, method, &parts));
+        if let Some(id) = request_id {
+            let headers = match &mut answer {
+                Ok(response) => response.headers_mut(),
+                Err(failure) => &mut *failure.headers,
+            };
+            headers.entry(metadata::REQUEST_ID).or_insert(id);
+        }
+        answer
     }
 
     /// The deadline of a call: the client's within the configured bounds.

@@ -14,7 +14,8 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::{
-    config::StreamFormat, failure::Failure, gateway::Compiled, grpc::Messages, method::Method, negotiate,
+    config::StreamFormat, failure::Failure, gateway::Compiled, grpc::Messages, metadata, method::Method,
+    negotiate,
 };
 
 pub(crate) use elements::{Refusal, request_body};
@@ -26,7 +27,7 @@ pub(crate) async fn respond(
     compiled: Arc<Compiled>,
     method: &Method,
     request: &HeaderMap,
-    metadata: HeaderMap,
+    initial: HeaderMap,
     mut messages: Messages,
     deadline: Option<Duration>,
     refusal: Refusal,
@@ -48,10 +49,14 @@ pub(crate) async fn respond(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Proxies that gather answers before they pass them on leave this one alone.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    compiled.crossing.response(&metadata, headers);
+    compiled.crossing.response(&initial, headers);
+    let trailers = metadata::takes_trailers(request);
+    if let Some(names) = compiled.crossing.announced().filter(|_| trailers) {
+        headers.insert(header::TRAILER, names);
+    }
     let shape = items::Shape::of(method);
     let deadline = deadline.map(|timeout| started + timeout);
-    let items = Items::new(compiled, shape, framing, Source { messages, first, refusal }, deadline);
+    let items = Items::new(compiled, shape, framing, Source { messages, first, refusal }, deadline, trailers);
     *response.body_mut() = Body::new(items);
     Ok(response)
 }

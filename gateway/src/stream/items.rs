@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Frame;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
@@ -32,6 +33,8 @@ pub(super) struct Items {
     source: Source,
     heartbeat: Interval,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// What came with the status, once it did, for a client that takes trailers.
+    trailers: Option<HeaderMap>,
     state: State,
 }
 
@@ -88,12 +91,14 @@ impl Items {
         framing: Framing,
         source: Source,
         deadline: Option<Instant>,
+        trailers: bool,
     ) -> Self {
         let period = compiled.config.heartbeat.max(std::time::Duration::from_millis(1));
         let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let trailers = trailers.then(HeaderMap::new);
         let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        Self { compiled, shape, framing, source, heartbeat, deadline, state: State::Fresh }
+        Self { compiled, shape, framing, source, heartbeat, deadline, trailers, state: State::Fresh }
     }
 
     fn item(&mut self, message: &Bytes) -> Result<Vec<u8>, Failure> {
@@ -113,6 +118,7 @@ impl Items {
     /// The last frame of a stream that failed.
     fn failed(&mut self, failure: &Failure) -> Result<Vec<u8>, BrokenOff> {
         self.state = State::Done;
+        self.keep_trailers(&failure.metadata);
         let mut json = Vec::new();
         let (schema, config) = (&self.compiled.schema, &self.compiled.config);
         match self.framing {
@@ -121,6 +127,12 @@ impl Items {
         }
         let mut out = Vec::new();
         if self.framing.error(&json, &mut out) { Ok(out) } else { Err(BrokenOff(failure.message.clone())) }
+    }
+
+    fn keep_trailers(&mut self, told: &HeaderMap) {
+        if let Some(trailers) = &mut self.trailers {
+            self.compiled.crossing.response(told, trailers);
+        }
     }
 
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Vec<u8>, BrokenOff>>> {
@@ -137,6 +149,8 @@ impl Items {
             self.heartbeat.reset();
             let item = match message {
                 None => {
+                    let told = self.source.messages.trailers.take().unwrap_or_default();
+                    self.keep_trailers(&told);
                     let mut out = Vec::new();
                     self.framing.end(self.state != State::Flowing, &mut out);
                     self.state = State::Done;
@@ -173,6 +187,12 @@ impl http_body::Body for Items {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let items = self.get_mut();
-        items.poll_bytes(context).map(|frame| frame.map(|bytes| bytes.map(|bytes| Frame::data(bytes.into()))))
+        let bytes = ready!(items.poll_bytes(context));
+        let frame = bytes.map(|bytes| bytes.map(|bytes| Frame::data(bytes.into())));
+        if frame.is_some() {
+            return Poll::Ready(frame);
+        }
+        let trailers = items.trailers.take().filter(|trailers| !trailers.is_empty());
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 }

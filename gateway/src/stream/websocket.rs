@@ -75,6 +75,7 @@ pub(crate) async fn open(
     })?;
     let mut metadata =
         compiled.crossing.request(&parts.headers, &parts.extensions, &compiled.config.error_domain)?;
+    let request_id = compiled.config.request_id.then(|| metadata::request_id(&mut metadata));
     let deadline = service.deadline(method, &parts.headers)?;
     if let Some(timeout) = deadline {
         metadata::put_timeout(&mut metadata, timeout);
@@ -86,7 +87,7 @@ pub(crate) async fn open(
     let conversation = Conversation::new(service.clone(), method.index, metadata, target, deadline);
     let limits = compiled.config.limits;
     let span = tracing::Span::current();
-    let response = upgrade
+    let mut response = upgrade
         .protocols([PROTOCOL])
         .max_message_size(limits.request_bytes_max)
         .max_frame_size(limits.request_bytes_max)
@@ -94,6 +95,9 @@ pub(crate) async fn open(
         .write_buffer_size(0)
         .max_write_buffer_size(limits.response_bytes_max.saturating_mul(WRITE_BUFFER_FACTOR).max(1))
         .on_upgrade(move |socket| conversation.run(socket).instrument(span));
+    if let Some(id) = request_id {
+        response.headers_mut().insert(metadata::REQUEST_ID, id);
+    }
     Ok(response)
 }
 

@@ -4,6 +4,7 @@
 
 #[path = "../support/canned.rs"]
 mod canned;
+mod crossing;
 mod library;
 #[path = "../support/protos.rs"]
 mod protos;

@@ -1,0 +1,75 @@
+//! What crosses beside messages: request ids, and the metadata of a call's end as headers or trailers.
+
+use arsenal_gateway::{Config, Gateway, GatewayService};
+use axum::body::Body;
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+
+use crate::{
+    canned::{Canned, Recorder},
+    library, protos,
+};
+
+fn service(canned: Canned) -> (GatewayService, Recorder) {
+    let upstream = Recorder::new(canned);
+    let gateway = Gateway::builder(protos::descriptor_set(library::PROTO).unwrap());
+    (gateway.config(Config::default()).build().unwrap().service(upstream.clone()), upstream)
+}
+
+fn ending(trailers: &[(&str, &str)]) -> Canned {
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Canned { messages: vec![vec![]], trailers: Some(trailers.iter().map(own).collect()), ..Canned::default() }
+}
+
+async fn get(
+    service: &GatewayService,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, HeaderMap, Option<HeaderMap>) {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = service.handle(request.body(Body::empty()).unwrap()).await;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap();
+    (parts.status.as_u16(), parts.headers, body.trailers().cloned())
+}
+
+const BOOK: &str = "/v1/shelves/1/books/2";
+const EVENTS: &str = "/v1/events:watch";
+
+#[tokio::test]
+async fn a_request_is_known_by_the_same_id_on_both_sides() {
+    for (path, code) in [(BOOK, "0"), (BOOK, "5"), (EVENTS, "0")] {
+        let (service, upstream) = service(ending(&[("grpc-status", code)]));
+        let (_, given, _) = get(&service, path, &[("x-request-id", "mine-1")]).await;
+        let (_, made, _) = get(&service, path, &[]).await;
+        let told: Vec<_> =
+            upstream.asked().iter().map(|asked| asked.metadata["x-request-id"].clone()).collect();
+        assert_eq!(given["x-request-id"], "mine-1");
+        assert_eq!(told, [given["x-request-id"].clone(), made["x-request-id"].clone()]);
+        assert_eq!(made["x-request-id"].len(), 32);
+    }
+}
+
+#[tokio::test]
+async fn what_a_failure_says_beside_its_status_becomes_headers() {
+    let (service, _) = service(ending(&[("grpc-status", "14"), ("retry-after", "3"), ("secret", "x")]));
+    let (status, headers, _) = get(&service, BOOK, &[]).await;
+    assert_eq!((status, &headers["retry-after"]), (503, &"3".parse().unwrap()));
+    assert!(!headers.contains_key("secret") && !headers.contains_key("grpc-status"));
+}
+
+#[tokio::test]
+async fn a_stream_s_end_comes_as_trailers_to_who_takes_them() {
+    for code in ["0", "8"] {
+        let (service, _) = service(ending(&[("grpc-status", code), ("retry-after", "3"), ("secret", "x")]));
+        let (_, headers, trailers) = get(&service, EVENTS, &[("te", "deflate, Trailers")]).await;
+        let trailers = trailers.unwrap();
+        assert_eq!((&trailers["retry-after"], trailers.len()), (&"3".parse().unwrap(), 1));
+        assert!(headers["trailer"].to_str().unwrap().contains("retry-after"));
+        let (_, headers, trailers) = get(&service, EVENTS, &[]).await;
+        assert_eq!((headers.get("trailer"), trailers), (None, None));
+    }
+}
