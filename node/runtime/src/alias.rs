@@ -5,10 +5,14 @@ use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::pid::{Pid, Ref};
 use crate::term::{Reason, Term};
+use crate::wakes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use tokio::sync::oneshot;
+use std::task::{Context, Poll, Waker};
 
 /// The answer to a request from outside.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,9 +25,11 @@ pub enum Answer {
 
 const SHARDS: usize = 16;
 
+type Shard = Mutex<HashMap<u64, Arc<Arrival>, BuildHasherDefault<Serials>>>;
+
 /// All waiting requests of a node.
 pub(crate) struct Aliases {
-    shards: [Mutex<HashMap<u64, oneshot::Sender<Answer>>>; SHARDS],
+    shards: [Shard; SHARDS],
     next: AtomicU64,
     waiting: AtomicUsize,
     max: usize,
@@ -35,7 +41,66 @@ pub(crate) struct Waiting<'a> {
     pub(crate) alias: Pid,
     pub(crate) reference: Ref,
     pub(crate) server: Pid,
-    pub(crate) answer: oneshot::Receiver<Answer>,
+    arrival: Arc<Arrival>,
+}
+
+/// Where the answer to one request arrives.
+#[derive(Default)]
+struct Arrival(Mutex<Arriving>);
+
+#[derive(Default)]
+struct Arriving {
+    answer: Option<Answer>,
+    waker: Option<Waker>,
+    /// Who wakes, if the thread that waits gathers its wake-ups.
+    gatherer: Option<Arc<wakes::Queue>>,
+}
+
+/// The serials of aliases are counted, not chosen by anybody: they need no hash against collisions.
+#[derive(Default)]
+struct Serials(u64);
+
+impl Hasher for Serials {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(31).wrapping_add(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, serial: u64) {
+        // the table takes its bucket from the low bits and a tag from the high ones
+        self.0 = (serial / SHARDS as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Arrival {
+    fn arrive(&self, answer: Answer) {
+        let mut arriving = self.0.lock();
+        arriving.answer = Some(answer);
+        let Some(waker) = arriving.waker.take() else { return };
+        let gatherer = arriving.gatherer.take();
+        drop(arriving);
+        match gatherer {
+            Some(gatherer) => gatherer.push(waker),
+            None => waker.wake(),
+        }
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Answer> {
+        let mut arriving = self.0.lock();
+        if let Some(answer) = arriving.answer.take() {
+            return Poll::Ready(answer);
+        }
+        if !arriving.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            arriving.waker = Some(context.waker().clone());
+            arriving.gatherer = wakes::here();
+        }
+        Poll::Pending
+    }
 }
 
 impl Aliases {
@@ -43,7 +108,7 @@ impl Aliases {
         Self { shards: Default::default(), next: AtomicU64::new(1), waiting: AtomicUsize::new(0), max }
     }
 
-    fn shard(&self, alias: Pid) -> &Mutex<HashMap<u64, oneshot::Sender<Answer>>> {
+    fn shard(&self, alias: Pid) -> &Shard {
         &self.shards[alias.serial as usize % SHARDS]
     }
 
@@ -58,17 +123,17 @@ impl Aliases {
             return None;
         }
         let alias = Pid::alias(node.id(), node.incarnation(), self.next.fetch_add(1, Relaxed));
-        let (sender, answer) = oneshot::channel();
-        self.shard(alias).lock().insert(alias.serial, sender);
-        Some(Waiting { node, alias, reference: node.new_ref(), server, answer })
+        let arrival = Arc::<Arrival>::default();
+        self.shard(alias).lock().insert(alias.serial, Arc::clone(&arrival));
+        Some(Waiting { node, alias, reference: node.new_ref(), server, arrival })
     }
 
-    fn take(&self, alias: Pid) -> Option<oneshot::Sender<Answer>> {
-        let waiter = self.shard(alias).lock().remove(&alias.serial);
-        if waiter.is_some() {
+    fn take(&self, alias: Pid) -> Option<Arc<Arrival>> {
+        let arrival = self.shard(alias).lock().remove(&alias.serial);
+        if arrival.is_some() {
             self.waiting.fetch_sub(1, Relaxed);
         }
-        waiter
+        arrival
     }
 
     pub(crate) fn deliver(&self, node: &Node, alias: Pid, signal: Signal) {
@@ -77,12 +142,17 @@ impl Aliases {
             Signal::Down { reason, .. } => Answer::Down(reason),
             _ => return,
         };
-        if let Some(waiter) = self.take(alias) {
-            // a receiver that went away no longer wants it
-            let _ = waiter.send(answer);
-        } else {
-            node.count_late_reply();
+        match self.take(alias) {
+            Some(arrival) => arrival.arrive(answer),
+            None => node.count_late_reply(),
         }
+    }
+}
+
+impl Waiting<'_> {
+    /// Waits for the answer.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        poll_fn(|context| self.arrival.poll(context)).await
     }
 }
 

@@ -58,6 +58,7 @@ pub mod timer;
 pub mod traffic;
 mod turn;
 pub mod turn_observer;
+pub mod wakes;
 mod watch;
 
 pub use body::{Body, Event, Filter, Receive, Step};

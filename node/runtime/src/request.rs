@@ -150,16 +150,15 @@ impl Node {
         drop(process);
         let answer = match timeout {
             Some(timeout) => self
-                .sleep_or(timeout, &mut waiting.answer)
+                .sleep_or(timeout, waiting.answer())
                 .await
                 .ok_or(CallError::Timeout { process: to, timeout })?,
-            None => (&mut waiting.answer).await,
+            None => waiting.answer().await,
         };
         match answer {
-            Ok(Answer::Reply(reply)) => Ok(reply),
-            Ok(Answer::Down(reason)) if reason.is("noproc") => Err(CallError::NoProcess(to)),
-            Ok(Answer::Down(reason)) => Err(CallError::Died { process: to, reason }),
-            Err(_) => Err(CallError::Died { process: to, reason: Term::Atom("shutdown") }),
+            Answer::Reply(reply) => Ok(reply),
+            Answer::Down(reason) if reason.is("noproc") => Err(CallError::NoProcess(to)),
+            Answer::Down(reason) => Err(CallError::Died { process: to, reason }),
         }
     }
 
@@ -169,9 +168,9 @@ impl Node {
         let mut waiting = waiting;
         let monitor = Signal::Monitor { watcher: waiting.alias, reference: waiting.reference, name: None };
         self.send_signal(pid, monitor);
-        match (&mut waiting.answer).await {
-            Ok(Answer::Down(reason)) => reason,
-            _ => Term::NOPROC,
+        match waiting.answer().await {
+            Answer::Down(reason) => reason,
+            Answer::Reply(_) => Term::NOPROC,
         }
     }
 

@@ -73,14 +73,13 @@ impl Node {
         waiting.server = pid;
         let guard = UnlessStarted { node: self, pid, parent, monitor };
         let answer = match timeout {
-            Some(timeout) => self.sleep_or(timeout, &mut waiting.answer).await,
-            None => Some((&mut waiting.answer).await),
+            Some(timeout) => self.sleep_or(timeout, waiting.answer()).await,
+            None => Some(waiting.answer().await),
         };
         let outcome = match answer {
             None => Err(StartError::Timeout(timeout.unwrap_or_default())),
-            Some(Ok(Answer::Reply(reply))) => read_ack(pid, &reply),
-            Some(Ok(Answer::Down(reason))) => Err(StartError::Init(reason)),
-            Some(Err(_)) => Err(StartError::Stopping),
+            Some(Answer::Reply(reply)) => read_ack(pid, &reply),
+            Some(Answer::Down(reason)) => Err(StartError::Init(reason)),
         };
         match outcome {
             Ok(Started::Running(_)) => guard.defuse(),
@@ -117,11 +116,7 @@ impl Node {
     }
 
     /// Waits for an answer for this long by the node's own clock; nothing if it did not come.
-    pub(crate) async fn sleep_or<T>(
-        &self,
-        timeout: Duration,
-        answer: &mut tokio::sync::oneshot::Receiver<T>,
-    ) -> Option<Result<T, tokio::sync::oneshot::error::RecvError>> {
+    pub(crate) async fn sleep_or<T>(&self, timeout: Duration, answer: impl Future<Output = T>) -> Option<T> {
         tokio::time::timeout(timeout, answer).await.ok()
     }
 
