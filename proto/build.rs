@@ -3,6 +3,7 @@
 //! Invariant: the embedded set comes from `encode_file_descriptor_set`. A set that went through `prost_types`
 //! has lost the method options, which the gateway, the router and the command line read.
 
+use prost_build::{Service, ServiceGenerator};
 use std::error::Error;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -23,12 +24,70 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true).open_files(proto_files()?)?;
     fs::write(out_dir.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
 
-    tonic_prost_build::configure()
-        .bytes(".")
+    prost_build::Config::new()
+        .bytes(["."])
         .extern_path(".google.protobuf.Value", "crate::Value")
         .include_file("packages.rs")
+        .service_generator(Box::new(Generator { tonic: tonic_prost_build::configure().service_generator() }))
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// What tonic generates for a service, and a function that lists its RPCs to whoever serves them (`src/rpcs.rs`).
+struct Generator {
+    tonic: Box<dyn ServiceGenerator>,
+}
+
+impl ServiceGenerator for Generator {
+    fn generate(&mut self, service: Service, code: &mut String) {
+        let listing = listing(&service);
+        self.tonic.generate(service, code);
+        code.push_str(&listing);
+    }
+
+    fn finalize(&mut self, code: &mut String) {
+        self.tonic.finalize(code);
+    }
+
+    fn finalize_package(&mut self, package: &str, code: &mut String) {
+        self.tonic.finalize_package(package, code);
+    }
+}
+
+fn listing(service: &Service) -> String {
+    let module = snake_case(&service.name);
+    let (name, full_name) = (&service.name, format!("{}.{}", service.package, service.proto_name));
+    let mut code = format!(
+        "/// Lists the RPCs of `{name}`.\n\
+         pub fn list_{module}<T: {module}_server::{name}>(service: &std::sync::Arc<T>, to: &mut impl crate::Rpcs) {{\n"
+    );
+    for method in &service.methods {
+        let kind = match (method.client_streaming, method.server_streaming) {
+            (false, false) => "unary",
+            (false, true) => "server_streaming",
+            (true, true) => "streaming",
+            // the contract has none; `Rpcs` gets the method with the first
+            (true, false) => "client_streaming",
+        };
+        code.push_str(&format!(
+            "    to.{kind}(\"/{full_name}/{}\", service, |service, request| async move {{ service.{}(request).await }});\n",
+            method.proto_name, method.name
+        ));
+    }
+    code.push_str("}\n");
+    code
+}
+
+/// `ProcessService` as the module that tonic generates for it is called: `process_service`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
 }
 
 /// The contract's files in a fixed order, so that the set's bytes depend on nothing but their content.

@@ -1,13 +1,16 @@
 //! The contract as Rust: messages, clients and servers generated from `arsenal/v1/*.proto`, the descriptor set,
-//! and [`Value`], the payload type. Nothing else lives here: no conversion into domain types, no routing.
+//! [`Rpcs`], to which a service lists its RPCs, and [`Value`], the payload type. Nothing else lives here: no conversion
+//! into domain types, no routing.
 //!
 //! Invariant: [`FILE_DESCRIPTOR_SET`] is passed on as bytes. Decoding it into `prost_types` and encoding it
 //! again drops the method options (HTTP rules, operations); `prost_reflect` keeps them.
 
+mod rpcs;
 mod value;
 
 pub use generated::arsenal::v1;
 pub use generated::google;
+pub use rpcs::Rpcs;
 pub use value::{DEPTH_MAX, Value, ValueError};
 
 /// Every file of the contract with its imports, comments and options: an encoded `google.protobuf.FileDescriptorSet`.

@@ -122,6 +122,31 @@ fn a_unary_call_without_its_message_exceeds_its_deadline() {
 }
 
 #[test]
+fn a_message_beyond_the_limit_gets_the_same_status_over_grpc_and_rest() {
+    limited(
+        |config| {
+            config.grpc.message_bytes_max = 1_000;
+            config.grpc.response_bytes_max = 1_000;
+        },
+        |sandbox| async move {
+            for transport in [Transport::Grpc, Transport::Rest] {
+                let api = sandbox.api(transport).await;
+                let asked = json!({"module": "counter", "key": "k".repeat(1_000)});
+                let failure = api.err("StartProcess", asked).await;
+                let reason = (&*failure.code, &*failure.reason);
+                assert_eq!(reason, ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE"), "{transport:?}");
+                for _ in 0..20 {
+                    api.start("counter", json!({})).await;
+                }
+                let failure = api.err("ListAllProcesses", json!({})).await;
+                let reason = (&*failure.code, &*failure.reason);
+                assert_eq!(reason, ("RESOURCE_EXHAUSTED", "RESPONSE_TOO_LARGE"), "{transport:?}");
+            }
+        },
+    );
+}
+
+#[test]
 fn connections_beyond_the_limit_wait_until_one_ends() {
     limited(
         |config| config.listen.connections_max = 2,

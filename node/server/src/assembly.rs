@@ -1,24 +1,30 @@
 //! A node put together: runtime, services, gateway, listeners. `shutdown` takes it apart again.
 
 use crate::config::Config;
-use crate::content_type::ContentTypeLayer;
-use crate::half_open::HalfOpenLayer;
+use crate::grpc::GrpcPort;
+use crate::listener::{self, Protocols};
 use crate::parting::{PartingLayer, PartingUpstream};
+use crate::rest::RestPort;
 use crate::telemetry::context::{CallerContextLayer, TracedUpstream};
-use crate::{listener, rest};
+use arsenal_gateway::service::GatewayService;
 use arsenal_gateway::{Gateway, upstream};
-use arsenal_runtime::{Module, Node, NodeConfig};
-use arsenal_services::routes::{self, WireLimits};
-use arsenal_services::{Shared, operations};
+use arsenal_runtime::{Module, Node, NodeConfig, wakes};
+use arsenal_services::Shared;
+use arsenal_services::routes::{self, Layered};
+use arsenal_services::wire::{Wire, WireLimits};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tower::Layer as _;
 
-/// Reflection, whose clients stream.
-const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+/// Bytes that a client may send ahead on one stream, and on one connection.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// A node that serves.
 pub struct Running {
@@ -31,6 +37,8 @@ pub struct Running {
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) listeners: Vec<JoinHandle<()>>,
     pub(crate) health: tonic_health::server::HealthReporter,
+    /// Wakes the requests that wait on this thread.
+    pub(crate) gatherer: JoinHandle<Infallible>,
 }
 
 /// Why a node or gateway does not start.
@@ -79,20 +87,22 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
     let limits = WireLimits {
         message_bytes_max: config.grpc.message_bytes_max,
         response_bytes_max: config.grpc.response_bytes_max,
+        request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
-    let (health, router) = routes::router(&Shared::new(node.clone()), limits)
+    let (health, wire) = routes::wire(&Shared::new(node.clone()), limits)
         .map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let (stop, stopped) = watch::channel(false);
-    let router = router.layer(PartingLayer::new("node", stopped.clone()));
+    let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
     let mut listeners = Vec::new();
     let (grpc_address, rest_address) = (address_of(&grpc)?, rest.as_ref().map(address_of).transpose()?);
-    listeners.push(serve_grpc(config, grpc, router.clone(), stopped.clone()));
+    listeners.push(serve_grpc(config, grpc, wire.clone(), stopped.clone()));
     if let (Some(listener), Some(gateway)) = (rest, gateway) {
-        let mut app = gateway.into_router(upstream::service(router));
-        app = app.merge(crate::metrics::router(node.clone()));
-        listeners.push(rest::serve(config, listener, traced(config, app), stopped));
+        let gateway = gateway.service(upstream::service(wire.in_process()));
+        let metrics = crate::metrics::router(node.clone());
+        listeners.push(serve_rest(config, listener, gateway, Some(metrics), stopped));
     }
-    Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, health })
+    let gatherer = tokio::spawn(wakes::gather());
+    Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, health, gatherer })
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartupError> {
@@ -136,46 +146,67 @@ pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
         .map_err(|error| StartupError::Descriptor(error.to_string()))
 }
 
-/// Within the caller's trace, if traces are exported.
-fn traced(config: &Config, router: axum::Router) -> axum::Router {
-    if is_traced(config) { router.layer(CallerContextLayer) } else { router }
-}
-
 fn is_traced(config: &Config) -> bool {
     !config.telemetry.otlp_endpoint.is_empty()
+}
+
+/// The settings of connections; `streams` is how many requests one of HTTP/2 may have at once.
+fn protocols(config: &Config, streams: u32) -> Protocols {
+    let milliseconds = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
+    let mut builder = Protocols::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(config.gateway.header_read_ms))
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(streams)
+        .keep_alive_interval(milliseconds(config.grpc.keepalive_ms))
+        .keep_alive_timeout(Duration::from_millis(config.grpc.keepalive_timeout_ms));
+    builder
 }
 
 fn serve_grpc(
     config: &Config,
     listener: TcpListener,
-    router: axum::Router,
-    mut stopped: watch::Receiver<bool>,
+    wire: Wire<impl Layered>,
+    stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let milliseconds = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
-    let mut server = tonic::transport::Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(config.grpc.streams_per_connection_max)
-        .http2_max_header_list_size(config.grpc.header_bytes_max)
-        .http2_keepalive_interval(milliseconds(config.grpc.keepalive_ms))
-        .http2_keepalive_timeout(milliseconds(config.grpc.keepalive_timeout_ms))
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20);
-    let streaming = operations::all().into_iter().filter(|operation| operation.method.is_client_streaming());
-    // reflection is a stream of requests too
-    let streaming = streaming.map(|operation| operation.path()).chain([REFLECTION.to_owned()]);
-    let half_open = HalfOpenLayer::new(Duration::from_millis(config.grpc.request_idle_ms), streaming);
-    let router = router.layer((ContentTypeLayer, tonic_web::GrpcWebLayer::new(), half_open));
-    let router = traced(config, router);
-    let routes = tonic::service::Routes::from(router);
-    let incoming = listener::connections(listener, &config.listen, listener::Places::new(&config.listen));
-    tokio::spawn(async move {
-        let stop = async move {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        };
-        if let Err(error) = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop).await {
-            tracing::error!(%error, "the gRPC listener failed");
+    let mut protocols = protocols(config, config.grpc.streams_per_connection_max);
+    protocols
+        .http2()
+        .max_header_list_size(config.grpc.header_bytes_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    let port = GrpcPort::new(wire);
+    // without an exporter nobody asks for the caller's trace
+    match is_traced(config) {
+        true => {
+            let port = CallerContextLayer.layer(port);
+            listener::serve(listener, &config.listen, protocols, port, stopped)
         }
-    })
+        false => listener::serve(listener, &config.listen, protocols, port, stopped),
+    }
+}
+
+fn serve_rest(
+    config: &Config,
+    listener: TcpListener,
+    gateway: GatewayService,
+    metrics: Option<axum::Router>,
+    stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let mut protocols = protocols(config, config.gateway.streams_per_connection_max);
+    // WebSockets
+    protocols.http2().enable_connect_protocol();
+    let port = RestPort::new(gateway, metrics);
+    match is_traced(config) {
+        true => {
+            let port = CallerContextLayer.layer(port);
+            listener::serve(listener, &config.listen, protocols, port, stopped)
+        }
+        false => listener::serve(listener, &config.listen, protocols, port, stopped),
+    }
 }
 
 /// Starts a gateway of its own.
@@ -193,9 +224,9 @@ pub async fn serve_gateway(
     let gateway = gateway(config)?;
     let (stop, stopped) = watch::channel(false);
     let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), remote);
-    let app = match is_traced(config) {
-        true => gateway.into_router(TracedUpstream::new(remote)),
-        false => gateway.into_router(remote),
+    let gateway = match is_traced(config) {
+        true => gateway.service(TracedUpstream::new(remote)),
+        false => gateway.service(remote),
     };
-    Ok((bound, rest::serve(config, listener, traced(config, app), stopped), stop))
+    Ok((bound, serve_rest(config, listener, gateway, None, stopped), stop))
 }

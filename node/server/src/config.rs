@@ -94,7 +94,7 @@ pub struct LimitsSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrpcSection {
-    /// Bytes of one request message. A larger one is OUT_OF_RANGE, as tonic has it.
+    /// Bytes of one request message. A larger one is RESOURCE_EXHAUSTED.
     pub message_bytes_max: usize,
     /// Bytes of one response message.
     pub response_bytes_max: usize,

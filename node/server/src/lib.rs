@@ -5,9 +5,8 @@
 pub mod assembly;
 pub mod cli;
 pub mod config;
-mod content_type;
 pub mod dynamic;
-mod half_open;
+mod grpc;
 mod listener;
 pub mod metrics;
 mod parting;

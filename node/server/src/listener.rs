@@ -1,11 +1,20 @@
-//! Connections as they come in: bounded in number, and closed if they never say anything.
+//! Connections as they come in: bounded in number, closed if they never say anything, served by HTTP/1 or HTTP/2 until
+//! the listener is told to stop, the last request has its answer, and the last WebSocket is closed.
 //!
 //! Beyond the bound a connection waits in the kernel's backlog: it costs the node nothing, and is served when another
 //! ends. What fails in accepting one connection (none left to open, a client that was gone already) ends no listener.
 
 use crate::config::ListenSection;
-use futures_util::Stream;
+use axum::body::Body;
 use futures_util::future::FutureExt as _;
+use futures_util::{Stream, StreamExt as _};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,45 +22,103 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tower::Service;
 
 /// How long accepting rests when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// HTTP/1 and HTTP/2 with their settings.
+pub(crate) type Protocols = auto::Builder<TokioExecutor>;
+
 /// An accepted connection, which holds its place until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Connection {
+struct Connection {
     stream: TcpStream,
     /// Until when the first byte must have come; nothing once it has.
     first_byte: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
 }
 
+/// Serves `app` until it is told to stop, the last request has its answer, and the last WebSocket is closed.
+pub(crate) fn serve<S, F>(
+    listener: TcpListener,
+    settings: &ListenSection,
+    protocols: Protocols,
+    app: S,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = F>,
+    S: Clone + Send + 'static,
+    F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+{
+    let places = Places::new(settings);
+    let mut connections = Box::pin(connections(listener, settings, places.clone()));
+    tokio::spawn(async move {
+        let requests = GracefulShutdown::new();
+        loop {
+            let connection = tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                connection = connections.next() => connection,
+            };
+            let Some(Ok(connection)) = connection else { continue };
+            let service = OnConnection(RefCell::new(app.clone()));
+            let serving =
+                protocols.serve_connection_with_upgrades(TokioIo::new(connection), service).into_owned();
+            let serving = requests.watch(serving);
+            tokio::spawn(async move {
+                if let Err(error) = serving.await {
+                    tracing::debug!(%error, "a connection broke off");
+                }
+            });
+        }
+        drop(connections);
+        requests.shutdown().await;
+        // a WebSocket left its connection's task when it was opened
+        places.all_free().await;
+    })
+}
+
+/// The service of one connection, whose requests are begun one by one: none needs a clone of its own.
+struct OnConnection<S>(RefCell<S>);
+
+impl<S: Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for OnConnection<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    /// Services of ours are always ready.
+    fn call(&self, request: Request<Incoming>) -> S::Future {
+        self.0.borrow_mut().call(request)
+    }
+}
+
 /// The places that the connections of a listener take.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+struct Places {
     free: Arc<Semaphore>,
     all: u32,
 }
 
 impl Places {
     /// As many as are configured.
-    pub(crate) fn new(settings: &ListenSection) -> Self {
+    fn new(settings: &ListenSection) -> Self {
         let all = u32::try_from(settings.connections_max).unwrap_or(u32::MAX);
         let all = all.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
         Self { free: Arc::new(Semaphore::new(all as usize)), all }
     }
 
     /// Waits until no connection is left.
-    pub(crate) async fn all_free(&self) {
+    async fn all_free(&self) {
         let _ = self.free.acquire_many(self.all).await;
     }
 }
 
 /// The connections of a listener, endless.
-pub(crate) fn connections(
+fn connections(
     listener: TcpListener,
     settings: &ListenSection,
     places: Places,
@@ -136,13 +203,5 @@ impl AsyncWrite for Connection {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
     }
 }

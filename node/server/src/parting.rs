@@ -4,6 +4,7 @@
 use arsenal_gateway::upstream::{Answer, Upstream};
 use arsenal_services::operations;
 use arsenal_services::status::failure;
+use arsenal_services::wire::Call;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::Either;
@@ -24,33 +25,29 @@ const STANDARD: [&str; 2] =
 
 /// Ends streams when the node stops.
 #[derive(Clone, Debug)]
-pub(crate) struct PartingLayer {
+pub(crate) struct PartingLayer(Arc<Stop>);
+
+#[derive(Debug)]
+struct Stop {
     /// What stops, in the status message.
     who: &'static str,
     stopped: watch::Receiver<bool>,
-    streaming: Arc<HashSet<String>>,
 }
 
 impl PartingLayer {
     pub(crate) fn new(who: &'static str, stopped: watch::Receiver<bool>) -> Self {
-        let streams =
-            operations::all().into_iter().filter(|operation| operation.method.is_server_streaming());
-        let standard = STANDARD.into_iter().map(str::to_owned);
-        Self {
-            who,
-            stopped,
-            streaming: Arc::new(streams.map(|operation| operation.path()).chain(standard).collect()),
-        }
+        Self(Arc::new(Stop { who, stopped }))
     }
 
     /// The answer of a stream that ends when the stop comes.
     fn follow(&self, response: Response<Body>) -> Response<Body> {
-        let mut stopped = self.stopped.clone();
+        let mut stopped = self.0.stopped.clone();
         let stopped = async move {
             // the sender's drop is a stop too
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        response.map(|inner| Body::new(Stream { inner, who: self.who, stopped: Some(Box::pin(stopped)) }))
+        let who = self.0.who;
+        response.map(|inner| Body::new(Stream { inner, who, stopped: Some(Box::pin(stopped)) }))
     }
 }
 
@@ -72,9 +69,9 @@ pub(crate) struct Parting<S> {
 /// A stream about to open.
 type Opening<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
-impl<S, B> Service<Request<B>> for Parting<S>
+impl<S> Service<Call> for Parting<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Call, Response = Response<Body>>,
     S::Future: Send + 'static,
     S::Error: 'static,
 {
@@ -86,9 +83,9 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let streaming = self.layer.streaming.contains(request.uri().path());
-        let answer = self.inner.call(request);
+    fn call(&mut self, call: Call) -> Self::Future {
+        let streaming = call.rpc.server_streaming;
+        let answer = self.inner.call(call);
         if !streaming {
             return Either::Left(answer);
         }
@@ -101,18 +98,23 @@ where
 #[derive(Clone, Debug)]
 pub(crate) struct PartingUpstream<U> {
     layer: PartingLayer,
+    streaming: Arc<HashSet<String>>,
     inner: U,
 }
 
 impl<U> PartingUpstream<U> {
     pub(crate) fn new(layer: PartingLayer, inner: U) -> Self {
-        Self { layer, inner }
+        let streams =
+            operations::all().into_iter().filter(|operation| operation.method.is_server_streaming());
+        let standard = STANDARD.into_iter().map(str::to_owned);
+        let streaming = streams.map(|operation| operation.path()).chain(standard).collect();
+        Self { layer, streaming: Arc::new(streaming), inner }
     }
 }
 
 impl<U: Upstream> Upstream for PartingUpstream<U> {
     fn call(&self, request: Request<Body>) -> Answer {
-        let streaming = self.layer.streaming.contains(request.uri().path());
+        let streaming = self.streaming.contains(request.uri().path());
         let answer = self.inner.call(request);
         if !streaming {
             return answer;

@@ -25,7 +25,9 @@ impl Running {
         let processes = self.stop_processes(begun + limit * 4 / 5).await;
         let _ = self.stop.send(true);
         let listeners = self.close_listeners(begun + limit).await;
-        processes & listeners & self.close_threads().await
+        let threads = self.close_threads().await;
+        self.gatherer.abort();
+        processes & listeners & threads
     }
 
     /// Ends what has no living parent with `shutdown`, youngest first; a supervisor takes its tree along in order.

@@ -1,35 +1,37 @@
-//! What every RPC needs, once, as tower layers: the operation id, and the answers to repeats.
+//! What every RPC needs, once, as tower layers around [`Run`](crate::wire::Run): the operation id, the answers to
+//! repeats, the deadline, the span. A layer that has nothing to do with a call hands it on as it is.
 
+pub mod deadline;
 pub mod idempotency;
 pub mod trace;
 
+pub use deadline::DeadlineLayer;
 pub use idempotency::IdempotencyLayer;
 pub use trace::TraceLayer;
 
 use crate::caller::Operation;
-use arsenal_runtime::Node;
-use http::{HeaderValue, Request, Response};
-use std::collections::HashMap;
+use crate::wire::Call;
+use arsenal_runtime::{Node, OwnedId};
+use http::{HeaderName, HeaderValue, Response};
+use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tower::{Layer, Service};
 
 /// The response header with the id of a mutation; the event log and the resource's getter show the same.
 pub const OPERATION_HEADER: &str = "arsenal-operation-id";
 
 /// Gives each request for an operation that changes something a number, and answers with its id.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct OperationLayer {
     node: Node,
-    mutations: Arc<HashMap<String, ()>>,
 }
 
 impl OperationLayer {
-    /// `mutations` are the paths (`/arsenal.v1.ProcessService/StartProcess`) of the RPCs that change something.
-    pub fn new(node: Node, mutations: impl IntoIterator<Item = String>) -> Self {
-        Self { node, mutations: Arc::new(mutations.into_iter().map(|path| (path, ())).collect()) }
+    /// Numbers the operations of this node.
+    pub fn new(node: Node) -> Self {
+        Self { node }
     }
 }
 
@@ -37,45 +39,63 @@ impl<S> Layer<S> for OperationLayer {
     type Service = OperationService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OperationService { layer: self.clone(), inner }
+        OperationService { node: self.node.clone(), inner }
     }
 }
 
 /// See [`OperationLayer`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct OperationService<S> {
-    layer: OperationLayer,
+    node: Node,
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for OperationService<S>
+impl<S, R> Service<Call> for OperationService<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
-    R: 'static,
+    S: Service<Call, Response = Response<R>>,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
+    type Future = Numbered<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if !self.layer.mutations.contains_key(request.uri().path()) {
-            return Box::pin(self.inner.call(request));
+    fn call(&mut self, mut call: Call) -> Self::Future {
+        let id = call.rpc.changes.then(|| self.node.new_id(b'o'));
+        if let Some(id) = id {
+            call.request.extensions_mut().insert(Operation(id.number()));
         }
-        let id = self.layer.node.new_id(b'o');
-        request.extensions_mut().insert(Operation(id.number()));
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let mut response = answer.await?;
-            if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-                response.headers_mut().insert(OPERATION_HEADER, value);
-            }
-            Ok(response)
-        })
+        Numbered { answer: self.inner.call(call), id }
+    }
+}
+
+pin_project! {
+    /// An answer to come, to which the operation's id is added.
+    pub struct Numbered<F> {
+        #[pin]
+        answer: F,
+        id: Option<OwnedId>,
+    }
+}
+
+impl<F, R, E> Future for Numbered<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        const NAME: HeaderName = HeaderName::from_static(OPERATION_HEADER);
+        let this = self.project();
+        let mut answer = ready!(this.answer.poll(context));
+        if let Some(id) = this.id
+            && let Ok(response) = &mut answer
+            && let Ok(value) = HeaderValue::try_from(id.to_string())
+        {
+            response.headers_mut().insert(NAME, value);
+        }
+        Poll::Ready(answer)
     }
 }

@@ -21,5 +21,6 @@ pub mod shared;
 pub mod status;
 pub mod supervisor;
 pub mod time;
+pub mod wire;
 
 pub use shared::Shared;

@@ -1,20 +1,20 @@
 //! `idempotency-key`: a repeat of a request gets the answer of the first one, for ten minutes.
 //!
-//! Unary RPCs alone: their paths are given, other requests pass untouched. The key is bound to the RPC's path and to
-//! the bytes of its request. Invariants: at most [`ANSWERS_MAX`] answers of at most [`ANSWERS_BYTES_MAX`] together are
+//! Unary RPCs that change something alone: other requests pass untouched. The key is bound to the RPC's path and to the
+//! bytes of its request. Invariants: at most [`ANSWERS_MAX`] answers of at most [`ANSWERS_BYTES_MAX`] together are
 //! kept, the oldest go first; a repeat that comes while the first still runs waits for it; a first that was given up
 //! before it had an answer leaves nothing, so that the next one runs.
 
 mod store;
 
 use crate::status::{bad_argument, failure};
+use crate::wire::{Call, Whole};
 use arsenal_runtime::Node;
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::{HeaderMap, Request, Response};
-use http_body::{Body as HttpBody, Frame};
-use http_body_util::{BodyExt as _, Full};
-use std::collections::HashSet;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Answer {
     }
 
     fn response(&self, replayed: bool) -> Response<Body> {
-        let frames = Replay {
+        let frames = Whole {
             data: Some(self.body.clone()).filter(|body| !body.is_empty()),
             trailers: self.trailers.clone(),
         };
@@ -65,43 +65,18 @@ impl Answer {
     }
 }
 
-/// The body of an answer that is at hand.
-struct Replay {
-    data: Option<Bytes>,
-    trailers: Option<HeaderMap>,
-}
-
-impl HttpBody for Replay {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = self.data.take().map(Frame::data).or_else(|| self.trailers.take().map(Frame::trailers));
-        Poll::Ready(frame.map(Ok))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.data.is_none() && self.trailers.is_none()
-    }
-}
-
 /// Answers repeats.
 #[derive(Clone)]
 pub struct IdempotencyLayer {
     store: Arc<Store>,
-    unary: Arc<HashSet<String>>,
     request_bytes_max: usize,
 }
 
 impl IdempotencyLayer {
-    /// `unary` are the paths (`/arsenal.v1.ProcessService/StartProcess`) of the RPCs that a key applies to; a request
-    /// with a key has `request_bytes_max` at most.
-    pub fn new(node: Node, unary: impl IntoIterator<Item = String>, request_bytes_max: usize) -> Self {
+    /// A request with a key has `request_bytes_max` at most.
+    pub fn new(node: Node, request_bytes_max: usize) -> Self {
         let store = Store::new(node, ANSWERS_MAX, ANSWERS_BYTES_MAX);
-        Self { store: Arc::new(store), unary: Arc::new(unary.into_iter().collect()), request_bytes_max }
+        Self { store: Arc::new(store), request_bytes_max }
     }
 }
 
@@ -120,42 +95,38 @@ pub struct IdempotencyService<S> {
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for IdempotencyService<S>
+/// An answer under a key to come.
+type Keyed<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
+
+impl<S> Service<Call> for IdempotencyService<S>
 where
-    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S: Service<Call, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    R: HttpBody<Data = Bytes> + Send + 'static,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+    type Future = Either<S::Future, Keyed<S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, call: Call) -> Self::Future {
+        let applies = call.rpc.changes && call.rpc.is_unary();
+        let Some(key) = applies.then(|| key_of(&call.request)).flatten() else {
+            return Either::Left(self.inner.call(call));
+        };
         // the one that was made ready goes on with the request, its clone waits for the next
         let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
-        let key = match key_of(&request) {
-            Some(key) if self.layer.unary.contains(request.uri().path()) => key,
-            _ => {
-                let answer = inner.call(request.map(Body::new));
-                return Box::pin(async move { Ok(answer.await?.map(Body::new)) });
-            }
-        };
+        let inner = std::mem::replace(&mut self.inner, ready);
         let layer = self.layer.clone();
-        Box::pin(async move {
-            match layer.run(inner, key, request).await {
+        Either::Right(Box::pin(async move {
+            match layer.run(inner, key, call).await {
                 Ok(response) => response,
                 Err(status) => Ok(status.into_http()),
             }
-        })
+        }))
     }
 }
 
@@ -166,18 +137,14 @@ fn key_of<B>(request: &Request<B>) -> Option<Bytes> {
 }
 
 impl IdempotencyLayer {
-    async fn run<S, B, R>(
+    async fn run<S>(
         self,
         mut inner: S,
         key: Bytes,
-        request: Request<B>,
+        Call { rpc, request }: Call,
     ) -> Result<Result<Response<Body>, S::Error>, Status>
     where
-        S: Service<Request<Body>, Response = Response<R>>,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        R: HttpBody<Data = Bytes> + Send + 'static,
-        R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        S: Service<Call, Response = Response<Body>>,
     {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             let message = format!(
@@ -200,7 +167,8 @@ impl IdempotencyLayer {
                 }
             }
         };
-        let response = match inner.call(Request::from_parts(parts, Body::new(Full::new(input)))).await {
+        let request = Request::from_parts(parts, Body::from(input));
+        let response = match inner.call(Call { rpc, request }).await {
             Ok(response) => response,
             Err(error) => return Ok(Err(error)),
         };
@@ -215,15 +183,14 @@ impl IdempotencyLayer {
         Ok(Ok(response))
     }
 
-    async fn read<B>(&self, body: B) -> Result<Bytes, Status>
-    where
-        B: HttpBody<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let limited = http_body_util::Limited::new(body, self.request_bytes_max);
-        let collected = limited.collect().await.map_err(|error| {
-            let message = format!("the request with an `{IDEMPOTENCY_HEADER}` could not be read: {error}");
-            failure(Code::OutOfRange, "REQUEST_TOO_LARGE", message).status()
+    async fn read(&self, body: Body) -> Result<Bytes, Status> {
+        let limited = Limited::new(body, self.request_bytes_max);
+        let collected = limited.collect().await.map_err(|error| match error.is::<LengthLimitError>() {
+            true => {
+                let message = format!("the request has more than {} bytes", self.request_bytes_max);
+                failure(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message).status()
+            }
+            false => Status::from_error(error),
         })?;
         Ok(collected.to_bytes())
     }

@@ -5,10 +5,11 @@
 //! with the call, which for a stream is its last item.
 
 use crate::layer::OPERATION_HEADER;
+use crate::wire::Call;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
 use std::future::Future;
 use std::pin::Pin;
@@ -44,9 +45,9 @@ pub struct TraceService<S> {
 /// A traced answer to come.
 type Traced<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
-impl<S, B> Service<Request<B>> for TraceService<S>
+impl<S> Service<Call> for TraceService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Call, Response = Response<Body>>,
     S::Future: Send + 'static,
     S::Error: 'static,
 {
@@ -58,14 +59,14 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let span = span_of(request.uri().path());
+    fn call(&mut self, call: Call) -> Self::Future {
+        let span = span_of(call.request.uri().path());
         if span.is_disabled() {
-            return Either::Left(self.inner.call(request));
+            return Either::Left(self.inner.call(call));
         }
-        let call = Call { span: span.clone(), told: false };
-        let answer = span.in_scope(|| self.inner.call(request)).instrument(span);
-        Either::Right(Box::pin(async move { answer.await.map(|response| call.follow(response)) }))
+        let telling = Telling { span: span.clone(), told: false };
+        let answer = span.in_scope(|| self.inner.call(call)).instrument(span);
+        Either::Right(Box::pin(async move { answer.await.map(|response| telling.follow(response)) }))
     }
 }
 
@@ -86,12 +87,12 @@ fn span_of(path: &str) -> Span {
 }
 
 /// A call whose status is not told yet. Dropped before that, it was given up.
-struct Call {
+struct Telling {
     span: Span,
     told: bool,
 }
 
-impl Call {
+impl Telling {
     fn follow(mut self, response: Response<Body>) -> Response<Body> {
         if let Some(id) = response.headers().get(OPERATION_HEADER).and_then(|id| id.to_str().ok()) {
             self.span.record("arsenal.operation_id", id);
@@ -99,7 +100,7 @@ impl Call {
         if self.tell(response.headers()) {
             return response;
         }
-        response.map(|inner| Body::new(TracedBody { inner, call: self }))
+        response.map(|inner| Body::new(TracedBody { inner, telling: self }))
     }
 
     /// Records the status if it is among these headers or trailers.
@@ -117,7 +118,7 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for Telling {
     fn drop(&mut self) {
         if !self.told {
             self.record(CANCELLED);
@@ -127,7 +128,7 @@ impl Drop for Call {
 
 struct TracedBody {
     inner: Body,
-    call: Call,
+    telling: Telling,
 }
 
 impl http_body::Body for TracedBody {
@@ -138,14 +139,14 @@ impl http_body::Body for TracedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Self { inner, call } = &mut *self;
-        let entered = call.span.enter();
+        let Self { inner, telling } = &mut *self;
+        let entered = telling.span.enter();
         let frame = ready!(Pin::new(inner).poll_frame(context));
         drop(entered);
         if let Some(Ok(frame)) = &frame
             && let Some(trailers) = frame.trailers_ref()
         {
-            call.tell(trailers);
+            telling.tell(trailers);
         }
         Poll::Ready(frame)
     }

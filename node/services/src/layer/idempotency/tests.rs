@@ -1,4 +1,8 @@
 use super::*;
+use crate::Shared;
+use crate::process::ProcessApi;
+use crate::session::SessionApi;
+use crate::wire::{Table, WireLimits};
 use arsenal_runtime::NodeConfig;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -6,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 const PATH: &str = "/arsenal.v1.ProcessService/StartProcess";
+/// Not unary.
+const STREAM: &str = "/arsenal.v1.SessionService/OpenSession";
 
 /// Answers each request with how many there were, and fails those whose body is `fail`.
 #[derive(Clone)]
@@ -14,7 +20,7 @@ struct Counting {
     gate: Option<Arc<Semaphore>>,
 }
 
-impl Service<Request<Body>> for Counting {
+impl Service<Call> for Counting {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -23,7 +29,7 @@ impl Service<Request<Body>> for Counting {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, Call { request, .. }: Call) -> Self::Future {
         let run = self.runs.fetch_add(1, SeqCst) + 1;
         let gate = self.gate.clone();
         Box::pin(async move {
@@ -36,7 +42,7 @@ impl Service<Request<Body>> for Counting {
             }
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", "0".parse().unwrap());
-            let frames = Replay { data: Some(run.to_string().into()), trailers: Some(trailers) };
+            let frames = Whole { data: Some(run.to_string().into()), trailers: Some(trailers) };
             Ok(Response::new(Body::new(frames)))
         })
     }
@@ -44,13 +50,18 @@ impl Service<Request<Body>> for Counting {
 
 struct Bench {
     node: Node,
+    rpcs: Table,
     service: IdempotencyService<Counting>,
 }
 
 fn bench(gate: Option<Arc<Semaphore>>) -> Bench {
     let node = Node::deterministic(NodeConfig::default());
-    let layer = IdempotencyLayer::new(node.clone(), [PATH.to_owned()], 100);
-    Bench { node, service: layer.layer(Counting { runs: Arc::default(), gate }) }
+    let layer = IdempotencyLayer::new(node.clone(), 100);
+    let mut rpcs = Table::new(WireLimits::default(), [PATH.to_owned(), STREAM.to_owned()]);
+    let shared = Shared::new(node.clone());
+    arsenal_proto::v1::list_process_service(&Arc::new(ProcessApi::new(shared.clone())), &mut rpcs);
+    arsenal_proto::v1::list_session_service(&Arc::new(SessionApi::new(shared)), &mut rpcs);
+    Bench { node, rpcs, service: layer.layer(Counting { runs: Arc::default(), gate }) }
 }
 
 impl Bench {
@@ -59,9 +70,10 @@ impl Bench {
         if let Some(key) = key {
             request = request.header(IDEMPOTENCY_HEADER, key);
         }
-        let request = request.body(Full::new(Bytes::copy_from_slice(input.as_bytes()))).unwrap();
+        let request = request.body(Body::from(input.to_owned())).unwrap();
+        let call = Call { rpc: self.rpcs.find(path), request };
         let mut service = self.service.clone();
-        async move { Seen::of(service.call(request).await.unwrap()).await }
+        async move { Seen::of(service.call(call).await.unwrap()).await }
     }
 }
 
@@ -100,8 +112,8 @@ async fn without_a_key_or_on_a_path_that_is_not_unary_everything_runs() {
     let bench = bench(None);
     assert_eq!(bench.ask(PATH, None, "a").await, seen("1", false));
     assert_eq!(bench.ask(PATH, None, "a").await, seen("2", false));
-    assert_eq!(bench.ask("/s/Watch", Some("k"), "a").await, seen("3", false));
-    assert_eq!(bench.ask("/s/Watch", Some("k"), "a").await, seen("4", false));
+    assert_eq!(bench.ask(STREAM, Some("k"), "a").await, seen("3", false));
+    assert_eq!(bench.ask(STREAM, Some("k"), "a").await, seen("4", false));
 }
 
 #[tokio::test]
@@ -117,7 +129,7 @@ async fn a_key_or_a_request_beyond_its_bound_is_refused() {
     let bench = bench(None);
     assert_eq!(bench.ask(PATH, Some(&"k".repeat(256)), "a").await.code, Code::InvalidArgument);
     assert_eq!(bench.ask(PATH, Some(""), "a").await.code, Code::InvalidArgument);
-    assert_eq!(bench.ask(PATH, Some("k"), &"a".repeat(101)).await.code, Code::OutOfRange);
+    assert_eq!(bench.ask(PATH, Some("k"), &"a".repeat(101)).await.code, Code::ResourceExhausted);
 }
 
 #[tokio::test]

@@ -1,0 +1,100 @@
+//! From a gRPC request to the RPC that its path names, and back.
+//!
+//! The path is looked up once, in a table made at start; what it says of the RPC goes along with the request through the
+//! layers, so that none of them looks anything up, and a layer that has nothing to do with a request hands it on without
+//! an allocation. Messages are read and written here rather than by tonic's codec: a message that came in one piece is
+//! not copied before it is decoded, an answer is one buffer of its own size, and what is wrong with a message is told
+//! by a status of ours.
+
+mod answer;
+mod frame;
+mod half_open;
+mod rpc;
+mod streaming;
+mod unary;
+
+pub(crate) use answer::Whole;
+pub use rpc::{Answering, Call, Rpc, Run, Table};
+
+use axum::body::Body;
+use bytes::Bytes;
+use half_open::Bounded;
+use http::{Request, Response};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tower::{BoxError, Layer, Service};
+
+/// Limits of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireLimits {
+    /// Bytes of one message that is received.
+    pub message_bytes_max: usize,
+    /// Bytes of one message that is sent.
+    pub response_bytes_max: usize,
+    /// How long the bytes of a request that is one message may stop coming.
+    pub request_idle_max: Duration,
+}
+
+impl Default for WireLimits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 4 << 20,
+            response_bytes_max: 64 << 20,
+            request_idle_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// All RPCs of a node, behind the layers that each call passes.
+#[derive(Clone, Debug)]
+pub struct Wire<S> {
+    table: Arc<Table>,
+    idle_max: Option<Duration>,
+    inner: S,
+}
+
+impl<S> Wire<S> {
+    /// Requests for the RPCs of `table` go to `inner`.
+    pub fn new(table: Table, limits: WireLimits, inner: S) -> Self {
+        Self { table: Arc::new(table), idle_max: Some(limits.request_idle_max), inner }
+    }
+
+    /// With another layer outside of those that are there.
+    pub fn layer<L: Layer<S>>(self, layer: &L) -> Wire<L::Service> {
+        let Self { table, idle_max, inner } = self;
+        Wire { table, idle_max, inner: layer.layer(inner) }
+    }
+
+    /// For callers who bound by themselves how long a request may take to come, or have it whole.
+    #[must_use]
+    pub fn in_process(mut self) -> Self {
+        self.idle_max = None;
+        self
+    }
+}
+
+impl<S, B> Service<Request<B>> for Wire<S>
+where
+    S: Service<Call, Response = Response<Body>>,
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        let rpc = self.table.find(request.uri().path());
+        // what a client streams may pause as long as it likes
+        let request = match self.idle_max.filter(|_| !rpc.client_streaming) {
+            Some(idle_max) => request.map(|body| Body::new(Bounded::new(body, idle_max))),
+            None => request.map(Body::new),
+        };
+        self.inner.call(Call { rpc, request })
+    }
+}

@@ -1,0 +1,196 @@
+//! The RPCs by path, and a request on its way to one of them.
+
+use super::{WireLimits, streaming, unary};
+use crate::status::failure;
+use arsenal_proto::Rpcs;
+use axum::body::Body;
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tonic::codegen::tokio_stream::Stream;
+use tonic::server::NamedService;
+use tonic::{Code, Status, Streaming};
+use tower::{Service, ServiceExt as _};
+
+/// An answer to come.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// An RPC, and what the layers need to know of it.
+pub struct Rpc {
+    /// `/package.Service/Method`.
+    pub path: Box<str>,
+    /// Whether the client streams.
+    pub client_streaming: bool,
+    /// Whether the answer is a stream.
+    pub server_streaming: bool,
+    /// Whether it changes something.
+    pub changes: bool,
+    run: Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>,
+}
+
+impl Rpc {
+    /// Whether one message is asked and one answered.
+    pub fn is_unary(&self) -> bool {
+        !self.client_streaming && !self.server_streaming
+    }
+}
+
+impl fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rpc").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A request on its way to an RPC, through the layers.
+#[derive(Debug)]
+pub struct Call {
+    /// What it is for.
+    pub rpc: Arc<Rpc>,
+    /// The request.
+    pub request: Request<Body>,
+}
+
+/// The innermost service: runs the RPC.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run;
+
+impl Service<Call> for Run {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, Call { rpc, request }: Call) -> Answering {
+        (rpc.run)(request)
+    }
+}
+
+/// The RPCs of a node. Services of the contract list theirs ([`Rpcs`]); others are added as tonic made them.
+#[derive(Debug)]
+pub struct Table {
+    rpcs: HashMap<Box<str>, Arc<Rpc>>,
+    unknown: Arc<Rpc>,
+    changing: HashSet<String>,
+    limits: WireLimits,
+}
+
+impl Table {
+    /// No RPC yet. `changing` are the paths of those that change something.
+    pub fn new(limits: WireLimits, changing: impl IntoIterator<Item = String>) -> Self {
+        let unknown = Rpc {
+            path: "".into(),
+            client_streaming: false,
+            server_streaming: false,
+            changes: false,
+            run: Box::new(|request| ready(Ok(unimplemented(request.uri().path()).into_http())).boxed()),
+        };
+        let (rpcs, changing) = (HashMap::new(), changing.into_iter().collect());
+        Self { rpcs, unknown: Arc::new(unknown), changing, limits }
+    }
+
+    /// What the path names.
+    pub fn find(&self, path: &str) -> Arc<Rpc> {
+        Arc::clone(self.rpcs.get(path).unwrap_or(&self.unknown))
+    }
+
+    /// Adds the methods of a service as tonic made it, each with whether its client and its server stream.
+    pub fn add_service<S, B>(&mut self, service: &S, methods: &[(&str, bool, bool)])
+    where
+        S: NamedService
+            + Service<Request<Body>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<tower::BoxError>,
+    {
+        for (method, client_streaming, server_streaming) in methods {
+            let service = service.clone();
+            let run = move |request| {
+                let answer = service.clone().oneshot(request);
+                async move { answer.await.map(|response| response.map(Body::new)) }.boxed()
+            };
+            self.add(&format!("/{}/{method}", S::NAME), *client_streaming, *server_streaming, Box::new(run));
+        }
+    }
+
+    fn add(
+        &mut self,
+        path: &str,
+        client_streaming: bool,
+        server_streaming: bool,
+        run: Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>,
+    ) {
+        let changes = self.changing.contains(path);
+        let rpc = Rpc { path: path.into(), client_streaming, server_streaming, changes, run };
+        self.rpcs.insert(path.into(), Arc::new(rpc));
+    }
+}
+
+/// `UNIMPLEMENTED UNKNOWN_METHOD`.
+fn unimplemented(path: &str) -> Status {
+    failure(Code::Unimplemented, "UNKNOWN_METHOD", format!("no RPC has the path `{path}`")).status()
+}
+
+impl Rpcs for Table {
+    fn unary<T, C, Q, R, F>(&mut self, path: &'static str, service: &Arc<T>, call: C)
+    where
+        T: Send + Sync + 'static,
+        C: Fn(Arc<T>, tonic::Request<Q>) -> F + Send + Sync + Copy + 'static,
+        F: Future<Output = Result<tonic::Response<R>, Status>> + Send + 'static,
+        Q: prost::Message + Default + Send + 'static,
+        R: prost::Message + Send + 'static,
+    {
+        let (service, limits) = (Arc::clone(service), self.limits);
+        let run = move |request| -> Answering {
+            let service = Arc::clone(&service);
+            Box::pin(unary::answer(limits, request, move |request| call(service, request)))
+        };
+        self.add(path, false, false, Box::new(run));
+    }
+
+    fn server_streaming<T, C, Q, R, S, F>(&mut self, path: &'static str, service: &Arc<T>, call: C)
+    where
+        T: Send + Sync + 'static,
+        C: Fn(Arc<T>, tonic::Request<Q>) -> F + Send + Sync + Copy + 'static,
+        F: Future<Output = Result<tonic::Response<S>, Status>> + Send + 'static,
+        S: Stream<Item = Result<R, Status>> + Send + 'static,
+        Q: prost::Message + Default + Send + 'static,
+        R: prost::Message + Send + 'static,
+    {
+        let (service, limits) = (Arc::clone(service), self.limits);
+        let run = move |request| -> Answering {
+            let service = Arc::clone(&service);
+            Box::pin(streaming::answers_of_one(limits, request, move |request| call(service, request)))
+        };
+        self.add(path, false, true, Box::new(run));
+    }
+
+    fn streaming<T, C, Q, R, S, F>(&mut self, path: &'static str, service: &Arc<T>, call: C)
+    where
+        T: Send + Sync + 'static,
+        C: Fn(Arc<T>, tonic::Request<Streaming<Q>>) -> F + Send + Sync + Copy + 'static,
+        F: Future<Output = Result<tonic::Response<S>, Status>> + Send + 'static,
+        S: Stream<Item = Result<R, Status>> + Send + 'static,
+        Q: prost::Message + Default + Send + 'static,
+        R: prost::Message + Send + 'static,
+    {
+        let (service, limits) = (Arc::clone(service), self.limits);
+        let run = move |request| -> Answering {
+            let service = Arc::clone(&service);
+            Box::pin(streaming::answers_of_many(limits, request, move |request| call(service, request)))
+        };
+        self.add(path, true, true, Box::new(run));
+    }
+}
