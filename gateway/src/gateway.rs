@@ -1,9 +1,9 @@
 //! The gateway as compiled from a descriptor set: schema, routes, documents. Immutable, so that requests share it freely.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use crate::{
     config::Config,
@@ -108,6 +108,18 @@ impl Gateway {
     /// All bindings, in the order of the descriptors.
     pub fn methods(&self) -> impl Iterator<Item = &Method> {
         self.compiled.routes.routes()
+    }
+
+    /// The gRPC paths of the unary methods that may be called twice without harm: by their standard option
+    /// `idempotency_level`, or as `also` says, which knows options of its own.
+    pub fn idempotent(&self, also: impl Fn(&MethodDescriptor) -> bool) -> HashSet<String> {
+        let services = self.compiled.schema.pool().services();
+        let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+        let unary = methods.filter(|method| !method.is_client_streaming() && !method.is_server_streaming());
+        let idempotent = unary.filter(|method| rule::is_idempotent(method) || also(method));
+        idempotent
+            .map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()))
+            .collect()
     }
 
     /// The OpenAPI 3.1 document, as JSON.

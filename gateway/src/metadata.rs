@@ -214,6 +214,11 @@ pub fn timeout(headers: &HeaderMap, domain: &str) -> Result<Option<Duration>, Fa
     Ok(None)
 }
 
+/// The deadline that a call carries already.
+pub(crate) fn grpc_deadline(metadata: &HeaderMap) -> Option<Duration> {
+    metadata.get(GRPC_TIMEOUT)?.to_str().ok().and_then(grpc_timeout)
+}
+
 /// How the text of a timeout is read.
 type Reader = fn(&str) -> Option<Duration>;
 

@@ -87,6 +87,14 @@ pub fn rules_of(method: &MethodDescriptor) -> Result<Vec<Rule>, RuleError> {
     Ok(rules)
 }
 
+/// Whether `idempotency_level` says that calling twice does no more than calling once.
+pub fn is_idempotent(method: &MethodDescriptor) -> bool {
+    use prost_reflect::prost_types::method_options::IdempotencyLevel::{Idempotent, NoSideEffects};
+    let options = method.method_descriptor_proto().options.as_ref();
+    let level = options.map(prost_reflect::prost_types::MethodOptions::idempotency_level);
+    level.is_some_and(|level| level == Idempotent || level == NoSideEffects)
+}
+
 fn rule(rule: HttpRule) -> Result<Rule, RuleError> {
     let (method, template) = match rule.pattern.ok_or(RuleError::NoPattern)? {
         Pattern::Get(path) => ("GET".to_owned(), path),

@@ -1,8 +1,9 @@
 //! Where calls go: anything that answers gRPC over `http` types.
 //!
 //! In process it is a tonic `Routes` or an axum `Router`, called without a socket ([`service`]); over the wire it is a
-//! [`Remote`]. Balancing, retries and the like are layers around the service that is handed in.
+//! [`Remote`], or a [`Pool`] of them. Anything else is a layer around the service that is handed in.
 
+mod pool;
 mod remote;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -12,10 +13,16 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tower::{BoxError, Service, ServiceExt as _};
 
+pub use pool::{CircuitLimits, Pool, PoolConfig};
 pub use remote::{Remote, RemoteError};
 
 /// An answer to come.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+/// The call never left: it was not done, and may be made elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection: {0}")]
+pub struct Unsent(#[source] pub BoxError);
 
 /// Something that answers gRPC requests: a POST to `/package.Service/Method` with framed messages.
 pub trait Upstream: Send + Sync + 'static {

@@ -2,19 +2,30 @@
 //!
 //! One HTTP/2 connection is one lock and one flow-control window; calls go round over several.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::body::Body;
 use http::{Request, Uri, Version, uri};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioTimer},
 };
 
-use super::{Answer, Upstream};
+use super::{Answer, Unsent, Upstream};
+
+/// How long a connection may take to be there.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// How often a connection with calls under way is pinged, and how long an answer may take: a machine that is gone says
+/// nothing.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_MAX: Duration = Duration::from_secs(5);
 
 /// A gRPC server somewhere else.
 #[derive(Clone, Debug)]
@@ -41,8 +52,11 @@ impl Remote {
         let client = || {
             let mut connector = HttpConnector::new();
             connector.set_nodelay(true);
+            connector.set_connect_timeout(Some(CONNECT_MAX));
             let mut builder = Client::builder(TokioExecutor::new());
             builder.http2_only(true).http2_adaptive_window(true).retry_canceled_requests(true);
+            builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING_INTERVAL);
+            builder.http2_keep_alive_timeout(PING_MAX);
             builder.build(connector)
         };
         let clients = (0..connections.max(1)).map(|_| client()).collect();
@@ -61,6 +75,12 @@ impl Upstream for Remote {
         *request.version_mut() = Version::HTTP_2;
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.clients.len();
         let answer = self.clients[turn].request(request);
-        Box::pin(async move { answer.await.map(|response| response.map(Body::new)).map_err(Into::into) })
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => Ok(response.map(Body::new)),
+                Err(error) if error.is_connect() => Err(Unsent(error.into()).into()),
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 }

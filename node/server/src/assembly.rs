@@ -216,17 +216,38 @@ fn serve_rest(
 pub async fn serve_gateway(
     config: &Config,
 ) -> Result<(SocketAddr, JoinHandle<()>, watch::Sender<bool>), StartupError> {
-    let wrong = || StartupError::Upstream(config.gateway.upstream.clone());
-    let address = config.gateway.upstream.parse().map_err(|_| wrong())?;
-    let remote = upstream::Remote::new(&address, config.gateway.connections).map_err(|_| wrong())?;
+    let pool = upstreams(config)?;
     let listener = listen(config.listen.rest).await?;
     let bound = address_of(&listener)?;
     let gateway = gateway(config)?;
     let (stop, stopped) = watch::channel(false);
-    let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), remote);
+    let (watch, mut ended) = (pool.clone().watch(), stopped.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = watch => {}
+            _ = ended.wait_for(|stopped| *stopped) => {}
+        }
+    });
+    let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), pool);
     let gateway = match is_traced(config) {
         true => gateway.service(TracedUpstream::new(remote)),
         false => gateway.service(remote),
     };
     Ok((bound, serve_rest(config, listener, gateway, None, stopped), stop))
+}
+
+/// The nodes that a gateway of its own calls.
+fn upstreams(config: &Config) -> Result<upstream::Pool, StartupError> {
+    let mut nodes: Vec<Arc<dyn upstream::Upstream>> = Vec::new();
+    for address in config.gateway.upstream.split(',').map(str::trim) {
+        let wrong = || StartupError::Upstream(address.to_owned());
+        let uri = address.parse().map_err(|_| wrong())?;
+        nodes.push(Arc::new(upstream::Remote::new(&uri, config.gateway.connections).map_err(|_| wrong())?));
+    }
+    let idempotent = arsenal_services::operations::all().into_iter().filter(|operation| operation.idempotent);
+    let unary = idempotent.filter(|operation| {
+        !operation.method.is_server_streaming() && !operation.method.is_client_streaming()
+    });
+    let idempotent = unary.map(|operation| operation.path()).collect();
+    Ok(upstream::Pool::new(nodes, idempotent, upstream::PoolConfig::default()))
 }

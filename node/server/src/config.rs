@@ -114,9 +114,10 @@ pub struct GrpcSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewaySection {
-    /// Node that a gateway of its own calls, `http://127.0.0.1:7450`.
+    /// Nodes that a gateway of its own calls, `http://127.0.0.1:7450`, with commas between. The less loaded of two gets a
+    /// call; one that fails or says that it stops is left alone, and idempotent calls are made again on another.
     pub upstream: String,
-    /// Connections to the upstream.
+    /// Connections to each of them.
     pub connections: usize,
     /// Bytes of a request body. A larger one is 413.
     pub body_bytes_max: usize,

@@ -27,7 +27,7 @@ pub(super) struct NodeArguments {
 pub(super) struct GatewayArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// The node to call, `http://127.0.0.1:7450`.
+    /// The nodes to call, `http://127.0.0.1:7450`, with commas between.
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
     /// Address to listen on, `127.0.0.1:8080`.

@@ -1,0 +1,266 @@
+//! Many nodes as one: which is asked, what is asked again, and what a node's death costs.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arsenal_gateway::{
+    Gateway, GatewayService,
+    upstream::{Answer, CircuitLimits, Pool, PoolConfig, Remote, Unsent, Upstream},
+};
+use axum::body::Body;
+use futures_util::future::join_all;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+
+use crate::{
+    DEADLINE,
+    canned::{Canned, Recorder},
+    library::{self, Counters},
+    protos,
+};
+
+const BOOK: &str = "/v1/shelves/1/books/2";
+const SEND: &str = "/v1/processes/a:send";
+
+fn gateway() -> Gateway {
+    Gateway::builder(protos::descriptor_set(library::PROTO).unwrap()).build().unwrap()
+}
+
+/// Reading a book does no harm; sending does.
+fn pooled(nodes: Vec<Arc<dyn Upstream>>, config: PoolConfig) -> (GatewayService, Pool) {
+    let gateway = gateway();
+    let idempotent = gateway.idempotent(|method| method.name() == "GetBook");
+    assert_eq!(idempotent, HashSet::from(["/t.Library/GetBook".to_owned()]));
+    let pool = Pool::new(nodes, idempotent, config);
+    (gateway.service(pool.clone()), pool)
+}
+
+async fn ask(service: &GatewayService, path: &str) -> u16 {
+    let builder = if path == BOOK { Request::get(path) } else { Request::post(path) };
+    let request = builder.header("request-timeout", "10").body(Body::from("{}")).unwrap();
+    let response = tokio::time::timeout(DEADLINE, service.handle(request)).await.unwrap();
+    let status = response.status().as_u16();
+    response.into_body().collect().await.unwrap();
+    status
+}
+
+/// A node that fails as it is told to, and counts.
+#[derive(Clone)]
+struct Failing {
+    how: How,
+    asked: Arc<AtomicUsize>,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Unsent,
+    Broken,
+    BrokenAnswer,
+    Unavailable,
+    NeverAnswers,
+}
+
+impl Failing {
+    fn new(how: How) -> Self {
+        Self { how, asked: Arc::default() }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Upstream for Failing {
+    fn call(&self, request: Request<Body>) -> Answer {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let canned = match self.how {
+            How::Unsent => return Box::pin(async { Err(Unsent("refused".into()).into()) }),
+            How::Broken => return Box::pin(async { Err("reset".into()) }),
+            How::NeverAnswers => return Box::pin(std::future::pending::<Result<Response<Body>, _>>()),
+            How::BrokenAnswer => Canned { messages: vec![vec![]], abort: true, ..Canned::default() },
+            How::Unavailable => Canned {
+                trailers: Some(vec![("grpc-status".into(), "14".into())]),
+                trailers_only: true,
+                ..Canned::default()
+            },
+        };
+        Recorder::new(canned).call(request)
+    }
+}
+
+fn answering() -> Recorder {
+    Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() })
+}
+
+#[tokio::test]
+async fn an_idempotent_call_is_made_again_elsewhere_and_another_only_if_it_never_left() {
+    for how in [How::Unsent, How::Broken, How::BrokenAnswer, How::Unavailable] {
+        let (bad, good) = (Failing::new(how), answering());
+        let circuit = CircuitLimits { failures_max: u32::MAX, ..CircuitLimits::default() };
+        let config = PoolConfig { circuit, ..PoolConfig::default() };
+        let (service, _) = pooled(vec![Arc::new(bad.clone()), Arc::new(good.clone())], config);
+        for _ in 0..20 {
+            assert_eq!(ask(&service, BOOK).await, 200);
+        }
+        assert_eq!(good.asked().len(), 20);
+        assert!(bad.asked() > 0);
+        let before = bad.asked();
+        let mut failed = 0;
+        for _ in 0..20 {
+            failed += usize::from(ask(&service, SEND).await != 200);
+        }
+        let tried = bad.asked() - before;
+        assert_eq!(failed, if matches!(how, How::Unsent) { 0 } else { tried });
+        // each that was not made again was asked of one node alone
+        assert_eq!(good.asked().len() - 20 + failed, 20);
+    }
+}
+
+#[tokio::test]
+async fn attempts_are_bounded_and_each_has_what_is_left_of_the_deadline() {
+    let recorder = Recorder::new(Canned {
+        trailers: Some(vec![("grpc-status".into(), "14".into())]),
+        ..Canned::default()
+    });
+    let config = PoolConfig { backoff: Duration::from_millis(2), ..PoolConfig::default() };
+    let (service, _) = pooled(vec![Arc::new(recorder.clone())], config);
+    assert_eq!(ask(&service, BOOK).await, 503);
+    let asked = recorder.asked();
+    let left: Vec<u64> = asked
+        .iter()
+        .map(|asked| asked.metadata["grpc-timeout"].to_str().unwrap().trim_end_matches('u').parse().unwrap())
+        .collect();
+    assert_eq!(left.len(), 3);
+    assert!(left[0] > left[1] && left[1] > left[2], "{left:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_fails_is_left_alone() {
+    let (bad, good) = (Failing::new(How::Unsent), answering());
+    let circuit = CircuitLimits {
+        open_min: Duration::from_secs(600),
+        open_max: Duration::from_secs(600),
+        failures_max: 2,
+    };
+    let config = PoolConfig { circuit, ..PoolConfig::default() };
+    let (service, _) = pooled(vec![Arc::new(bad.clone()), Arc::new(good.clone())], config);
+    for _ in 0..50 {
+        assert_eq!(ask(&service, SEND).await, 200);
+    }
+    assert_eq!((bad.asked(), good.asked().len()), (2, 50));
+    let (service, _) = pooled(vec![Arc::new(bad.clone())], PoolConfig { circuit, ..PoolConfig::default() });
+    let statuses = [ask(&service, BOOK).await, ask(&service, BOOK).await];
+    assert_eq!((statuses, bad.asked()), ([503, 503], 4));
+}
+
+#[tokio::test]
+async fn a_node_with_much_under_way_gets_less() {
+    let (slow, quick) = (Failing::new(How::NeverAnswers), answering());
+    let (service, _) = pooled(vec![Arc::new(slow.clone()), Arc::new(quick.clone())], PoolConfig::default());
+    for _ in 0..100 {
+        let (before, service) = (slow.asked(), service.clone());
+        let call = tokio::spawn(async move { ask(&service, SEND).await });
+        while !call.is_finished() && slow.asked() == before {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(slow.asked() <= 1, "{} calls on a node that answers none", slow.asked());
+}
+
+#[tokio::test]
+async fn a_node_that_says_that_it_stops_is_not_asked() {
+    /// Tells its health, and counts other calls.
+    #[derive(Clone)]
+    struct Stopping(Failing);
+    impl Upstream for Stopping {
+        fn call(&self, request: Request<Body>) -> Answer {
+            if request.uri().path() == "/grpc.health.v1.Health/Check" {
+                // NOT_SERVING
+                return Recorder::new(Canned { messages: vec![vec![8, 2]], ..Canned::default() })
+                    .call(request);
+            }
+            self.0.call(request)
+        }
+    }
+    /// Notifies when its health was asked twice, so that the other's was known before.
+    struct Healthy(Recorder, Arc<tokio::sync::Semaphore>);
+    impl Upstream for Healthy {
+        fn call(&self, request: Request<Body>) -> Answer {
+            if request.uri().path() == "/grpc.health.v1.Health/Check" {
+                self.1.add_permits(1);
+                return Recorder::new(Canned { messages: vec![vec![8, 1]], ..Canned::default() })
+                    .call(request);
+            }
+            self.0.call(request)
+        }
+    }
+    let stopping = Stopping(Failing::new(How::Unavailable));
+    let (good, asked) = (answering(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let nodes: Vec<Arc<dyn Upstream>> =
+        vec![Arc::new(stopping.clone()), Arc::new(Healthy(good.clone(), asked.clone()))];
+    let (service, pool) =
+        pooled(nodes, PoolConfig { health_interval: Duration::from_millis(1), ..PoolConfig::default() });
+    let watch = tokio::spawn(pool.watch());
+    let _ = tokio::time::timeout(DEADLINE, asked.acquire_many(5)).await.unwrap().unwrap();
+    for _ in 0..30 {
+        assert_eq!(ask(&service, SEND).await, 200);
+    }
+    assert_eq!((stopping.0.asked(), good.asked().len()), (0, 30));
+    watch.abort();
+}
+
+/// A node on a socket and a runtime of its own, which dies with all its connections when it is dropped.
+struct Served {
+    address: http::Uri,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Served {
+    fn start() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, library::router(Counters::default())).await
+        });
+        Self { address, runtime: Some(runtime) }
+    }
+
+    fn remote(&self) -> Arc<dyn Upstream> {
+        Arc::new(Remote::new(&self.address, 1).unwrap())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_death_of_a_node_costs_no_idempotent_request() {
+    let mut nodes: Vec<Served> = (0..3).map(|_| Served::start()).collect();
+    let remotes = nodes.iter().map(Served::remote).collect();
+    let (service, _) = pooled(remotes, PoolConfig { budget: 10_000, ..PoolConfig::default() });
+    for round in 0..30 {
+        let under_way = (0..32).map(|_| ask(&service, BOOK));
+        let (statuses, ()) = tokio::join!(join_all(under_way), async {
+            tokio::task::yield_now().await;
+            if round == 5 || round == 15 {
+                nodes.pop();
+            }
+        });
+        assert!(statuses.iter().all(|status| *status == 200), "round {round}: {statuses:?}");
+    }
+}
