@@ -28,6 +28,7 @@ pub mod config;
 pub mod failure;
 pub mod gateway;
 pub mod grpc;
+pub mod live;
 pub mod metadata;
 pub mod method;
 mod negotiate;
@@ -47,6 +48,7 @@ mod web;
 
 pub use config::{Config, EtagFields, Info, Limits};
 pub use gateway::{BuildError, Builder, Gateway};
+pub use live::Live;
 pub use service::GatewayService;
 pub use transcode::JsonOptions;
 pub use upstream::Upstream;

@@ -6,6 +6,7 @@
 mod canned;
 mod crossing;
 mod library;
+mod live;
 mod pool;
 #[path = "../support/protos.rs"]
 mod protos;

@@ -1,0 +1,139 @@
+//! A gateway whose descriptors change while it serves: requests under way end as they began, the next ones find the new
+//! routes.
+//!
+//! Where descriptors come from is a [`Source`]: a file, or the upstream's own server reflection. One that cannot be read,
+//! or that makes no gateway, is told in the log, and what was served before is served on.
+
+mod file;
+mod reflection;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, PoisonError, RwLock},
+    task,
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use tower::{BoxError, Service};
+
+pub use file::DescriptorFile;
+pub use reflection::{Reflected, ReflectionError};
+
+use crate::{
+    config::Config,
+    gateway::{BuildError, Gateway},
+    service::GatewayService,
+    upstream::Upstream,
+};
+
+/// Descriptor bytes to come.
+pub type Fetching<'s> = Pin<Box<dyn Future<Output = Result<Bytes, BoxError>> + Send + 's>>;
+
+/// Where an encoded `google.protobuf.FileDescriptorSet` comes from. The same descriptors are the same bytes.
+pub trait Source: Send + Sync + 'static {
+    /// Reads it as it is now.
+    fn fetch(&self) -> Fetching<'_>;
+}
+
+/// Why a gateway cannot be made of a source.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// There are no descriptors.
+    #[error("the descriptors cannot be read: {0}")]
+    Fetch(BoxError),
+    /// They make no gateway.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Live {
+    current: Arc<RwLock<GatewayService>>,
+    source: Arc<dyn Source>,
+    config: Config,
+    /// What the current gateway was made of, or what could not be made one.
+    seen: Bytes,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    /// A gateway in front of `upstream`, of the descriptors that `source` has now.
+    pub async fn start(
+        source: impl Source,
+        config: Config,
+        upstream: impl Upstream,
+    ) -> Result<Self, LiveError> {
+        let seen = source.fetch().await.map_err(LiveError::Fetch)?;
+        let gateway = Gateway::builder(seen.clone()).config(config.clone()).build()?;
+        let current = Arc::new(RwLock::new(gateway.service(upstream)));
+        Ok(Self { current, source: Arc::new(source), config, seen })
+    }
+
+    /// The service that serves whatever is current.
+    pub fn service(&self) -> LiveService {
+        LiveService { current: self.current.clone() }
+    }
+
+    /// Looks at the source again and again. To be spawned beside the service; ends when it is dropped.
+    pub async fn follow(mut self, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            match self.look().await {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("the descriptors changed, and what is served with them"),
+                Err(error) => tracing::warn!(%error, "what was served before is served on"),
+            }
+        }
+    }
+
+    /// Looks at the source. Gives whether what is served changed.
+    pub async fn look(&mut self) -> Result<bool, LiveError> {
+        let bytes = self.source.fetch().await.map_err(LiveError::Fetch)?;
+        if bytes == self.seen {
+            return Ok(false);
+        }
+        self.seen = bytes.clone();
+        let gateway = Gateway::builder(bytes).config(self.config.clone()).build()?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = GatewayService::new(gateway.compiled, current.upstream.clone());
+        Ok(true)
+    }
+}
+
+/// Serves the current gateway of a [`Live`].
+#[derive(Clone)]
+pub struct LiveService {
+    current: Arc<RwLock<GatewayService>>,
+}
+
+impl std::fmt::Debug for LiveService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveService").finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Body>> for LiveService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
+        task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let service = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move { Ok(service.handle(request).await) })
+    }
+}
