@@ -20,8 +20,11 @@ use tonic::Code;
 use tower::{Layer, Service};
 
 /// Streams of standard services, which the contract does not list.
-const STANDARD: [&str; 2] =
-    ["/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"];
+const STANDARD: [&str; 3] = [
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
 
 /// Ends streams when the node stops.
 #[derive(Clone, Debug)]

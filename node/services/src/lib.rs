@@ -14,6 +14,7 @@ pub mod page;
 pub mod payload;
 pub mod process;
 pub mod reference;
+mod reflection;
 pub mod registry;
 pub mod routes;
 pub mod session;

@@ -5,12 +5,13 @@ use crate::layer::{DeadlineLayer, IdempotencyLayer, OperationLayer, TraceLayer};
 use crate::messaging::MessagingApi;
 use crate::operations::{self, Effect};
 use crate::process::ProcessApi;
+use crate::reflection::Reflection;
 use crate::registry::RegistryApi;
 use crate::session::SessionApi;
 use crate::shared::Shared;
 use crate::supervisor::SupervisorApi;
 use crate::wire::{Call, Run, Table, Wire, WireLimits};
-use arsenal_proto::{FILE_DESCRIPTOR_SET, v1};
+use arsenal_proto::v1;
 use axum::body::Body;
 use http::Response;
 use std::convert::Infallible;
@@ -36,17 +37,15 @@ fn list(shared: &Shared, to: &mut Table) {
 pub fn wire(
     shared: &Shared,
     limits: WireLimits,
-) -> Result<(HealthReporter, Wire<impl Layered>), tonic_reflection::server::Error> {
+) -> Result<(HealthReporter, Wire<impl Layered>), prost::DecodeError> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = Reflection::new()?;
     let changing = operations::all().into_iter().filter(|operation| operation.effect != Effect::Read);
     let mut table = Table::new(limits, changing.map(|operation| operation.path()));
     list(shared, &mut table);
     table.add_service(&health, &[("Check", false, false), ("Watch", false, true)]);
-    table.add_service(&reflection, &[("ServerReflectionInfo", true, true)]);
+    table.add_service(&reflection.v1(), &[("ServerReflectionInfo", true, true)]);
+    table.add_service(&reflection.v1alpha(), &[("ServerReflectionInfo", true, true)]);
     // outermost first; idempotency is outside the operation layer, so that a repeat shows the operation that the first
     // one was
     let layers = (
