@@ -57,7 +57,7 @@ def a_payload_may_be_bytes(node):
 
 
 @check
-def a_server_stream_shows_a_start_and_an_end(node):
+def a_server_stream_shows_even_the_briefest_life(node):
     stream = node.method(INTROSPECTION, "WatchProcesses")(filter='registered_name == "brief"')
     # Nothing matches yet; from here on it follows.
     equal(plain(next(stream))["kind"], "SNAPSHOT_END")
@@ -69,7 +69,7 @@ def a_server_stream_shows_a_start_and_an_end(node):
         if seen[-1][0] == "EXITED":
             break
     stream.cancel()
-    equal((seen[0], seen[-1]), (("STARTED", pid), ("EXITED", pid)))
+    equal({told for _, told in seen}, {pid})
 
 
 @check

@@ -97,7 +97,7 @@ struct Watch {
     phase: Phase,
     /// What the filter was true of when it was last looked at; kept only with a filter.
     matching: HashSet<Pid>,
-    /// Of what ended up to this event nobody knows any more whether it matched: it ended while nobody watched.
+    /// What ended up to this event did so while nobody watched.
     resumed_at: u64,
     items: VecDeque<v1::WatchProcessesResponse>,
     _slot: Slot,
@@ -202,9 +202,12 @@ impl Watch {
             _ => return,
         };
         let known = self.filter.is_some() && self.matching.contains(&event.pid);
-        let Some(process) = self.node.process(event.pid) else {
-            // it has ended meanwhile; without a filter its start is told all the same
-            if kind == Kind::Started && self.filter.is_none() {
+        let Some(process) = self.node.process(event.pid).filter(ProcessRef::is_alive) else {
+            // it has ended meanwhile; its start is told all the same, as far as what is kept of it tells that it matches
+            if kind == Kind::Started && self.matched_at_end(event.pid) == Some(true) {
+                if self.filter.is_some() {
+                    self.matching.insert(event.pid);
+                }
                 let process = Some(self.last_picture(event.pid));
                 self.tell(event, kind, process);
             }
@@ -223,11 +226,10 @@ impl Watch {
     }
 
     fn exited(&mut self, event: &EventRecord) {
-        let matched = match &self.filter {
-            None => true,
-            Some(_) if self.matching.remove(&event.pid) => true,
-            Some(filter) => event.sequence <= self.resumed_at && self.may_have_matched(filter, event.pid),
-        };
+        // Of one that ended while nobody watched the reader is told unless its record says no: to hear of a stranger's end
+        // does no harm.
+        let unknown = event.sequence <= self.resumed_at;
+        let matched = self.matching.remove(&event.pid) || self.matched_at_end(event.pid).unwrap_or(unknown);
         if !matched {
             return;
         }
@@ -269,10 +271,10 @@ impl Watch {
         process_info(&self.node, &ProcessView::new(&self.node, process), self.fields)
     }
 
-    /// Whether the filter was true of a process that has ended, as far as its exit record tells: unless that says no, the
-    /// reader is told, since to hear of a stranger's end does no harm.
-    fn may_have_matched(&self, filter: &ProcessFilter, pid: Pid) -> bool {
-        let Some(record) = self.node.events().exit_of(pid) else { return true };
+    /// Whether the filter was true of a process that has ended, as far as its exit record tells.
+    fn matched_at_end(&self, pid: Pid) -> Option<bool> {
+        let Some(filter) = &self.filter else { return Some(true) };
+        let record = self.node.events().exit_of(pid)?;
         let text = |text: Option<Arc<str>>| text.map_or(Term::Atom(""), Term::Str);
         let values = Bindings::default()
             .set("pid", Term::from(pid.to_string()))
@@ -281,7 +283,7 @@ impl Watch {
             .set("behaviour", super::process_info::behaviour(record.code.behaviour).as_str_name())
             .set("registered_name", text(record.name))
             .set("key", text(record.key));
-        filter.admits_values(&values).unwrap_or(true)
+        filter.admits_values(&values)
     }
 
     /// What is still known of a process that has ended.
@@ -310,7 +312,9 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arsenal_runtime::NodeConfig;
+    use arsenal_runtime::{
+        Behaviour, Body, Context, Description, Event, NodeConfig, ProcessName, Receive, StartOptions, Step,
+    };
     use futures_util::StreamExt as _;
 
     fn node() -> Node {
@@ -327,6 +331,41 @@ mod tests {
         assert_eq!(refused.map(|status| status.code()), Some(Code::ResourceExhausted));
         drop(last);
         assert_eq!(watches.load(Relaxed), WATCHES_MAX - 1);
+    }
+
+    /// Does nothing, for as long as it lives.
+    struct Idle;
+
+    impl Body for Idle {
+        fn step(&mut self, _: Event, context: &mut Context<'_>) -> Step {
+            context.started();
+            Step::Wait(Receive::any())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_before_the_reader_looks_is_told_if_it_matched() {
+        let node = node();
+        let request = v1::WatchProcessesRequest {
+            filter: "registered_name == 'brief'".to_owned(),
+            ..Default::default()
+        };
+        let mut items = watch(&node, &Arc::default(), &request).ok().unwrap();
+        assert_eq!(items.next().await.unwrap().unwrap().kind(), Kind::SnapshotEnd);
+        let description = Arc::new(Description::native("idle", Behaviour::Plain));
+        let pids = ["other", "brief"].map(|name| {
+            let name = ProcessName { name: name.into(), global: false };
+            let options = StartOptions { name: Some(name), ..StartOptions::default() };
+            let process = node.spawn(&description, Box::new(Idle), options).unwrap();
+            node.run_until_idle();
+            node.exit(Pid::NONE, process.pid(), "kill".into());
+            node.run_until_idle();
+            process.pid().to_string()
+        });
+        for kind in [Kind::Started, Kind::Exited] {
+            let item = items.next().await.unwrap().unwrap();
+            assert_eq!((item.kind(), item.process.unwrap().pid.as_str()), (kind, pids[1].as_str()));
+        }
     }
 
     #[tokio::test]
