@@ -43,7 +43,15 @@ message Book {
   google.protobuf.Value extra = 4;
   repeated Book sequels = 5;
   oneof owner { string person = 6; string club = 7; }
+  message Cover { bool hard = 1; }
+  Cover cover = 8;
+  Shelf.Mark mark = 9;
+  ShelfMark shelf_mark = 10;
+  Error misprint = 11;
 }
+message Shelf { enum Mark { NONE = 0; } }
+message ShelfMark {}
+message Error {}
 message MoveRequest { string id = 1; string to = 2; }
 message WatchRequest { string other_id = 1; uint64 after = 2; }
 message Event { uint64 sequence = 1; Book book = 2; }
@@ -104,6 +112,15 @@ fn schemas_are_those_of_canonical_json() {
     assert_eq!(book["properties"]["sequels"]["items"], json!({"$ref": "#/components/schemas/t.Book"}));
     assert!(book["description"].as_str().unwrap().contains("At most one of `person`, `club`"));
     assert_eq!(document["components"]["schemas"]["t.View"]["enum"], json!(["SHORT", "FULL"]));
+}
+
+#[test]
+fn a_schema_has_the_short_name_as_its_title_unless_another_has_it_too() {
+    let document = document();
+    let title = |name: &str| document["components"]["schemas"][name]["title"].clone();
+    assert_eq!((title("t.Book"), title("t.Book.Cover")), (json!("Book"), json!("Book.Cover")));
+    // Without dots both would be `ShelfMark`; and one would be taken for the gateway's own `Error`.
+    assert_eq!((title("t.Shelf.Mark"), title("t.ShelfMark"), title("t.Error")), Default::default());
 }
 
 #[test]

@@ -80,14 +80,20 @@ fn unindented(text: &str) -> String {
 fn take_apart(comment: &str) -> MethodComment {
     let mut parts = MethodComment::default();
     let mut description = Vec::new();
+    // Errors may be indented; what is indented deeper than they goes on with the one before.
+    let mut indent = usize::MAX;
     for line in comment.lines() {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let text = line.trim_start();
+        let depth = line.len() - text.len();
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
         let word = word.trim_end_matches(':');
-        if super::errors::code_of(word).is_some() {
+        if depth <= indent && super::errors::code_of(word).is_some() {
+            indent = depth;
             parts.errors.push((word.to_owned(), rest.to_owned()));
-        } else if line.trim() == "Errors:" {
-        } else if let (Some((_, last)), true) = (parts.errors.last_mut(), line.starts_with(' ')) {
-            last.push_str(line.trim_end());
+        } else if text.trim_end() == "Errors:" {
+        } else if let (Some((_, last)), true) = (parts.errors.last_mut(), depth > indent) {
+            last.push(' ');
+            last.push_str(text.trim_end());
         } else {
             description.push(line);
         }
@@ -112,7 +118,17 @@ mod tests {
         );
         assert_eq!(parts.summary, "Stops `n1.7.42`");
         assert_eq!(parts.description, "Stops `n1.7.42`. And more.");
-        let errors = [("NOT_FOUND", "NOPROC: it is dead  already."), ("ABORTED", "flushed.")];
+        let errors = [("NOT_FOUND", "NOPROC: it is dead already."), ("ABORTED", "flushed.")];
+        assert_eq!(parts.errors, errors.map(|(code, text)| (code.to_owned(), text.to_owned())));
+    }
+
+    #[test]
+    fn errors_may_be_indented_and_go_on_over_lines() {
+        let parts = take_apart(
+            "Lists.\nErrors:\n  NOT_FOUND: gone, or\n    INTERNAL as it is called here.\n  ABORTED: flushed.",
+        );
+        assert_eq!(parts.description, "Lists.");
+        let errors = [("NOT_FOUND", "gone, or INTERNAL as it is called here."), ("ABORTED", "flushed.")];
         assert_eq!(parts.errors, errors.map(|(code, text)| (code.to_owned(), text.to_owned())));
     }
 }

@@ -29,9 +29,30 @@ impl<'a> Schemas<'a> {
         Self { context, done }
     }
 
-    /// All of them, by name.
-    pub(super) fn finish(self) -> Map<String, Value> {
+    /// All of them, by name. The name has the package in it; the title is the short name, which generators take for their
+    /// types, where it is nobody else's.
+    pub(super) fn finish(mut self) -> Map<String, Value> {
+        let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for name in self.done.keys() {
+            let title = self.short(name);
+            // What generators make of it has no dots.
+            names.entry(title.replace('.', "")).or_default().push(name.clone());
+        }
+        for [name] in names.into_values().filter_map(|same| <[String; 1]>::try_from(same).ok()) {
+            let title = self.short(&name).to_owned();
+            if let Some(schema) = self.done.get_mut(&name).and_then(Value::as_object_mut) {
+                schema.insert("title".to_owned(), title.into());
+            }
+        }
         self.done.into_iter().collect()
+    }
+
+    /// The name of a message or enum without its package.
+    fn short<'b>(&self, name: &'b str) -> &'b str {
+        let pool = self.context.schema.pool();
+        let message = pool.get_message_by_name(name).map(|found| found.package_name().len());
+        let package = message.or_else(|| pool.get_enum_by_name(name).map(|found| found.package_name().len()));
+        name[package.unwrap_or(0)..].trim_start_matches('.')
     }
 
     /// The comment of a field.
