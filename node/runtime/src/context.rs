@@ -110,7 +110,6 @@ impl Context<'_> {
     }
 
     /// Sends an ordinary message to a process whose handle is at hand.
-    #[inline]
     pub fn send_to(&mut self, to: &ProcessRef, payload: Term) {
         let message = Message::info(self.me(), payload).with_operation(self.operation);
         self.outbox.push(self.node, &to.0, Signal::Message(message));

@@ -224,7 +224,10 @@ impl Core {
         while self.exiting.is_none()
             && let Some(signal) = signals.next()
         {
-            self.apply(process, signal, node, outbox);
+            match signal {
+                Signal::Message(message) => self.deliver(message, node, outbox),
+                signal => self.apply(process, signal, node, outbox),
+            }
         }
         if signals.len() > 0 {
             process.inbound.lock().put_back(signals);
@@ -265,6 +268,7 @@ impl Core {
         }
     }
 
+    #[inline]
     fn deliver(&mut self, message: Message, node: &Node, outbox: &mut Outbox) {
         if self.enters(&message, outbox) {
             self.push(message, node);
@@ -338,6 +342,7 @@ impl Core {
         Run { from: self.last_sender, messages: self.sent_in_row, calls: self.calls_in_row }
     }
 
+    #[inline]
     fn push(&mut self, message: Message, node: &Node) {
         let number = if message.kind == Kind::System { 0 } else { self.next_number() };
         // an EXIT or a DOWN is made here

@@ -21,10 +21,7 @@ pub(crate) struct Inbound {
     /// What arrived before, of a process that is flooded.
     #[expect(clippy::box_collection, reason = "a word of each process, where few ever have one")]
     backlog: Option<Box<VecDeque<Vec<Signal>>>>,
-    /// How many of the signals are messages.
-    messages: u32,
-    /// How many are none, or are system messages: they must not wait until what is before them was handled.
-    pressing: u32,
+    waiting: Waiting,
     /// Most messages that the mailbox may hold; 0 is no bound, neither of messages nor of bytes.
     pub(crate) messages_max: u32,
     /// The process is dead; nothing is accepted any more.
@@ -32,9 +29,39 @@ pub(crate) struct Inbound {
     body: BodySlot,
 }
 
-/// Signals in a block of the backlog, more or less. A long queue is a row of blocks, so that no growing queue is ever
-/// copied with the lock held and what was read is given back at once.
-pub(crate) const BLOCK: usize = 128;
+/// How many signals wait.
+#[derive(Clone, Copy, Default)]
+struct Waiting {
+    messages: u32,
+    /// Those that are no message, or a system message: they must not wait until what is before them was handled.
+    pressing: u32,
+}
+
+impl Waiting {
+    #[inline]
+    fn count(&mut self, signal: &Signal) {
+        match signal {
+            Signal::Message(message) => {
+                self.messages += 1;
+                self.pressing += u32::from(message.kind == Kind::System);
+            }
+            _ => self.pressing += 1,
+        }
+    }
+
+    /// Counts what arrives at `now_ms`.
+    #[inline]
+    fn arrives(&mut self, signal: &mut Signal, now_ms: u32) {
+        if let Signal::Message(message) = signal {
+            message.arrived_ms = now_ms;
+        }
+        self.count(signal);
+    }
+}
+
+/// Most signals in a block of the backlog, 8 kB. A long queue is a row of blocks, so that no growing queue is ever copied
+/// with the lock held and what was read is given back at once.
+pub(crate) const BLOCK: usize = 113;
 
 impl Inbound {
     pub(crate) fn new(messages_max: u32) -> Self {
@@ -47,7 +74,7 @@ impl Inbound {
 
     /// Messages that no turn has seen yet.
     pub(crate) fn messages(&self) -> usize {
-        self.messages as usize
+        self.waiting.messages as usize
     }
 
     #[inline]
@@ -61,32 +88,26 @@ impl Inbound {
     }
 
     #[inline]
-    fn count(&mut self, signal: &Signal) {
-        let (message, pressing) = match signal {
-            Signal::Message(message) => (1, u32::from(message.kind == Kind::System)),
-            _ => (0, 1),
-        };
-        self.messages += message;
-        self.pressing += pressing;
-    }
-
-    #[inline]
-    pub(crate) fn push(&mut self, signal: Signal) {
-        self.count(&signal);
+    pub(crate) fn push(&mut self, signal: Signal, now_ms: u32) {
         if self.signals.len() >= BLOCK {
             self.pile_up();
         }
         self.signals.push(signal);
+        // stamped where it lies: it is moved in words that a fresh write into one of them would hold up
+        if let Some(signal) = self.signals.last_mut() {
+            self.waiting.arrives(signal, now_ms);
+        }
     }
 
     #[cold]
     fn pile_up(&mut self) {
-        let full = std::mem::replace(&mut self.signals, Vec::with_capacity(BLOCK));
+        // the next one begins small: what follows a lone signal is most often a batch, which brings its own
+        let full = std::mem::take(&mut self.signals);
         self.backlog.get_or_insert_default().push_back(full);
     }
 
-    pub(crate) fn append(&mut self, signals: &mut Vec<Signal>) {
-        signals.iter().for_each(|signal| self.count(signal));
+    pub(crate) fn append(&mut self, signals: &mut Vec<Signal>, now_ms: u32) {
+        signals.iter_mut().for_each(|signal| self.waiting.arrives(signal, now_ms));
         if self.is_empty() {
             std::mem::swap(&mut self.signals, signals);
         } else if self.signals.len() + signals.len() <= BLOCK {
@@ -102,13 +123,13 @@ impl Inbound {
     /// Puts signals that were taken back before all that arrived since.
     pub(crate) fn put_back(&mut self, signals: impl Iterator<Item = Signal>) {
         let former: Vec<_> = signals.collect();
-        former.iter().for_each(|signal| self.count(signal));
+        former.iter().for_each(|signal| self.waiting.count(signal));
         self.backlog.get_or_insert_default().push_front(former);
     }
 
     /// Moves all that has arrived into `signals`, which is empty.
     pub(crate) fn take(&mut self, signals: &mut Vec<Signal>) {
-        (self.messages, self.pressing) = (0, 0);
+        self.waiting = Waiting::default();
         if let Some(backlog) = self.backlog.take() {
             signals.extend(backlog.into_iter().flatten());
             signals.append(&mut self.signals);
@@ -129,30 +150,35 @@ impl Inbound {
     /// The message that has arrived, if it is alone.
     #[inline]
     pub(crate) fn take_lone(&mut self) -> Option<Message> {
-        if self.signals.len() != 1 || self.messages != 1 || self.pressing != 0 {
+        if self.signals.len() != 1 || self.waiting.messages != 1 || self.waiting.pressing != 0 {
             return None;
         }
-        self.messages = 0;
+        self.waiting.messages = 0;
         match self.signals.pop() {
             Some(Signal::Message(message)) => Some(message),
             _ => None,
         }
     }
 
-    /// Moves the oldest block into `signals`, or everything if there is anything but messages; gives how many messages
-    /// are left.
+    /// Moves the oldest signals into `signals`, a block or some more, or everything if there is anything but messages;
+    /// gives how many messages are left.
     fn take_some(&mut self, signals: &mut Vec<Signal>) -> usize {
-        match self.backlog.as_mut().filter(|_| self.pressing == 0) {
-            None => self.take(signals),
-            Some(backlog) => {
-                if let Some(block) = backlog.pop_front() {
-                    self.messages -= block.len() as u32;
-                    *signals = block;
-                }
-                if backlog.is_empty() {
-                    self.backlog = None;
-                }
+        let Some(backlog) = self.backlog.as_mut().filter(|_| self.waiting.pressing == 0) else {
+            self.take(signals);
+            return 0;
+        };
+        while signals.len() < BLOCK
+            && let Some(mut block) = backlog.pop_front()
+        {
+            self.waiting.messages -= block.len() as u32;
+            if signals.is_empty() {
+                *signals = block;
+            } else {
+                signals.append(&mut block);
             }
+        }
+        if backlog.is_empty() {
+            self.backlog = None;
         }
         self.messages()
     }
@@ -274,12 +300,12 @@ mod tests {
                 let mut taken = Vec::new();
                 match action {
                     Action::Push => {
-                        inbound.push(signal(next));
+                        inbound.push(signal(next), 0);
                         next += 1;
                     }
                     Action::Append(count) => {
                         let mut batch = (next..next + count as u64).map(signal).collect();
-                        inbound.append(&mut batch);
+                        inbound.append(&mut batch, 0);
                         prop_assert!(batch.is_empty());
                         next += count as u64;
                     }
@@ -308,7 +334,7 @@ mod tests {
         #[test]
         fn a_message_is_alone_only_if_nothing_else_has_arrived(count in 0u64..4) {
             let mut inbound = Inbound::default();
-            (1..=count).for_each(|number| inbound.push(signal(number)));
+            (1..=count).for_each(|number| inbound.push(signal(number), 0));
             let lone = inbound.take_lone();
             prop_assert_eq!(lone.is_some(), count == 1);
             prop_assert_eq!(inbound.messages(), if count == 1 { 0 } else { messages(1..=count) });

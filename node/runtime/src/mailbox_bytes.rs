@@ -98,9 +98,9 @@ pub(crate) fn admit(
                 if let Some(bytes) = &bytes {
                     bytes.put(&message);
                 }
-                inbound.push(Signal::Message(message));
+                inbound.push(Signal::Message(message), node.coarse_ms());
             }
-            signal => inbound.push(signal),
+            signal => inbound.push(signal, node.coarse_ms()),
         }
     }
     refused

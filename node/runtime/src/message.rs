@@ -3,7 +3,6 @@
 //! Invariants: a signal is plain data that could cross a wire at any time; a reply address is data too (a pid or an
 //! alias, and a reference). Signals from one sender to one receiver arrive in the order in which they were sent.
 
-use crate::node::Node;
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::term::{Reason, Term};
 
@@ -152,17 +151,6 @@ pub(crate) enum Signal {
     Demonitor { watcher: Pid, reference: Ref },
     /// A monitored process ended; dropped if the monitor is gone by then.
     Down { reference: Ref, object: Term, reason: Reason },
-}
-
-impl Signal {
-    /// The same, put into a mailbox now.
-    #[inline]
-    pub(crate) fn stamped(mut self, node: &Node) -> Self {
-        if let Self::Message(message) = &mut self {
-            message.arrived_ms = node.coarse_ms();
-        }
-        self
-    }
 }
 
 const _: () = assert!(size_of::<Message>() <= 72);

@@ -395,7 +395,7 @@ impl Node {
     }
 
     pub(crate) fn send_to_process(&self, process: &Arc<Process>, signal: Signal) {
-        let mut signals = vec![signal.stamped(self)];
+        let mut signals = vec![signal];
         match deliver(self, process, &mut signals) {
             Some(accepted) if accepted.wakes => self.0.schedulers.inject(Arc::clone(process)),
             Some(_) => {}

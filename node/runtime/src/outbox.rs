@@ -52,7 +52,7 @@ impl Outbox {
         if self.leaves_alone(to)
             && let Some(process) = self.recent.get(to)
         {
-            let delivered = deliver_one(node, process, signal.stamped(node));
+            let delivered = deliver_one(node, process, signal);
             return self.sent_alone(node, to, delivered, |recent| recent.take(to));
         }
         match node.process(to) {
@@ -63,14 +63,15 @@ impl Outbox {
 
     /// Sends to a process at hand. The first signal of a turn to a receiver leaves alone and at once, which costs no
     /// handle and no batch; more of them in a row make up a batch.
-    #[inline]
+    // so that a message is made where it goes
+    #[inline(always)]
     pub(crate) fn push(&mut self, node: &Node, to: &Arc<Process>, signal: Signal) {
         match &self.receiver {
             Some(receiver) if Arc::ptr_eq(receiver, to) => {}
             _ => {
                 self.flush(node);
                 if self.leaves_alone(to.pid) {
-                    let delivered = deliver_one(node, to, signal.stamped(node));
+                    let delivered = deliver_one(node, to, signal);
                     let handle =
                         |recent: &mut Recent| Some(recent.take(to.pid).unwrap_or_else(|| Arc::clone(to)));
                     return self.sent_alone(node, to.pid, delivered, handle);
@@ -106,12 +107,12 @@ impl Outbox {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, node: &Node, signal: Signal) {
         if self.batch.capacity() == 0 {
             self.batch.reserve_exact(BATCH_MAX);
         }
-        self.batch.push(signal.stamped(node));
+        self.batch.push(signal);
         if self.batch.len() >= BATCH_MAX {
             self.flush(node);
         }
@@ -216,7 +217,7 @@ pub(crate) fn deliver(node: &Node, to: &Process, signals: &mut Vec<Signal>) -> O
             return None;
         }
         if inbound.messages_max == 0 {
-            inbound.append(signals);
+            inbound.append(signals, node.coarse_ms());
         } else {
             overflow = crate::mailbox_bytes::admit(node, to, &mut inbound, signals);
         }
@@ -230,7 +231,7 @@ pub(crate) fn deliver(node: &Node, to: &Process, signals: &mut Vec<Signal>) -> O
 }
 
 /// As [`deliver`] of one signal, which comes back if `to` is dead.
-#[inline]
+#[inline(always)]
 fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<Accepted, Signal> {
     {
         let mut inbound = to.inbound.lock();
@@ -238,7 +239,7 @@ fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<Accepted, Si
             return Err(signal);
         }
         if inbound.messages_max == 0 {
-            inbound.push(signal);
+            inbound.push(signal, node.coarse_ms());
             return Ok(Accepted { wakes: inbound.wake(to), waiting: inbound.messages() });
         }
     }

@@ -114,6 +114,8 @@ impl Scheduler {
         let mut outcome = match event {
             None => self.turns(node, process, body, core, used),
             Some(event) => match self.turn(node, process, body, core, event, used) {
+                // looked at where it lies: most turns end so, and an outcome is not worth moving
+                ControlFlow::Break(Outcome::Rests) => return End::Rests,
                 ControlFlow::Continue(core) => self.turns(node, process, body, core, used),
                 ControlFlow::Break(outcome) => outcome,
             },
