@@ -16,6 +16,7 @@ pub mod compact;
 pub mod context;
 pub mod control;
 mod core;
+mod crowd;
 pub mod dead_letters;
 mod death;
 pub mod dispatch;

@@ -3,12 +3,12 @@
 //! Invariants: signals leave in the order in which they were pushed; a batch holds consecutive signals to one receiver.
 //! No lock of the sender is needed to flush, and the caller holds none of another process.
 
+use crate::crowd::toll;
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::pid::Pid;
 use crate::process::{Code, Process};
 use crate::recent::Recent;
-use crate::slice::CROWD;
 use crate::term::Term;
 use crate::traffic::Run;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(crate) struct Outbox {
     pub(crate) in_turn: bool,
     /// Reductions that this turn owes for what it sent to crowded mailboxes.
     pub(crate) toll: u32,
+    /// Who had the last of those mailboxes.
+    pub(crate) crowded: Option<Arc<Process>>,
     /// Serial of who was sent the last signal of this turn, if it left alone; 0 for nobody.
     last: u64,
 }
@@ -139,9 +141,11 @@ impl Outbox {
             let sent = self.batch.len();
             match deliver(node, &receiver, &mut self.batch) {
                 Some(accepted) => {
-                    self.pay(sent, accepted.waiting);
+                    let crowded = self.pay(sent, accepted.waiting);
                     if accepted.wakes {
                         self.ready.push(receiver);
+                    } else if crowded {
+                        self.crowded = Some(receiver);
                     }
                 }
                 None => {
@@ -157,14 +161,11 @@ impl Outbox {
         }
     }
 
-    /// A signal to a mailbox in which `waiting` messages wait costs as many reductions more as there are crowds, within
-    /// bounds: a sender that outruns its receiver gives way to it.
     #[inline]
-    fn pay(&mut self, signals: usize, waiting: usize) {
-        const MOST: usize = 16;
-        if self.in_turn && waiting >= CROWD {
-            self.toll = self.toll.saturating_add((signals * (waiting / CROWD).min(MOST)) as u32);
-        }
+    fn pay(&mut self, signals: usize, waiting: usize) -> bool {
+        let toll = if self.in_turn { toll(signals, waiting) } else { 0 };
+        self.toll = self.toll.saturating_add(toll);
+        toll > 0
     }
 
     /// Answers a signal to a process that is not there, as OTP does: `noproc` to who links or monitors, or calls.

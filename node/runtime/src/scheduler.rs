@@ -64,6 +64,8 @@ pub(crate) struct Scheduler {
     next: Option<Arc<Process>>,
     pub(crate) outbox: Outbox,
     pub(crate) scratch: Vec<crate::message::Signal>,
+    /// Slices in a row in which a process outran a receiver.
+    pub(crate) outran: usize,
     /// Messages that the running process had in its inbound queue after the last fetch.
     pub(crate) left: usize,
     pub(crate) answered: Vec<crate::message::ReplyTo>,
@@ -103,6 +105,7 @@ pub(crate) fn build(count: usize) -> (Schedulers, Vec<Scheduler>) {
             outbox: Outbox::default(),
             scratch: Vec::new(),
             left: 0,
+            outran: 0,
             answered: Vec::new(),
             parker,
             tick: 0,
@@ -125,11 +128,12 @@ impl Shared {
     }
 
     fn has_work(&self) -> bool {
-        !self.injected.is_empty()
-            || !self.pinned.is_empty()
-            || !self.max.is_empty()
-            || !self.high.is_empty()
-            || !self.stealer.is_empty()
+        self.was_given_work() || !self.stealer.is_empty()
+    }
+
+    /// Whether anything waits that does not come from the scheduler's own queue.
+    fn was_given_work(&self) -> bool {
+        !self.injected.is_empty() || !self.pinned.is_empty() || !self.max.is_empty() || !self.high.is_empty()
     }
 }
 
@@ -221,6 +225,7 @@ impl Scheduler {
                     idle = false;
                 }
                 self.run_slice(&node, process);
+                self.give_way(&node);
                 continue;
             }
             if !idle {
@@ -364,6 +369,16 @@ impl Scheduler {
             return Some(process);
         }
         self.steal(all)
+    }
+
+    /// Processes in its own queue.
+    pub(crate) fn queued(&self) -> usize {
+        self.local.len() + usize::from(self.next.is_some())
+    }
+
+    /// Whether others have put a process into a queue of this scheduler.
+    pub(crate) fn has_others(&self, node: &Node) -> bool {
+        node.schedulers().shared[usize::from(self.id)].was_given_work()
     }
 
     fn own(&mut self) -> Option<Arc<Process>> {

@@ -19,12 +19,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Reductions a slice may use; a turn is one, and what the body burns on top.
 pub(crate) const SLICE: u32 = 2_000;
-/// What the slice of a process in front of which a [crowd](CROWD) waits may use, unless the ticker sees that it lasts
-/// longer than a tick.
-const LONG_SLICE: u32 = 8 * SLICE;
-/// So many waiting messages are a crowd: their receiver gets longer slices and their senders pay toll, since what one
-/// process reads in its turn is less than what a hundred others send in theirs, and memory is all that it costs them.
-pub(crate) const CROWD: usize = 1_000;
 
 /// Capacity above which a fetch buffer is not worth keeping.
 const SCRATCH_MAX: usize = 4_096;
@@ -34,6 +28,8 @@ const SCRATCH_MAX: usize = 4_096;
 pub(crate) struct Used {
     pub(crate) turns: u32,
     pub(crate) reductions: u32,
+    /// Reductions among them that were [toll](crate::crowd::toll).
+    pub(crate) toll: u32,
 }
 
 /// Where turns stop.
@@ -84,6 +80,7 @@ impl Scheduler {
             }
         }
         counters.add(used.turns, used.reductions);
+        self.note_toll(used.toll);
         counters.current.store(0, Relaxed);
         self.enqueue_ready(node);
     }
@@ -149,12 +146,6 @@ impl Scheduler {
                 }
             }
         }
-    }
-
-    /// Whether a process that has used up its slice goes on for the sake of the crowd that waits for it.
-    pub(crate) fn goes_on(&self, node: &Node, core: &Core, used: &Used) -> bool {
-        let counters = &node.schedulers().shared[usize::from(self.id)].counters;
-        used.reductions < LONG_SLICE && core.inner.len() + self.left >= CROWD && !counters.stuck.load(Relaxed)
     }
 
     /// Before a process goes idle: spare capacity back, alarm set, waiting clients told.

@@ -182,6 +182,7 @@ impl Scheduler {
         }));
         let burned = context.burned;
         let toll = self.outbox.end_turn(node);
+        used.toll = used.toll.saturating_add(toll);
         used.reductions = used.reductions.saturating_add(burned).saturating_add(toll);
         process.in_turn.store(false, Relaxed);
         if let Err(panic) = handled {
