@@ -7,6 +7,7 @@
 mod bad_input;
 mod configuration;
 mod coverage;
+mod gateway;
 mod introspection;
 mod layout;
 mod limits;

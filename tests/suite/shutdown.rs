@@ -106,7 +106,7 @@ fn a_gateway_of_its_own_tells_its_streams_and_ends() {
         let mut config = Config::default();
         config.listen.rest = SocketAddr::from(([127, 0, 0, 1], 0));
         config.gateway.upstream = format!("http://{}", running.grpc);
-        let (address, serving, stop) = assembly::serve_gateway(&config).await.unwrap();
+        let (address, serving, stop) = arsenal_server::standalone::serve_gateway(&config).await.unwrap();
         let mut watch = Api::rest(address).stream("WatchProcesses", json!({})).await;
         watch.next().await.unwrap().unwrap();
         stop.send(true).unwrap();

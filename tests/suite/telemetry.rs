@@ -197,7 +197,7 @@ fn a_gateway_of_its_own_hands_its_span_on() {
         config.telemetry.otlp_endpoint = "http://127.0.0.1:4317".into();
         config.listen.rest = SocketAddr::from(([127, 0, 0, 1], 0));
         config.gateway.upstream = format!("http://{}", sandbox.grpc());
-        let (address, _serving, _stop) = assembly::serve_gateway(&config).await.unwrap();
+        let (address, _serving, _stop) = arsenal_server::standalone::serve_gateway(&config).await.unwrap();
         in_trace(&Api::rest(address), true).ok("GetSystemInfo", json!({})).await;
         flush(&telemetry).await;
         let gateway = collector.span("rest");

@@ -3,15 +3,16 @@
 use crate::config::Config;
 use crate::grpc::GrpcPort;
 use crate::listener::{self, Protocols};
-use crate::parting::{PartingLayer, PartingUpstream};
+use crate::parting::PartingLayer;
 use crate::rest::RestPort;
-use crate::telemetry::context::{CallerContextLayer, TracedUpstream};
-use arsenal_gateway::service::GatewayService;
+use crate::telemetry::context::CallerContextLayer;
 use arsenal_gateway::{Gateway, upstream};
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
 use arsenal_services::Shared;
 use arsenal_services::routes::{self, Layered};
 use arsenal_services::wire::{Wire, WireLimits};
+use axum::body::Body;
+use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tower::Layer as _;
+use tower::{Layer as _, Service};
 
 /// Bytes that a client may send ahead on one stream, and on one connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -60,6 +61,14 @@ pub enum StartupError {
     /// The contract's descriptor cannot be used.
     #[error("the embedded descriptor set cannot be used: {0}")]
     Descriptor(String),
+    /// The descriptors that a gateway of its own is to serve cannot be used.
+    #[error("gateway.descriptors is `{from}`: {error}")]
+    Descriptors {
+        /// Where they come from.
+        from: String,
+        /// Why not.
+        error: arsenal_gateway::live::LiveError,
+    },
     /// The upstream's address is none.
     #[error("`{0}` is no upstream address; give one like http://127.0.0.1:7450")]
     Upstream(String),
@@ -105,11 +114,11 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
     Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, health, gatherer })
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartupError> {
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, StartupError> {
     TcpListener::bind(address).await.map_err(|error| StartupError::Listen { address, error })
 }
 
-fn address_of(listener: &TcpListener) -> Result<SocketAddr, StartupError> {
+pub(crate) fn address_of(listener: &TcpListener) -> Result<SocketAddr, StartupError> {
     listener.local_addr().map_err(StartupError::Threads)
 }
 
@@ -118,6 +127,14 @@ fn address_of(listener: &TcpListener) -> Result<SocketAddr, StartupError> {
 /// # Errors
 /// If its descriptor set or a limit cannot be used.
 pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
+    Gateway::builder(arsenal_proto::FILE_DESCRIPTOR_SET)
+        .config(gateway_settings(config))
+        .build()
+        .map_err(|error| StartupError::Descriptor(error.to_string()))
+}
+
+/// How a gateway is set, whatever it serves.
+pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     let mut settings = arsenal_gateway::Config::default();
     settings.limits.request_bytes_max = config.gateway.body_bytes_max;
     settings.limits.response_bytes_max = config.grpc.response_bytes_max;
@@ -140,13 +157,10 @@ pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
         version: "v1".to_owned(),
         description: "OTP as a service: processes, supervisors, messages and names.".to_owned(),
     };
-    Gateway::builder(arsenal_proto::FILE_DESCRIPTOR_SET)
-        .config(settings)
-        .build()
-        .map_err(|error| StartupError::Descriptor(error.to_string()))
+    settings
 }
 
-fn is_traced(config: &Config) -> bool {
+pub(crate) fn is_traced(config: &Config) -> bool {
     !config.telemetry.otlp_endpoint.is_empty()
 }
 
@@ -189,13 +203,18 @@ fn serve_grpc(
     }
 }
 
-fn serve_rest(
+/// Serves a gateway, one that stays as it is or one that follows its descriptors.
+pub(crate) fn serve_rest<G>(
     config: &Config,
     listener: TcpListener,
-    gateway: GatewayService,
+    gateway: G,
     metrics: Option<axum::Router>,
     stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
+) -> JoinHandle<()>
+where
+    G: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>,
+    G: Clone + Send + 'static,
+{
     let mut protocols = protocols(config, config.gateway.streams_per_connection_max);
     // WebSockets
     protocols.http2().enable_connect_protocol();
@@ -207,47 +226,4 @@ fn serve_rest(
         }
         false => listener::serve(listener, &config.listen, protocols, port, stopped),
     }
-}
-
-/// Starts a gateway of its own.
-///
-/// # Errors
-/// As [`StartupError`] says.
-pub async fn serve_gateway(
-    config: &Config,
-) -> Result<(SocketAddr, JoinHandle<()>, watch::Sender<bool>), StartupError> {
-    let pool = upstreams(config)?;
-    let listener = listen(config.listen.rest).await?;
-    let bound = address_of(&listener)?;
-    let gateway = gateway(config)?;
-    let (stop, stopped) = watch::channel(false);
-    let (watch, mut ended) = (pool.clone().watch(), stopped.clone());
-    tokio::spawn(async move {
-        tokio::select! {
-            () = watch => {}
-            _ = ended.wait_for(|stopped| *stopped) => {}
-        }
-    });
-    let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), pool);
-    let gateway = match is_traced(config) {
-        true => gateway.service(TracedUpstream::new(remote)),
-        false => gateway.service(remote),
-    };
-    Ok((bound, serve_rest(config, listener, gateway, None, stopped), stop))
-}
-
-/// The nodes that a gateway of its own calls.
-fn upstreams(config: &Config) -> Result<upstream::Pool, StartupError> {
-    let mut nodes: Vec<Arc<dyn upstream::Upstream>> = Vec::new();
-    for address in config.gateway.upstream.split(',').map(str::trim) {
-        let wrong = || StartupError::Upstream(address.to_owned());
-        let uri = address.parse().map_err(|_| wrong())?;
-        nodes.push(Arc::new(upstream::Remote::new(&uri, config.gateway.connections).map_err(|_| wrong())?));
-    }
-    let idempotent = arsenal_services::operations::all().into_iter().filter(|operation| operation.idempotent);
-    let unary = idempotent.filter(|operation| {
-        !operation.method.is_server_streaming() && !operation.method.is_client_streaming()
-    });
-    let idempotent = unary.map(|operation| operation.path()).collect();
-    Ok(upstream::Pool::new(nodes, idempotent, upstream::PoolConfig::default()))
 }

@@ -117,7 +117,12 @@ pub struct GatewaySection {
     /// Nodes that a gateway of its own calls, `http://127.0.0.1:7450`, with commas between. The less loaded of two gets a
     /// call; one that fails or says that it stops is left alone, and idempotent calls are made again on another.
     pub upstream: String,
-    /// Connections to each of them.
+    /// What a gateway of its own serves: empty for Arsenal's contract, `reflection` for what the upstream's own
+    /// reflection tells, else the path of a descriptor set. The latter two are followed without a restart.
+    pub descriptors: String,
+    /// Milliseconds between two looks at them.
+    pub descriptors_ms: u64,
+    /// Connections to each node.
     pub connections: usize,
     /// Bytes of a request body. A larger one is 413.
     pub body_bytes_max: usize,
@@ -246,6 +251,8 @@ impl Default for GatewaySection {
     fn default() -> Self {
         Self {
             upstream: "http://127.0.0.1:7450".into(),
+            descriptors: String::new(),
+            descriptors_ms: 10_000,
             connections: 4,
             body_bytes_max: 4 << 20,
             body_idle_ms: 30_000,
@@ -386,6 +393,7 @@ impl Config {
         zero("limits.processes_max", self.limits.processes_max as u64)?;
         zero("limits.waiting_requests_max", self.limits.waiting_requests_max as u64)?;
         zero("grpc.message_bytes_max", self.grpc.message_bytes_max as u64)?;
+        zero("gateway.descriptors_ms", self.gateway.descriptors_ms)?;
         zero("gateway.connections", self.gateway.connections as u64)?;
         zero("listen.connections_max", self.listen.connections_max as u64)?;
         zero("listen.first_byte_ms", self.listen.first_byte_ms)?;

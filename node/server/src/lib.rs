@@ -12,4 +12,5 @@ pub mod metrics;
 mod parting;
 mod rest;
 mod shutdown;
+pub mod standalone;
 pub mod telemetry;

@@ -1,6 +1,5 @@
 //! What comes to the REST port: the gateway, and the node's counters beside it.
 
-use arsenal_gateway::service::GatewayService;
 use axum::Router;
 use axum::body::Body;
 use futures_util::future::Either;
@@ -12,25 +11,26 @@ use tower::Service;
 
 /// The service of the REST port.
 #[derive(Clone, Debug)]
-pub(crate) struct RestPort {
-    gateway: GatewayService,
+pub(crate) struct RestPort<G> {
+    gateway: G,
     /// Serves `/metrics`; a gateway of its own has none.
     metrics: Option<Router>,
 }
 
-impl RestPort {
-    pub(crate) fn new(gateway: GatewayService, metrics: Option<Router>) -> Self {
+impl<G> RestPort<G> {
+    /// `gateway` is one that stays as it is, or one that follows its descriptors.
+    pub(crate) fn new(gateway: G, metrics: Option<Router>) -> Self {
         Self { gateway, metrics }
     }
 }
 
-impl Service<Request<Incoming>> for RestPort {
+impl<G> Service<Request<Incoming>> for RestPort<G>
+where
+    G: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<
-        <GatewayService as Service<Request<Body>>>::Future,
-        <Router as Service<Request<Incoming>>>::Future,
-    >;
+    type Future = Either<G::Future, <Router as Service<Request<Incoming>>>::Future>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // neither makes a request wait for its turn

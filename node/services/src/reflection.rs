@@ -10,7 +10,6 @@ use arsenal_proto::FILE_DESCRIPTOR_SET;
 use files::Files;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use prost::Message as _;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};

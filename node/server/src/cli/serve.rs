@@ -113,7 +113,7 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let mut told = Told::listen()?;
-        let (address, task, stop) = assembly::serve_gateway(&config).await.map_err(startup)?;
+        let (address, task, stop) = crate::standalone::serve_gateway(&config).await.map_err(startup)?;
         println!("arsenal gateway: http://{address} for {}", config.gateway.upstream);
         told.wait().await;
         let _ = stop.send(true);
