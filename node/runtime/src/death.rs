@@ -1,7 +1,7 @@
 //! The end of a process: its name is freed first, then everybody who has to know is told.
 
 use crate::core::{Core, Remains};
-use crate::events::ExitRecord;
+use crate::events::{Exit, Notes};
 use crate::lock::Guard;
 use crate::message::{Message, Signal};
 use crate::node::Node;
@@ -34,14 +34,14 @@ pub(crate) fn finish(
     outbox: &mut Outbox,
 ) {
     process.die();
-    let remains = core.dissolve();
+    let mut remains = core.dissolve();
     drop(core);
     if process.has(flag::NAMED)
         && let Some(name) = remains.extras.as_ref().and_then(|extras| extras.name.as_ref())
     {
         node.names().remove(name, process.pid);
     }
-    record(node, process, &remains, &reason, error);
+    record(node, process, &mut remains, &reason, error);
     node.table().release(process.pid);
     if process.has(flag::GLOBAL) || process.has(flag::GROUPED) {
         node.propose_and_forget(Command::ProcessDown { pid: process.pid });
@@ -64,29 +64,30 @@ pub(crate) fn finish(
     outbox.flush(node);
 }
 
-fn record(node: &Node, process: &Process, remains: &Remains, reason: &Reason, error: Option<Arc<str>>) {
-    let extras = remains.extras.as_deref();
-    let at_ns = node.now_ns();
-    let operation = extras.map_or(0, |extras| extras.ending_operation);
-    node.events().record_exit(ExitRecord {
-        pid: process.pid,
-        reason: reason.clone(),
-        at_ns,
-        started_ms: process.started_ms,
-        code: Arc::clone(&process.code.description),
-        name: extras.and_then(|extras| extras.name.clone()),
-        key: extras.and_then(|extras| extras.key.clone()),
-        parent: process.parent,
-        child_id: extras.and_then(|extras| extras.child_id.clone()),
-        error,
-        messages_lost: remains.messages,
-        labels: extras.map(|extras| extras.labels.clone()).unwrap_or_default(),
-        turns: process.turns.load(Relaxed),
-        incarnation: extras.map_or(0, |extras| extras.incarnation),
-        operation,
+fn record(node: &Node, process: &Process, remains: &mut Remains, reason: &Reason, error: Option<Arc<str>>) {
+    let notes = (remains.extras.is_some() || error.is_some()).then(|| {
+        let extras = remains.extras.take().map(|extras| *extras).unwrap_or_default();
+        Box::new(Notes {
+            name: extras.name,
+            key: extras.key,
+            child_id: extras.child_id,
+            error,
+            labels: extras.labels,
+            incarnation: extras.incarnation,
+            operation: extras.ending_operation,
+        })
     });
-    // after the record, which whoever follows the events looks for
-    node.events().record(at_ns, "process.exited", process.pid, process.parent, reason.clone(), operation);
+    node.events().record_exit(Exit {
+        pid: process.pid,
+        parent: process.parent,
+        reason: reason.clone(),
+        at_ns: node.now_ns(),
+        started_ms: process.started_ms,
+        turns: process.turns.load(Relaxed),
+        messages_lost: u32::try_from(remains.messages).unwrap_or(u32::MAX),
+        code: Arc::clone(&process.code),
+        notes,
+    });
 }
 
 fn tell(node: &Node, me: Pid, remains: Remains, reason: &Reason, outbox: &mut Outbox) {

@@ -143,6 +143,8 @@ impl Node {
         let (schedulers, threads) = scheduler::build(count);
         let (timers, parker) = Timers::new(config.limits.timers_max);
         let limits = config.limits;
+        // events of one virtual moment are told apart by their place in one part alone
+        let virtual_time = matches!(config.clock, Clock::Virtual(_));
         let node = Self(Arc::new(Inner {
             id: config.id,
             incarnation: config.incarnation,
@@ -159,7 +161,7 @@ impl Node {
             watchers: Watchers::default(),
             byte_bounds: ByteBounds::default(),
             events: EventLog::new(
-                count + 1,
+                if virtual_time { 1 } else { count + 1 },
                 limits.events_per_scheduler_max * (count + 1),
                 limits.exit_records_max,
             ),
@@ -267,8 +269,8 @@ impl Node {
         other: Pid,
         detail: crate::term::Term,
         operation: u64,
-    ) -> u64 {
-        self.0.events.record(self.now_ns(), kind, pid, other, detail, operation)
+    ) {
+        self.0.events.record(self.now_ns(), kind, pid, other, detail, operation);
     }
 
     /// Its dead letters.

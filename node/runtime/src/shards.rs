@@ -1,6 +1,7 @@
 //! A value kept once for each of a few threads, so that busy threads do not wait for each other's lock.
 //!
-//! A thread always gets the same shard. Whoever wants the whole locks all shards, in order.
+//! A thread always gets the same shard. Whoever wants the whole locks all shards, in order. Their number is a power of
+//! two, so that finding one's own costs no division.
 
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
@@ -27,18 +28,34 @@ fn thread() -> usize {
 
 impl<T: Default> Shards<T> {
     pub(crate) fn new(count: usize) -> Self {
-        Self((0..count.max(1)).map(|_| CachePadded::default()).collect())
+        Self((0..count.next_power_of_two()).map(|_| CachePadded::default()).collect())
+    }
+
+    /// How many there are, at least as many as were asked for.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The number of this thread's shard.
+    pub(crate) fn my_number(&self) -> usize {
+        thread() & (self.0.len() - 1)
     }
 
     /// This thread's shard.
     pub(crate) fn mine(&self) -> MutexGuard<'_, T> {
-        self.0[thread() % self.0.len()].lock()
+        self.0[self.my_number()].lock()
+    }
+
+    /// Those of the others that are free just now, so that it may be asked for while one's own is held.
+    pub(crate) fn idle_others(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
+        let (first, count) = (thread(), self.0.len());
+        (1..count).filter_map(move |offset| self.0[(first + offset) & (count - 1)].try_lock())
     }
 
     /// All shards, this thread's first, one at a time.
     pub(crate) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
         let (first, count) = (thread(), self.0.len());
-        (0..count).map(move |offset| self.0[(first + offset) % count].lock())
+        (0..count).map(move |offset| self.0[(first + offset) & (count - 1)].lock())
     }
 
     /// All shards at once.

@@ -7,12 +7,18 @@
 use crate::pid::{INDEX_BITS, Pid};
 use crate::process::Process;
 use crate::shards::Shards;
-use parking_lot::RwLock;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crossbeam_utils::CachePadded;
+use parking_lot::{MutexGuard, RwLock};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, OnceLock};
 
 /// Indexes that are used once before any is used again: a node that starts few processes has short pids.
 const FRESH: usize = 100_000;
+/// Fresh indexes that a thread takes at a time.
+const BLOCK: usize = 16;
+/// Serials for reuse that a thread without any takes from another at most.
+const BATCH: usize = 256;
 const FIRST_BITS: u32 = 10;
 const BUCKETS: usize = (INDEX_BITS - FIRST_BITS + 1) as usize;
 const GENERATION_MAX: u64 = (1 << (63 - INDEX_BITS)) - 1;
@@ -21,11 +27,32 @@ type Slot = RwLock<Option<Arc<Process>>>;
 
 pub(crate) struct Table {
     buckets: [OnceLock<Box<[Slot]>>; BUCKETS],
-    /// Serials for reuse: an index with its next generation.
-    free: Shards<Vec<u64>>,
-    next: AtomicUsize,
-    count: AtomicUsize,
+    stocks: Shards<Stock>,
+    /// Of each stock.
+    counts: Box<[CachePadded<Counts>]>,
+    /// The first index that no thread has taken yet.
+    next: CachePadded<AtomicUsize>,
     max: usize,
+}
+
+/// What a thread has to give out.
+#[derive(Default)]
+struct Stock {
+    /// Serials for reuse: an index with its next generation.
+    free: Vec<u64>,
+    /// Indexes that were never used.
+    fresh: Range<usize>,
+}
+
+/// How often a thread has given a serial out, and got one back; changed under the lock of its stock.
+#[derive(Default)]
+struct Counts {
+    given: AtomicU64,
+    returned: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Release);
 }
 
 /// Bucket and offset of an index: the first bucket holds 2^10 slots, each later one as many as all before it.
@@ -39,17 +66,22 @@ const fn place(index: usize) -> (usize, usize) {
 
 impl Table {
     pub(crate) fn new(max: usize, shards: usize) -> Self {
+        let stocks: Shards<Stock> = Shards::new(shards);
         Self {
             buckets: [const { OnceLock::new() }; BUCKETS],
-            free: Shards::new(shards),
-            next: AtomicUsize::new(1),
-            count: AtomicUsize::new(0),
+            counts: (0..stocks.len()).map(|_| CachePadded::default()).collect(),
+            stocks,
+            next: CachePadded::new(AtomicUsize::new(1)),
             max: max.min((1 << INDEX_BITS) - 1),
         }
     }
 
+    /// How many serials are given out. Of a table that changes meanwhile it may be too many, never too few: what has
+    /// come back is counted first, so that nothing is counted as gone that was not counted as given.
     pub(crate) fn len(&self) -> usize {
-        self.count.load(Relaxed)
+        let returned: u64 = self.counts.iter().map(|counts| counts.returned.load(Acquire)).sum();
+        let given: u64 = self.counts.iter().map(|counts| counts.given.load(Acquire)).sum();
+        given.saturating_sub(returned) as usize
     }
 
     pub(crate) fn max(&self) -> usize {
@@ -63,43 +95,75 @@ impl Table {
 
     /// Reserves a serial; nothing if the table is full.
     pub(crate) fn reserve(&self) -> Option<u64> {
-        let mine = if self.next.load(Relaxed) < FRESH { None } else { self.free.mine().pop() };
-        if let Some(serial) =
-            mine.or_else(|| self.fresh()).or_else(|| self.free.each().find_map(|mut free| free.pop()))
-        {
-            self.count.fetch_add(1, Relaxed);
-            return Some(serial);
-        }
-        None
+        let serial = {
+            let mut stock = self.stocks.mine();
+            let serial = self.take(&mut stock);
+            if serial.is_some() {
+                count(&self.counts[self.stocks.my_number()].given);
+            }
+            serial
+        };
+        serial.or_else(|| self.take_last())
     }
 
-    /// An index that was never used. Other threads' free serials are looked at first, so that the table does not grow
-    /// where one thread starts what another one ends.
-    fn fresh(&self) -> Option<u64> {
-        const LOOK: usize = 1_024;
+    fn take(&self, stock: &mut Stock) -> Option<u64> {
         let next = self.next.load(Relaxed);
-        if next.is_multiple_of(LOOK)
-            && let Some(serial) = self.free.each().find_map(|mut free| free.pop())
-        {
-            return Some(serial);
+        if next >= FRESH {
+            if let Some(serial) = stock.free.pop() {
+                return Some(serial);
+            }
+            // before the table grows, so that it does not where one thread starts what another ends
+            if stock.fresh.is_empty()
+                && let Some(mut other) = self.stocks.idle_others().find(|other| !other.free.is_empty())
+            {
+                let kept = (other.free.len() / 2).max(other.free.len().saturating_sub(BATCH));
+                stock.free.extend(other.free.drain(kept..));
+                return stock.free.pop();
+            }
         }
-        let index =
-            self.next.fetch_update(Relaxed, Relaxed, |next| (next <= self.max).then_some(next + 1)).ok()?;
-        let (bucket, _) = place(index);
-        self.buckets[bucket].get_or_init(|| {
-            let len = if bucket == 0 { 1 << FIRST_BITS } else { 1 << (bucket as u32 + FIRST_BITS - 1) };
-            (0..len).map(|_| RwLock::new(None)).collect()
-        });
-        Some(index as u64)
+        if stock.fresh.is_empty() {
+            stock.fresh = self.fresh_block().unwrap_or_default();
+        }
+        stock.fresh.next().map(|index| index as u64).or_else(|| stock.free.pop())
+    }
+
+    /// Indexes that were never used, with their slots.
+    fn fresh_block(&self) -> Option<Range<usize>> {
+        let end = self.max + 1;
+        let grown = |next: usize| (next < end).then(|| (next + BLOCK).min(end));
+        let from = self.next.fetch_update(Relaxed, Relaxed, grown).ok()?;
+        let block = from..(from + BLOCK).min(end);
+        // a block that crosses the border of two buckets needs both
+        for (bucket, _) in [place(block.start), place(block.end - 1)] {
+            self.buckets[bucket].get_or_init(|| {
+                let len = if bucket == 0 { 1 << FIRST_BITS } else { 1 << (bucket as u32 + FIRST_BITS - 1) };
+                (0..len).map(|_| RwLock::new(None)).collect()
+            });
+        }
+        Some(block)
+    }
+
+    /// One of those that other threads have left, when there are no others.
+    fn take_last(&self) -> Option<u64> {
+        let left = |mut stock: MutexGuard<'_, Stock>| {
+            stock.free.pop().or_else(|| stock.fresh.next().map(|index| index as u64))
+        };
+        let serial = self.stocks.each().find_map(left)?;
+        let _mine = self.stocks.mine();
+        count(&self.counts[self.stocks.my_number()].given);
+        Some(serial)
     }
 
     /// Gives back a reserved serial, or that of a process that ended.
     pub(crate) fn release(&self, pid: Pid) {
         let Some(slot) = self.slot(pid.index()) else { return };
         let process = slot.write().take();
-        self.count.fetch_sub(1, Relaxed);
-        if pid.serial >> INDEX_BITS < GENERATION_MAX {
-            self.free.mine().push(pid.serial + (1 << INDEX_BITS));
+        {
+            let mut stock = self.stocks.mine();
+            count(&self.counts[self.stocks.my_number()].returned);
+            if pid.serial >> INDEX_BITS < GENERATION_MAX {
+                stock.free.push(pid.serial + (1 << INDEX_BITS));
+            }
         }
         drop(process);
     }

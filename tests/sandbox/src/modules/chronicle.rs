@@ -1,15 +1,20 @@
 //! What the processes of one node tell of their lives: starts, terminations, logs.
 //!
-//! Starts and terminations are numbered by the node's own event log, so that they have their place among the exits,
+//! Starts and terminations are written into the node's own event log, so that they have their place among the exits,
 //! which the runtime records there.
 
 use arsenal_runtime::context::Context;
+use arsenal_runtime::events::EventRecord;
 use arsenal_runtime::node::WeakNode;
 use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
+
+/// The kinds of the events that tell of a start and of a termination.
+const STARTED: &str = "oracle.started";
+const TERMINATED: &str = "oracle.terminated";
 
 /// What happened to a process.
 #[derive(Clone, Debug)]
@@ -35,7 +40,6 @@ pub struct Life {
 struct Pages {
     lives: BTreeMap<String, Life>,
     keys: HashMap<Pid, String>,
-    happenings: Vec<(u64, Pid, Happening)>,
     logs: BTreeMap<String, Vec<Term>>,
     next_supervisor: Option<String>,
 }
@@ -64,14 +68,12 @@ impl Chronicle {
         life.pids.push(cx.me());
         let key = format!("{id}#{}", life.pids.len());
         pages.keys.insert(cx.me(), key);
-        let sequence = cx.node().record("oracle.started", cx.me(), Pid::NONE, Term::Null, 0);
-        pages.happenings.push((sequence, cx.me(), Happening::Started));
+        cx.node().record(STARTED, cx.me(), Pid::NONE, Term::Null, 0);
     }
 
     /// The terminate callback of this process runs.
     pub(super) fn terminated(&self, reason: Reason, cx: &Context<'_>) {
-        let sequence = cx.node().record("oracle.terminated", cx.me(), Pid::NONE, reason.clone(), 0);
-        self.pages.lock().happenings.push((sequence, cx.me(), Happening::Terminated(reason)));
+        cx.node().record(TERMINATED, cx.me(), Pid::NONE, reason, 0);
     }
 
     /// This process has seen a message.
@@ -131,15 +133,17 @@ impl Chronicle {
 
     /// What happened to the processes that were started, in order.
     pub fn happenings(&self) -> Vec<(Pid, Happening)> {
+        let Some(node) = self.node.get().and_then(WeakNode::upgrade) else { return Vec::new() };
         let pages = self.pages.lock();
-        let mut all = pages.happenings.clone();
-        if let Some(node) = self.node.get().and_then(WeakNode::upgrade) {
-            let events = node.events().after(0, usize::MAX).events.into_iter();
-            let exits =
-                events.filter(|event| event.kind == "process.exited" && pages.keys.contains_key(&event.pid));
-            all.extend(exits.map(|event| (event.sequence, event.pid, Happening::Exited(event.detail))));
-        }
-        all.sort_by_key(|(sequence, ..)| *sequence);
-        all.into_iter().map(|(_, pid, happening)| (pid, happening)).collect()
+        let events = node.events().after(0, usize::MAX).events.into_iter();
+        let happening = |event: EventRecord| match event.kind {
+            STARTED => Some((event.pid, Happening::Started)),
+            TERMINATED => Some((event.pid, Happening::Terminated(event.detail))),
+            "process.exited" if pages.keys.contains_key(&event.pid) => {
+                Some((event.pid, Happening::Exited(event.detail)))
+            }
+            _ => None,
+        };
+        events.filter_map(happening).collect()
     }
 }
