@@ -14,6 +14,10 @@ use crate::timer::TimerTarget;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What bringing a process to life costs: who does nothing else gives way after some hundreds, so that those run, and
+/// end, before their successors take fresh memory.
+const SPAWN_REDUCTIONS: u32 = 10;
+
 /// A running process's view of itself and its node.
 pub struct Context<'a> {
     pub(crate) process: &'a Arc<Process>,
@@ -241,6 +245,7 @@ impl Context<'_> {
         if options.operation == 0 {
             options.operation = self.operation;
         }
+        self.burn(SPAWN_REDUCTIONS);
         let started = self.node.start_in(module, args, options, self.outbox, Some(self.process))?;
         self.process.core.lock().expect_fresh_reply(reference, started);
         Ok((reference, started))
@@ -257,6 +262,7 @@ impl Context<'_> {
         mut options: StartOptions,
     ) -> Result<ProcessRef, StartError> {
         options.parent = options.parent.or(Some(self.me()));
+        self.burn(SPAWN_REDUCTIONS);
         self.node.spawn_in(description, body, options, self.outbox, Some(self.process))
     }
 
