@@ -2,12 +2,17 @@
 
 use crate::pid::Pid;
 use crate::term::Term;
+use crossbeam_utils::CachePadded;
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const SHARDS: usize = 16;
+const RESERVED: [&str; 3] = ["undefined", "global", "key"];
 
 /// What is known of a registered name.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,9 +27,12 @@ pub struct NameEntry {
     pub registered_ns: u64,
 }
 
+type Shard = HashMap<Arc<str>, NameEntry, RandomState>;
+
 #[derive(Default)]
 pub(crate) struct Names {
-    shards: [RwLock<HashMap<Arc<str>, NameEntry>>; SHARDS],
+    shards: [CachePadded<RwLock<Shard>>; SHARDS],
+    hasher: RandomState,
     /// The last version given to any name.
     version: AtomicU64,
 }
@@ -87,13 +95,18 @@ pub enum NameError {
 pub fn check_name(name: &str) -> Result<(), NameError> {
     let why = if name.is_empty() || name.len() > 255 {
         "a name has 1 to 255 bytes"
+    } else if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !RESERVED.contains(&name)
+    {
+        // most names, and none that any other rule is about
+        return Ok(());
     } else if name.chars().any(char::is_control) {
         "it has a control character"
     } else if name.contains(['/', ':', '@', '?', '#', '%']) {
         "it has one of / : @ ? # %"
     } else if name.parse::<Pid>().is_ok() {
         "it is shaped like a pid"
-    } else if matches!(name, "undefined" | "global" | "key") {
+    } else if RESERVED.contains(&name) {
         "it is reserved"
     } else {
         return Ok(());
@@ -102,12 +115,9 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
 }
 
 impl Names {
-    fn shard(&self, name: &str) -> &RwLock<HashMap<Arc<str>, NameEntry>> {
-        // FNV-1a: short keys, and the same on every run
-        let hash = name
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-        &self.shards[(hash >> 32) as usize % SHARDS]
+    fn shard(&self, name: &str) -> &RwLock<Shard> {
+        // not the bits by which a shard finds the place of a name
+        &self.shards[(self.hasher.hash_one(name) >> 32) as usize % SHARDS]
     }
 
     fn next_version(&self) -> u64 {
@@ -116,13 +126,14 @@ impl Names {
 
     /// Takes the name for `pid`, or tells who holds it.
     pub(crate) fn insert(&self, name: &Arc<str>, pid: Pid, metadata: Term, now_ns: u64) -> Result<(), Pid> {
-        let mut shard = self.shard(name).write();
-        if let Some(entry) = shard.get(name) {
-            return Err(entry.pid);
+        match self.shard(name).write().entry(Arc::clone(name)) {
+            Entry::Occupied(held) => Err(held.get().pid),
+            Entry::Vacant(place) => {
+                let version = self.next_version();
+                place.insert(NameEntry { pid, metadata, version, registered_ns: now_ns });
+                Ok(())
+            }
         }
-        let version = self.next_version();
-        shard.insert(Arc::clone(name), NameEntry { pid, metadata, version, registered_ns: now_ns });
-        Ok(())
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<NameEntry> {
@@ -133,26 +144,36 @@ impl Names {
         self.shard(name).read().get(name).map(|entry| entry.pid)
     }
 
-    /// Frees the name if it is at `version` still; gives who held it.
-    pub(crate) fn remove_at(&self, name: &str, version: Option<u64>) -> Result<Pid, NameError> {
-        let mut shard = self.shard(name).write();
-        let entry = shard.get(name).ok_or_else(|| NameError::NotRegistered(name.to_owned()))?;
-        if version.is_some_and(|version| version != entry.version) {
-            return Err(NameError::Stale { name: name.to_owned(), version: entry.version });
+    /// Frees the name if `holder` has it and it is at `version` still.
+    pub(crate) fn remove_at(
+        &self,
+        name: &Arc<str>,
+        holder: Pid,
+        version: Option<u64>,
+    ) -> Result<(), NameError> {
+        match self.shard(name).write().entry(Arc::clone(name)) {
+            Entry::Occupied(held) if held.get().pid == holder => {
+                let at = held.get().version;
+                if version.is_some_and(|version| version != at) {
+                    return Err(NameError::Stale { name: name.to_string(), version: at });
+                }
+                held.remove();
+                Ok(())
+            }
+            _ => Err(NameError::NotRegistered(name.to_string())),
         }
-        let pid = entry.pid;
-        shard.remove(name);
-        Ok(pid)
+    }
+
+    /// The name as it is kept, and who holds it.
+    pub(crate) fn held(&self, name: &str) -> Option<(Arc<str>, Pid)> {
+        let shard = self.shard(name).read();
+        shard.get_key_value(name).map(|(name, entry)| (Arc::clone(name), entry.pid))
     }
 
     /// Frees the name if `pid` holds it.
     pub(crate) fn remove(&self, name: &str, pid: Pid) -> bool {
         let mut shard = self.shard(name).write();
-        let held = shard.get(name).is_some_and(|entry| entry.pid == pid);
-        if held {
-            shard.remove(name);
-        }
-        held
+        shard.get(name).is_some_and(|entry| entry.pid == pid) && shard.remove(name).is_some()
     }
 
     /// Changes the metadata if they are at `version` still, and gives the new entry.
@@ -208,8 +229,9 @@ mod tests {
         assert!(names.update("w", Some(7), |_| Term::Int(1)).is_err());
         assert_eq!(names.get("w").unwrap().metadata, Term::Null);
         assert_eq!(names.update("w", Some(1), |_| Term::Int(1)).unwrap().version, 2);
-        assert!(names.remove_at("w", Some(1)).is_err());
-        assert_eq!(names.remove_at("w", Some(2)), Ok(Pid::new(1, 1, 1)));
+        assert!(names.remove_at(&name, Pid::new(1, 1, 1), Some(1)).is_err());
+        assert!(names.remove_at(&name, Pid::new(1, 1, 2), Some(2)).is_err());
+        assert_eq!(names.remove_at(&name, Pid::new(1, 1, 1), Some(2)), Ok(()));
         names.insert(&name, Pid::new(1, 1, 1), Term::Null, 0).unwrap();
         assert_eq!(names.get("w").unwrap().version, 3, "no version comes again with the name");
     }

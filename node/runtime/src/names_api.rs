@@ -25,18 +25,16 @@ impl Node {
     pub fn register(&self, name: &str, pid: Pid, metadata: Term, operation: u64) -> Result<(), NameError> {
         check_name(name)?;
         let process = self.process(pid).ok_or(NameError::NoProcess(pid))?;
-        let name: Arc<str> = name.into();
-        if let Some(holder) = self.names().whereis(&name) {
-            return Err(NameError::Taken { name: name.to_string(), holder });
-        }
+        let taken = |holder| NameError::Taken { name: name.to_owned(), holder };
         let mut core = process.0.core.lock();
         if process.0.is_dead() || core.exiting.is_some() {
             return Err(NameError::NoProcess(pid));
         }
         if let Some(held) = core.extras().and_then(|extras| extras.name.as_ref()) {
-            return Err(NameError::HasName { pid, name: held.to_string() });
+            let has_name = || NameError::HasName { pid, name: held.to_string() };
+            return Err(self.names().whereis(name).map_or_else(has_name, taken));
         }
-        let taken = |holder| NameError::Taken { name: name.to_string(), holder };
+        let name: Arc<str> = name.into();
         self.names().insert(&name, pid, metadata, self.now_ns()).map_err(taken)?;
         core.extras_mut().name = Some(Arc::clone(&name));
         process.0.set(flag::NAMED, true);
@@ -51,19 +49,16 @@ impl Node {
     /// If nobody does, a stale version.
     pub fn unregister(&self, name: &str, version: Option<u64>, operation: u64) -> Result<Pid, NameError> {
         let not_registered = || NameError::NotRegistered(name.to_owned());
-        let pid = self.names().whereis(name).ok_or_else(not_registered)?;
+        let (name, pid) = self.names().held(name).ok_or_else(not_registered)?;
         if let Some(process) = self.process(pid) {
             let mut core = process.0.core.lock();
-            if self.names().whereis(name) != Some(pid) {
-                return Err(not_registered());
-            }
-            self.names().remove_at(name, version)?;
+            self.names().remove_at(&name, pid, version)?;
             core.extras_mut().name = None;
             process.0.set(flag::NAMED, false);
-        } else if !self.names().remove(name, pid) {
+        } else if !self.names().remove(&name, pid) {
             return Err(not_registered());
         }
-        self.record("name.unregistered", pid, Pid::NONE, Term::str(name), operation);
+        self.record("name.unregistered", pid, Pid::NONE, Term::Str(name), operation);
         Ok(pid)
     }
 
