@@ -71,6 +71,8 @@ pub(crate) struct Scheduler {
     pub(crate) answered: Vec<crate::message::ReplyTo>,
     parker: Parker,
     tick: u32,
+    /// Times yet that it goes to sleep without offering its core to others first.
+    without_yields: u32,
 }
 
 /// Slices after which the shared queues are looked at before the own one.
@@ -82,6 +84,10 @@ const SPINS: u32 = 60;
 /// Times it then offers its core to others: requests from outside come some microseconds apart, and to park and be woken
 /// for each costs more than they do.
 const YIELDS: u32 = 40;
+/// Nanoseconds after which somebody else has had the core that was offered.
+const TAKEN_NS: u64 = 50_000;
+/// Times it sleeps without offering its core, once somebody else has taken it.
+const SLEEPS_WITHOUT_YIELDS: u32 = 1_000;
 
 pub(crate) fn build(count: usize) -> (Schedulers, Vec<Scheduler>) {
     let (mut shared, mut schedulers) = (Vec::new(), Vec::new());
@@ -109,6 +115,7 @@ pub(crate) fn build(count: usize) -> (Schedulers, Vec<Scheduler>) {
             answered: Vec::new(),
             parker,
             tick: 0,
+            without_yields: 0,
         });
     }
     let all = Schedulers {
@@ -253,12 +260,13 @@ impl Scheduler {
         const LONGEST: Duration = Duration::from_millis(100);
         let all = node.schedulers();
         let own = &all.shared[usize::from(self.id)];
-        for round in 0..SPINS + YIELDS {
+        let yields = if self.without_yields > 0 { 0 } else { YIELDS };
+        self.without_yields = self.without_yields.saturating_sub(1);
+        for round in 0..SPINS + yields {
             if round < SPINS {
                 std::hint::spin_loop();
-            } else {
-                // whoever else wants the core gets it; nobody does on an idle one, and a wake-up is saved
-                std::thread::yield_now();
+            } else if self.offer_core(node) {
+                break;
             }
             if own.has_work() {
                 return;
@@ -276,6 +284,19 @@ impl Scheduler {
         if own.asleep.swap(false, SeqCst) {
             all.asleep.fetch_sub(1, SeqCst);
         }
+    }
+
+    /// Whoever else wants the core gets it; nobody does on an idle one, and a wake-up is saved. On a busy one the other
+    /// keeps it for a whole time slice, whatever arrives here meanwhile, while one that is woken gets it back at once:
+    /// so it is not offered again for a while, and `true` says to sleep.
+    fn offer_core(&mut self, node: &Node) -> bool {
+        let begin = node.now_ns();
+        std::thread::yield_now();
+        let taken = node.now_ns().saturating_sub(begin) > TAKEN_NS;
+        if taken {
+            self.without_yields = SLEEPS_WITHOUT_YIELDS;
+        }
+        taken
     }
 
     /// Puts processes that became runnable into the run queues.
