@@ -187,16 +187,19 @@ rounds(N, Next) -> Next ! N, receive N -> rounds(N - 1, Next) end.
 
 %% ---- supervision, links, monitors ----
 
-init({supervisor, Name}) ->
-    Child = #{id => w, start => {?MODULE, start_worker, [Name]}},
+init({supervisor, Killer}) ->
+    Child = #{id => w, start => {?MODULE, start_worker, [Killer]}},
     {ok, {#{strategy => one_for_one, intensity => 1000000, period => 5}, [Child]}};
+init({worker, Killer}) ->
+    Killer ! {started, self()},
+    {ok, 0};
 init([]) -> {ok, 0}.
 
 handle_call(Request, _From, State) -> {reply, Request, State}.
 
 handle_cast(_Request, State) -> {noreply, State}.
 
-start_worker(Name) -> gen_server:start_link({local, Name}, ?MODULE, [], []).
+start_worker(Killer) -> gen_server:start_link(?MODULE, {worker, Killer}, []).
 
 restart_bursts() ->
     {Kills, Rounds} = {200, 100},
@@ -208,26 +211,15 @@ restart_sustained() ->
     Kills = 20000,
     per_second(Kills, "restarts/s", fun() -> kill_worker(Kills) end).
 
+%% The killer is a process, so it waits as one.
 kill_worker(Kills) ->
-    {ok, Supervisor} = supervisor:start_link(?MODULE, {supervisor, worker}),
-    Last = lists:foldl(fun(_, Former) -> Pid = next_worker(Former), exit(Pid, kill), Pid end, none, lists:seq(1, Kills)),
-    next_worker(Last),
+    {ok, Supervisor} = supervisor:start_link(?MODULE, {supervisor, self()}),
+    repeat(Kills, fun() -> exit(next_worker(), kill) end),
+    next_worker(),
     unlink(Supervisor),
-    exit(Supervisor, kill),
-    await_dead([Supervisor | [Pid || Pid <- [whereis(worker)], is_pid(Pid)]]),
-    await_unregistered().
+    exit(Supervisor, kill).
 
-next_worker(Former) ->
-    case whereis(worker) of
-        Pid when is_pid(Pid), Pid =/= Former -> Pid;
-        _ -> erlang:yield(), next_worker(Former)
-    end.
-
-await_unregistered() ->
-    case whereis(worker) of
-        undefined -> ok;
-        _ -> erlang:yield(), await_unregistered()
-    end.
+next_worker() -> receive {started, Pid} -> Pid end.
 
 link_exit() ->
     Count = 100000,

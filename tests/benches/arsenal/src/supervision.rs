@@ -2,23 +2,44 @@
 
 use crate::bodies::{Idle, description};
 use crate::{Measured, node, per_second};
-use arsenal_runtime::{Node, Pid, ProcessRef, StartOptions, Started, Term};
+use arsenal_behaviours::gen_server::{GenServer, GenServerModule, Init, Outcome};
+use arsenal_runtime::{Context, Node, Pid, ProcessRef, ReplyTo, StartOptions, Started, Term};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 fn idle(node: &Node, options: StartOptions) -> ProcessRef {
     node.spawn(description(), Box::new(Idle), options).expect("room")
 }
 
-/// A one_for_one supervisor with one permanent worker named `name`.
-fn supervisor(node: &Node, name: &str, intensity: i64) -> Pid {
-    let child = Term::map([
-        ("id", Term::from("w")),
-        ("module", "echo".into()),
-        ("name", Term::from(name.to_owned())),
-    ]);
+/// The supervised server. It does nothing; its init tells of its start.
+struct Worker;
+
+impl GenServer for Worker {
+    fn handle_call(&mut self, request: &Term, _: ReplyTo, _: &mut Context<'_>) -> Outcome<Self> {
+        Outcome::reply(request.clone())
+    }
+}
+
+/// A node with the worker's module, and who has started.
+fn node_with_worker() -> (Node, Receiver<Pid>) {
+    let node = node(0);
+    let (starting, started) = channel();
+    let init = move |_: &Term, context: &mut Context<'_>| {
+        starting.send(context.me()).expect("the killer listens");
+        Init::ok(Worker)
+    };
+    node.add_module(Arc::new(GenServerModule::new("worker", init)));
+    (node, started)
+}
+
+/// A one_for_one supervisor with one permanent worker.
+fn supervisor(node: &Node) -> Pid {
+    const INTENSITY: i64 = 1_000_000;
+    let child = Term::map([("id", Term::from("w")), ("module", "worker".into())]);
     let spec = Term::map([
         ("strategy", Term::from("one_for_one")),
-        ("intensity", Term::Int(intensity)),
+        ("intensity", Term::Int(INTENSITY)),
         ("period", Term::Int(5)),
         ("children", Term::list([child])),
     ]);
@@ -29,44 +50,42 @@ fn supervisor(node: &Node, name: &str, intensity: i64) -> Pid {
     }
 }
 
-/// Kills the named worker `count` times, each time once it is back.
-fn kill(node: &Node, name: &str, count: usize) {
-    let mut last = Pid::NONE;
-    for _ in 0..count {
-        loop {
-            if let Some(pid) = node.whereis(name).filter(|pid| *pid != last && node.is_alive(*pid)) {
-                node.kill(pid, Term::KILLED);
-                last = pid;
-                break;
-            }
-            std::hint::spin_loop();
+/// The next worker to start.
+fn next(started: &Receiver<Pid>) -> Pid {
+    loop {
+        if let Ok(worker) = started.try_recv() {
+            return worker;
         }
-    }
-    while node.whereis(name).is_none_or(|pid| pid == last) {
         std::hint::spin_loop();
     }
+}
+
+/// Kills the worker of a fresh supervisor `count` times, each time once it is back.
+fn kill(node: &Node, started: &Receiver<Pid>, count: usize) {
+    let supervisor = supervisor(node);
+    for _ in 0..count {
+        node.kill(next(started), Term::KILLED);
+    }
+    next(started);
+    node.kill(supervisor, Term::KILLED);
 }
 
 pub fn restart_bursts() -> Measured {
     const KILLS: usize = 200;
     const ROUNDS: usize = 100;
-    let node = node(0);
+    let (node, started) = node_with_worker();
     let begin = Instant::now();
-    for round in 0..ROUNDS {
-        let name = format!("w{round}");
-        let supervisor = supervisor(&node, &name, 1_000_000);
-        kill(&node, &name, KILLS);
-        node.kill(supervisor, Term::KILLED);
+    for _ in 0..ROUNDS {
+        kill(&node, &started, KILLS);
     }
     per_second(KILLS * ROUNDS, begin.elapsed().as_secs_f64(), "restarts/s")
 }
 
 pub fn restart_sustained() -> Measured {
     const KILLS: usize = 20_000;
-    let node = node(0);
-    supervisor(&node, "w", 1_000_000);
+    let (node, started) = node_with_worker();
     let begin = Instant::now();
-    kill(&node, "w", KILLS);
+    kill(&node, &started, KILLS);
     per_second(KILLS, begin.elapsed().as_secs_f64(), "restarts/s")
 }
 
