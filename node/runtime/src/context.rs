@@ -84,7 +84,7 @@ impl Context<'_> {
             monitor
         };
         if let Some((watcher, reference)) = monitor {
-            self.node.adopt(watcher, |of| of.add_monitor(reference, me));
+            self.node.adopt(watcher, None, |_, of| of.add_monitor(reference, me));
         }
         self.acknowledge(Term::tagged("ok", self.me().into()));
     }

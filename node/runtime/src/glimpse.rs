@@ -153,13 +153,6 @@ impl Node {
         Some(extras.incarnation.max(1))
     }
 
-    /// Tells a child its life number; its supervisor does.
-    pub fn set_incarnation(&self, child: Pid, incarnation: u64) {
-        if let Some(process) = self.process(child) {
-            process.0.core.lock().extras_mut().incarnation = incarnation;
-        }
-    }
-
     /// Whether a process has a local or a global name.
     pub fn is_registered(&self, process: &ProcessRef) -> bool {
         let registered = |core: &Core| {

@@ -247,20 +247,12 @@ impl Node {
         let start_monitor = options.monitor.filter(|_| options.ack.is_some());
         if let Some((watcher, reference)) = options.monitor.filter(|_| start_monitor.is_none()) {
             core.add_watcher(watcher, reference, None);
-            self.adopt(watcher, |of| of.add_monitor(reference, pid));
-        }
-        if options.link
-            && let Some(parent) = options.parent
-        {
-            core.add_link(parent);
-            self.adopt(parent, |of| {
-                of.add_link(pid);
-            });
+            self.adopt(watcher, by, |_, of| of.add_monitor(reference, pid));
         }
         if options.name.is_some() {
             flags |= flag::NAMED;
         }
-        let (above, leader) = self.descent(&options, by);
+        let (above, leader) = self.join_family(pid, &mut core, &options, by);
         let needs_extras = options.name.is_some()
             || options.key.is_some()
             || !options.labels.is_empty()
@@ -275,6 +267,7 @@ impl Node {
                 labels: options.labels,
                 group_leader: leader,
                 child_id: options.child_id,
+                incarnation: options.incarnation,
                 start_monitor,
                 memory_bytes_max: options.memory_bytes_max,
                 ..Extras::default()
@@ -304,31 +297,38 @@ impl Node {
     }
 
     /// The other end of a link or monitor that exists from the first moment. A dead one is told by the exit path.
-    pub(crate) fn adopt(&self, pid: Pid, change: impl FnOnce(&mut Core)) {
-        if let Some(process) = self.process(pid) {
-            change(&mut process.0.core.lock());
+    pub(crate) fn adopt<R>(
+        &self,
+        pid: Pid,
+        at_hand: Option<&Arc<Process>>,
+        change: impl FnOnce(&Process, &mut Core) -> R,
+    ) -> Option<R> {
+        match at_hand.filter(|process| process.pid == pid) {
+            Some(process) => Some(change(process, &mut process.core.lock())),
+            None => self.process(pid).map(|process| change(&process.0, &mut process.0.core.lock())),
         }
     }
 
-    /// What it has above its parent, and its group leader.
-    fn descent(
+    /// Makes it known to its parent; gives what it has above that one, and its group leader.
+    fn join_family(
         &self,
+        pid: Pid,
+        core: &mut Core,
         options: &StartOptions,
         by: Option<&Arc<Process>>,
     ) -> (Option<Arc<Lineage>>, Option<Pid>) {
         let Some(parent) = options.parent else { return (None, options.group_leader) };
-        let looked_up;
-        let parent = match by.filter(|by| by.pid == parent) {
-            Some(parent) => parent,
-            None => {
-                let Some(found) = self.process(parent) else { return (None, options.group_leader) };
-                looked_up = found.0;
-                &looked_up
+        if options.link {
+            core.add_link(parent);
+        }
+        let of_parent = self.adopt(parent, by, |process, of| {
+            if options.link {
+                of.add_link(pid);
             }
-        };
-        let mut core = parent.core.lock();
-        let leader = options.group_leader.or_else(|| core.extras().and_then(|extras| extras.group_leader));
-        (above_children_of(parent, &mut core), leader)
+            (above_children_of(process, of), of.extras().and_then(|extras| extras.group_leader))
+        });
+        let (above, leader) = of_parent.unwrap_or_default();
+        (above, options.group_leader.or(leader))
     }
 
     /// A process with a global name runs once the name is its own.

@@ -36,6 +36,8 @@ pub struct StartOptions {
     pub group_leader: Option<Pid>,
     /// Its id under its supervisor.
     pub child_id: Option<Term>,
+    /// Which life of its supervised child it is, from 1; 0 where nobody supervises it.
+    pub incarnation: u64,
     /// Bytes of state it may hold; recorded for the limits' sake.
     pub memory_bytes_max: Option<u64>,
     /// The operation that started it.

@@ -349,12 +349,12 @@ impl Running {
             mailbox: spec.mailbox,
             memory_bytes_max: spec.memory_bytes_max,
             child_id: Some(spec.id.clone()),
+            incarnation: u64::from(incarnation),
             operation: self.operation,
             ..StartOptions::default()
         };
         match cx.start(&spec.module, args, options) {
             Ok((reference, pid)) => {
-                cx.node().set_incarnation(pid, u64::from(incarnation));
                 let receive = Receive::reply(reference).within(spec.start_timeout);
                 self.rest(Work::Starting { reference, pid }, receive)
             }

@@ -236,11 +236,13 @@ impl Children {
 
     pub(super) fn set_state(&mut self, place: Place, state: ChildState) {
         let Some(child) = self.by_place.get_mut(&place) else { return };
-        if let Some(pid) = child.state.last_pid() {
-            self.by_pid.remove(&pid);
-        }
-        if let Some(pid) = state.last_pid() {
-            self.by_pid.insert(pid, place);
+        if child.state.last_pid() != state.last_pid() {
+            if let Some(pid) = child.state.last_pid() {
+                self.by_pid.remove(&pid);
+            }
+            if let Some(pid) = state.last_pid() {
+                self.by_pid.insert(pid, place);
+            }
         }
         let old = std::mem::replace(&mut child.state, state);
         child.incarnation += u32::from(state.pid().is_some());
