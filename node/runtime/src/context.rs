@@ -56,7 +56,7 @@ impl Context<'_> {
 
     /// Its key, or its local name: who it is across restarts.
     pub fn name(&self) -> Option<Arc<str>> {
-        self.process.core.lock().extras().and_then(|extras| extras.name.clone())
+        self.process.core.lock().name.clone()
     }
 
     /// Its id under its supervisor.

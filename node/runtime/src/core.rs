@@ -41,6 +41,8 @@ pub(crate) struct Core {
     /// The starter, until it was told.
     pub(crate) ack: Option<ReplyTo>,
     pub(crate) exiting: Option<Reason>,
+    /// The local name; here and not with the rest, so that to register a process allocates nothing of its own.
+    pub(crate) name: Option<Arc<str>>,
     extras: Option<Box<Extras>>,
     /// What those that it started have above it, once it has started one.
     pub(crate) lineage: Option<Arc<Lineage>>,
@@ -87,6 +89,7 @@ pub(crate) struct Remains {
     pub(crate) callers: Vec<ReplyTo>,
     pub(crate) pending: Vec<(Ref, Pid)>,
     pub(crate) ack: Option<ReplyTo>,
+    pub(crate) name: Option<Arc<str>>,
     pub(crate) extras: Option<Box<Extras>>,
     pub(crate) messages: usize,
 }
@@ -408,6 +411,7 @@ impl Core {
             callers,
             pending: self.pending.take(),
             ack: self.ack.take(),
+            name: self.name.take(),
             extras: self.extras.take(),
             messages,
         }

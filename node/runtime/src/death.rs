@@ -37,7 +37,7 @@ pub(crate) fn finish(
     let mut remains = core.dissolve();
     drop(core);
     if process.has(flag::NAMED)
-        && let Some(name) = remains.extras.as_ref().and_then(|extras| extras.name.as_ref())
+        && let Some(name) = &remains.name
     {
         node.names().remove(name, process.pid);
     }
@@ -65,10 +65,11 @@ pub(crate) fn finish(
 }
 
 fn record(node: &Node, process: &Process, remains: &mut Remains, reason: &Reason, error: Option<Arc<str>>) {
-    let notes = (remains.extras.is_some() || error.is_some()).then(|| {
+    let special = remains.extras.is_some() || remains.name.is_some() || error.is_some();
+    let notes = special.then(|| {
         let extras = remains.extras.take().map(|extras| *extras).unwrap_or_default();
         Box::new(Notes {
-            name: extras.name,
+            name: remains.name.take(),
             key: extras.key,
             child_id: extras.child_id,
             error,

@@ -1,4 +1,4 @@
-//! What only some processes have, allocated on demand: names, labels, the dictionary, holds, a snapshot.
+//! What only some processes have, allocated on demand: global names, labels, the dictionary, holds, a snapshot.
 
 use crate::hold::Hold;
 use crate::pid::{Pid, Ref};
@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct Extras {
-    pub(crate) name: Option<Arc<str>>,
     pub(crate) global_names: Vec<Arc<str>>,
     pub(crate) key: Option<Arc<str>>,
     pub(crate) labels: BTreeMap<Arc<str>, Arc<str>>,

@@ -156,7 +156,7 @@ impl Node {
     /// Whether a process has a local or a global name.
     pub fn is_registered(&self, process: &ProcessRef) -> bool {
         let registered = |core: &Core| {
-            core.extras().is_some_and(|extras| extras.name.is_some() || !extras.global_names.is_empty())
+            core.name.is_some() || core.extras().is_some_and(|extras| !extras.global_names.is_empty())
         };
         (process.0.has(flag::NAMED) || process.0.has(flag::GLOBAL)) && registered(&process.0.core.lock())
     }

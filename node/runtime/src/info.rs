@@ -189,7 +189,7 @@ impl Node {
             let kept: usize = dictionary.iter().map(|(key, value)| 32 + key.len() + value.size_bytes()).sum();
             ProcessInfo {
                 header: header(&process.0),
-                name: extras.and_then(|extras| extras.name.clone()),
+                name: core.name.clone(),
                 global_names: extras.map(|extras| extras.global_names.clone()).unwrap_or_default(),
                 key: extras.and_then(|extras| extras.key.clone()),
                 labels: extras.map(|extras| extras.labels.clone()).unwrap_or_default(),
@@ -236,7 +236,7 @@ impl Node {
         if !process.0.has(flag::NAMED) {
             return None;
         }
-        process.0.core.lock().extras().and_then(|extras| extras.name.clone())
+        process.0.core.lock().name.clone()
     }
 
     /// The key of a process: the one given at its start, else its first global name.

@@ -24,6 +24,7 @@ pub mod events;
 mod extras;
 pub mod family;
 pub mod glimpse;
+mod handshake;
 pub mod hold;
 mod inbound;
 pub mod info;

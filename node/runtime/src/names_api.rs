@@ -30,13 +30,13 @@ impl Node {
         if process.0.is_dead() || core.exiting.is_some() {
             return Err(NameError::NoProcess(pid));
         }
-        if let Some(held) = core.extras().and_then(|extras| extras.name.as_ref()) {
+        if let Some(held) = &core.name {
             let has_name = || NameError::HasName { pid, name: held.to_string() };
             return Err(self.names().whereis(name).map_or_else(has_name, taken));
         }
         let name: Arc<str> = name.into();
         self.names().insert(&name, pid, metadata, self.now_ns()).map_err(taken)?;
-        core.extras_mut().name = Some(Arc::clone(&name));
+        core.name = Some(Arc::clone(&name));
         process.0.set(flag::NAMED, true);
         drop(core);
         self.record("name.registered", pid, Pid::NONE, Term::Str(name), operation);
@@ -53,7 +53,7 @@ impl Node {
         if let Some(process) = self.process(pid) {
             let mut core = process.0.core.lock();
             self.names().remove_at(&name, pid, version)?;
-            core.extras_mut().name = None;
+            core.name = None;
             process.0.set(flag::NAMED, false);
         } else if !self.names().remove(&name, pid) {
             return Err(not_registered());
