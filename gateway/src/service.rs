@@ -28,7 +28,10 @@ use crate::{
     route::Miss,
     stream::{self, websocket},
     upstream::Upstream,
-    web,
+    web::{
+        self,
+        origin::{self, Sender},
+    },
 };
 
 /// The gateway in front of one upstream, as a tower service.
@@ -68,13 +71,17 @@ impl GatewayService {
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let head = request.method() == HttpMethod::HEAD;
         let accepted = Coding::accepted(request.headers());
-        let mut response = match self.answer(request).await {
-            Ok(response) => response,
-            Err(failure) => {
-                let compiled = &self.compiled;
-                failure.into_response(&compiled.schema, &compiled.config, &compiled.crossing)
-            }
+        let compiled = &*self.compiled;
+        let sender = Sender::of(compiled, &request);
+        let answer = match origin::may_change(request.method()).then(|| sender.check(compiled)) {
+            Some(Err(failure)) => Err(failure),
+            _ if origin::is_preflight(&request) => Ok(origin::preflight(&request)),
+            _ => self.answer(request).await,
         };
+        let mut response = answer.unwrap_or_else(|failure| {
+            failure.into_response(&compiled.schema, &compiled.config, &compiled.crossing)
+        });
+        sender.let_read(compiled, response.headers_mut());
         if head {
             *response.body_mut() = Body::empty();
             return response;

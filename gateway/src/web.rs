@@ -4,6 +4,7 @@
 mod docs;
 mod grpc_web;
 mod health;
+pub(crate) mod origin;
 
 use axum::body::Body;
 use bytes::Bytes;

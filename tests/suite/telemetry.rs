@@ -1,6 +1,5 @@
 //! Traces as a collector sees them: the caller's context, the gateway's span, the RPC's, the turn's, in one trace.
 
-use arsenal_server::assembly;
 use arsenal_server::telemetry::{self, Telemetry};
 use arsenal_tests::{Api, DEADLINE, Sandbox, SandboxConfig, Transport, on};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{

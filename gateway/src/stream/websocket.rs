@@ -16,16 +16,16 @@ use axum::{
     extract::{FromRequestParts as _, ws::WebSocketUpgrade},
     response::IntoResponse as _,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, header};
 use tracing::Instrument as _;
 
 use crate::{
     failure::{Failure, Reason},
-    gateway::Compiled,
     metadata,
     method::Method,
     request::Target,
     service::GatewayService,
+    web::origin::Sender,
 };
 use conversation::Conversation;
 
@@ -62,8 +62,9 @@ pub(crate) async fn open(
     request: Request<Body>,
 ) -> Result<Response<Body>, Failure> {
     let compiled = &*service.compiled;
+    // a browser opens one to any origin, and lets any page read it
+    Sender::of(compiled, &request).check(compiled)?;
     let (mut parts, _) = request.into_parts();
-    check_origin(compiled, &parts.headers, parts.uri.authority().map(http::uri::Authority::as_str))?;
     take_bearer(&mut parts.headers);
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
     let upgrade = upgrade.map_err(|rejection| {
@@ -99,24 +100,6 @@ pub(crate) async fn open(
         response.headers_mut().insert(metadata::REQUEST_ID, id);
     }
     Ok(response)
-}
-
-/// A page may speak to its own origin and to gateways that name it; who is no page sends no origin.
-fn check_origin(compiled: &Compiled, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Failure> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let text = origin.to_str().unwrap_or_default();
-    let own = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(authority);
-    let host = text.split_once("://").map(|(_, host)| host);
-    if host.is_some_and(|host| own.is_some_and(|own| own.eq_ignore_ascii_case(host))) {
-        return Ok(());
-    }
-    if compiled.config.origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(text)) {
-        return Ok(());
-    }
-    let message = format!("origin `{}` is not allowed", String::from_utf8_lossy(origin.as_bytes()));
-    let mut failure = compiled.failure(Reason::OriginNotAllowed, message);
-    failure.http = Some(StatusCode::FORBIDDEN);
-    Err(failure)
 }
 
 /// Makes a token that came as a subprotocol the authorization, unless there is one.

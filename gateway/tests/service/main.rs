@@ -7,6 +7,7 @@ mod canned;
 mod crossing;
 mod library;
 mod live;
+mod origins;
 mod pool;
 #[path = "../support/protos.rs"]
 mod protos;

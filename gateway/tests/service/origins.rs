@@ -1,0 +1,83 @@
+//! Pages of other origins: what they may read, and what they may not do.
+
+use arsenal_gateway::{Config, Gateway};
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, header};
+
+use crate::{
+    canned::{Canned, Recorder},
+    library, protos,
+};
+
+const BOOK: &str = "/v1/shelves/1/books/2";
+const SEND: &str = "/v1/processes/a:send";
+const PAGE: &str = "https://page.example";
+
+/// Status and headers of an answer, and whether upstream was called.
+async fn ask(
+    origins: &[&str],
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, HeaderMap, bool) {
+    let upstream = Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() });
+    let config =
+        Config { origins: origins.iter().map(|&origin| origin.to_owned()).collect(), ..Config::default() };
+    let gateway =
+        Gateway::builder(protos::descriptor_set(library::PROTO).unwrap()).config(config).build().unwrap();
+    let mut request = Request::builder().method(method).uri(path).header("host", "api.example");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = gateway.service(upstream.clone()).handle(request.body(Body::empty()).unwrap()).await;
+    (response.status().as_u16(), response.headers().clone(), !upstream.asked().is_empty())
+}
+
+#[tokio::test]
+async fn a_foreign_page_changes_nothing_and_reads_nothing() {
+    let foreign = [("origin", PAGE)];
+    let (status, headers, called) = ask(&[], Method::POST, SEND, &foreign).await;
+    assert_eq!((status, called), (403, false));
+    assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+    let (status, headers, _) = ask(&["https://other.example"], Method::GET, BOOK, &foreign).await;
+    assert_eq!((status, &headers[header::VARY]), (200, &"origin".parse().unwrap()));
+    assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+    for origin in ["null", "https://api.example.evil.example", "api.example"] {
+        assert_eq!(ask(&[], Method::POST, SEND, &[("origin", origin)]).await.0, 403, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn the_own_page_and_who_is_no_page_may_do_what_they_like() {
+    assert_eq!(ask(&[], Method::POST, SEND, &[]).await.0, 200);
+    assert_eq!(ask(&[], Method::POST, SEND, &[("origin", "https://api.example")]).await.0, 200);
+    // behind a proxy the host is another, but the browser says it
+    let through = [("origin", PAGE), ("sec-fetch-site", "same-origin")];
+    assert_eq!(ask(&[], Method::POST, SEND, &through).await.0, 200);
+    let claimed = [("origin", "https://api.example"), ("sec-fetch-site", "cross-site")];
+    assert_eq!(ask(&[], Method::POST, SEND, &claimed).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_named_page_is_let_in_after_it_asked_and_may_read_what_crosses() {
+    let preflight = [
+        ("origin", PAGE),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "content-type,x-grpc-web"),
+    ];
+    let (status, headers, called) = ask(&[PAGE], Method::OPTIONS, SEND, &preflight).await;
+    assert_eq!((status, called), (204, false));
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], PAGE);
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_METHODS], "POST");
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "content-type,x-grpc-web");
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+    let (status, headers, called) = ask(&[PAGE], Method::POST, SEND, &[("origin", PAGE)]).await;
+    assert_eq!((status, called), (200, true));
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], PAGE);
+    assert!(headers[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap().contains("etag"));
+    let (_, headers, _) = ask(&["*"], Method::POST, SEND, &[("origin", PAGE)]).await;
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+    let (_, headers, _) = ask(&["https://other.example"], Method::OPTIONS, SEND, &preflight).await;
+    assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+}
