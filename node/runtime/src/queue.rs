@@ -5,7 +5,7 @@
 
 use crate::body::Filter;
 use crate::message::{Kind, Message};
-use crate::pid::Ref;
+use crate::pid::{Pid, Ref};
 use std::collections::VecDeque;
 
 #[derive(Default)]
@@ -70,18 +70,22 @@ impl Queue {
         matches!(filter, Filter::Reference(reference) if self.fresh == Some(*reference))
     }
 
-    /// Takes the first message that `filter` admits; while suspended, the first system message alone.
-    pub(crate) fn take(&mut self, filter: &Filter, suspended: bool) -> Option<Message> {
-        if suspended || !self.is_fresh(filter) {
+    /// Takes the first message that `filter` admits; of a process that is suspended, the first that one handles all the
+    /// same (sys:suspend/1): a system message, or the trapped exit of its parent, who is `Pid::NONE` for a plain one.
+    pub(crate) fn take(&mut self, filter: &Filter, suspended: Option<Pid>) -> Option<Message> {
+        if suspended.is_some() || !self.is_fresh(filter) {
             // what is scanned from now on is scanned for another receive
             self.fresh = None;
         }
-        if !suspended && matches!(filter, Filter::Any) {
+        if suspended.is_none() && matches!(filter, Filter::Any) {
             let message = self.messages.pop_front();
             return self.taken(message);
         }
-        let admits = |message: &Message| {
-            if suspended { message.kind == Kind::System } else { filter.admits(message) }
+        let admits = |message: &Message| match (suspended, message.kind) {
+            (None, _) => filter.admits(message),
+            (Some(_), Kind::System) => true,
+            (Some(parent), Kind::Exit) => parent != Pid::NONE && message.from == parent,
+            (Some(_), _) => false,
         };
         let found = self.messages.iter().skip(self.scanned).position(admits);
         match found {
@@ -207,7 +211,6 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pid::Pid;
     use crate::term::Term;
     use proptest::prelude::*;
 
@@ -233,14 +236,27 @@ mod tests {
         queue.push(reply(), 0, 0);
         queue.rescan_for(&filter);
         assert_eq!(queue.scanned, 2);
-        assert!(queue.take(&filter, false).is_some());
+        assert!(queue.take(&filter, None).is_some());
 
         queue.mark(reference);
         queue.push(reply(), 0, 0);
-        assert!(queue.take(&Filter::Nothing, false).is_none());
+        assert!(queue.take(&Filter::Nothing, None).is_none());
         queue.rescan_for(&filter);
-        assert!(queue.take(&filter, false).is_some());
+        assert!(queue.take(&filter, None).is_some());
         assert_eq!(values(&queue), [1, 2]);
+    }
+
+    #[test]
+    fn a_suspended_process_handles_the_exit_of_its_parent_and_nobody_elses() {
+        let [parent, other] = [1, 2].map(|serial| Pid { node: 1, incarnation: 1, serial });
+        let mut queue = filled(&[1]);
+        queue.push(Message::of(Kind::Exit, other, Term::OK), 0, 0);
+        assert!(queue.take(&Filter::Any, Some(parent)).is_none());
+        queue.push(Message::of(Kind::Exit, parent, Term::OK), 0, 0);
+        assert!(queue.take(&Filter::Any, Some(Pid::NONE)).is_none(), "a plain process has no such parent");
+        queue.rescan();
+        assert!(queue.take(&Filter::Any, Some(parent)).is_some_and(|message| message.from == parent));
+        assert_eq!(queue.len(), 2);
     }
 
     proptest! {
@@ -277,7 +293,7 @@ mod tests {
             let mut queue = filled(&input);
             let filter = crate::body::Receive::matching(|m| m.payload.as_int() == Some(2)).filter;
             let mut taken = 0;
-            while queue.take(&filter, false).is_some() {
+            while queue.take(&filter, None).is_some() {
                 taken += 1;
             }
             prop_assert_eq!(taken, input.iter().filter(|v| **v == 2).count());

@@ -12,6 +12,7 @@ use crate::lock::Guard;
 use crate::message::Kind;
 use crate::module::Behaviour;
 use crate::node::Node;
+use crate::pid::Pid;
 use crate::process::{Process, flag, schedule};
 use crate::scheduler::Scheduler;
 use crate::slice::{Outcome, SLICE, Used};
@@ -273,7 +274,9 @@ fn chosen_event(node: &Node, process: &Process, core: &mut Core) -> Option<Event
     let plain = process.code.description.behaviour == Behaviour::Plain;
     // a behaviour in the middle of a callback is suspended once the callback is over
     let suspended = process.has(flag::SUSPENDED) && (in_loop || plain);
-    if let Some(message) = core.inner.take(&core.receive.filter, suspended) {
+    // the exit of its parent ends a behaviour even then; one without a parent is its own
+    let parent = || if plain { Pid::NONE } else { process.parent.some().unwrap_or(process.pid) };
+    if let Some(message) = core.inner.take(&core.receive.filter, suspended.then(parent)) {
         core.deadline_ns = 0;
         core.note_taken(process, &message, node);
         return Some(Event::Message(message));
