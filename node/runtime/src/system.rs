@@ -87,13 +87,28 @@ fn answer(
         Some(request::MEMORY) => return memory(body, core),
         _ => {}
     }
-    // the state is needed from here on
-    if process.has(flag::HIBERNATED)
-        && let Err(reason) = wake(process, body, core)
-    {
+    // the state is needed from here on; as in sys, whoever slept sleeps on
+    let hibernated = process.has(flag::HIBERNATED);
+    if hibernated && let Err(reason) = wake(process, body, core) {
         return Term::tagged("error", reason);
     }
-    let Some(body) = body.as_mut() else { return Term::tagged("error", Term::NOPROC) };
+    let Some(awake) = body.as_mut() else { return Term::tagged("error", Term::NOPROC) };
+    let answer = on_state(node, process, awake, core, message, argument);
+    if hibernated && core.exiting.is_none() {
+        hibernate(process, body, core);
+    }
+    answer
+}
+
+/// Handles a request that needs the state.
+fn on_state(
+    node: &Node,
+    process: &Process,
+    body: &mut Box<dyn Body>,
+    core: &mut Core,
+    message: &Message,
+    argument: Term,
+) -> Term {
     match message.payload.tag() {
         Some(request::GET_STATE) => match body.inspect() {
             Some(state) => Term::map([

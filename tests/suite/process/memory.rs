@@ -26,6 +26,8 @@ fn a_hibernated_process_weighs_less_and_wakes_with_its_state() {
         assert_ne!(awake.get("woken"), Some(&json!(true)), "one that is awake is not woken");
 
         api.ok("HibernateProcess", json!({"process": pid})).await;
+        api.ok("GetProcessState", json!({"process": pid})).await;
+        assert_eq!(info(&api, &pid).await["hibernating"], true, "who only looks wakes nobody for good");
         assert_eq!(call(&api, &pid, json!("size")).await, 200, "the next message finds the state");
         assert_ne!(info(&api, &pid).await["hibernating"], json!(true));
 
