@@ -22,6 +22,9 @@ fn a_global_name_has_one_holder_and_each_registration_a_greater_token() {
         assert_eq!(taken["replacedPid"], json!(a));
         assert!(number(&taken["token"]) > number(&first["token"]));
         assert_eq!(api.ok("GlobalWhereisName", json!({"name": "leader"})).await["pid"], json!(b));
+        // global:re_register_name does not mind that there is another name
+        let second = json!({"process": b, "name": "second", "replace": true});
+        api.ok("RegisterProcessGlobally", second).await;
         kill(&api, &b).await;
         api.eventually(|| async { api.call("GlobalWhereisName", json!({"name": "leader"})).await.err() })
             .await;

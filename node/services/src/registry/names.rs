@@ -117,7 +117,8 @@ pub(super) async fn register_globally(
         name: request.name.as_str().into(),
         pid,
         replace: request.replace,
-        allow_multiple: request.allow_multiple,
+        // global:re_register_name does not ask for other names
+        allow_multiple: request.allow_multiple || request.replace,
         metadata: metadata_term(request.metadata)?,
         at_ms: node.calendar_ms(),
     };
