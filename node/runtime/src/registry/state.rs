@@ -500,8 +500,9 @@ impl RegistryState {
         for group in self.groups_of.remove(&pid).into_iter().flatten() {
             let count = self.groups.get_mut(&group).and_then(|entry| entry.members.remove(&pid));
             self.drop_if_done(&group);
-            let pids = vec![pid; count.unwrap_or_default() as usize];
-            changes.push(Change { group, joined: false, pids });
+            // as pg tells it: each membership that a death ends is a leave of its own
+            let left = || Change { group: Arc::clone(&group), joined: false, pids: vec![pid] };
+            changes.extend((0..count.unwrap_or_default()).map(|_| left()));
         }
     }
 }
