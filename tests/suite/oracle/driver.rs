@@ -49,6 +49,8 @@ pub(super) struct Driver {
     pub(super) api: Api,
     /// The driver's own process, a session.
     pub(super) pid: String,
+    /// A process that has ended, in place of one that a scenario names and never started.
+    nobody: String,
     /// The node's name; the scenario calls it `a`.
     pub(super) node: String,
     pub(super) chronicle: Arc<Chronicle>,
@@ -70,7 +72,11 @@ impl Driver {
         let api = sandbox.api(arsenal_tests::Transport::Grpc).await;
         let session = api.ok("CreateSession", json!({"trapExit": true, "lease": LEASE})).await;
         let text = |field: &str| session[field].as_str().unwrap().to_owned();
+        let nobody = api.ok("StartProcess", json!({"module": "dictionary"})).await["pid"].clone();
+        api.ok("KillProcess", json!({"process": nobody})).await;
+        api.ok("AwaitExit", json!({"process": nobody})).await;
         Arc::new(Self {
+            nobody: nobody.as_str().unwrap().to_owned(),
             pid: text("pid"),
             node: text("node"),
             api,
@@ -191,10 +197,10 @@ impl Driver {
         performer.unwrap_or(&self.pid)
     }
 
-    /// The pid of a scenario's process; one that never was for an id that was never started.
+    /// The pid of a scenario's process; one that is no more for an id that was never started.
     pub(super) fn pid(&self, id: &str) -> String {
         let pid = self.chronicle.pid(id).map(|pid| pid.to_string());
-        pid.unwrap_or_else(|| format!("{}.1.999999", self.node))
+        pid.unwrap_or_else(|| self.nobody.clone())
     }
 
     /// A target as the service names it.

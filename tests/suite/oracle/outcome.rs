@@ -4,6 +4,10 @@ use super::driver::Driver;
 use super::steps::{count_children, which_children};
 use arsenal_tests::modules::Happening;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// How long a supervisor may take to tell of its children: one that is ending for ever does not.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// The member `final` of an outcome.
 pub(super) async fn of(driver: &Driver) -> Value {
@@ -58,7 +62,8 @@ async fn children(driver: &Driver, pid: &str) -> Option<Value> {
     if info["process"]["behaviour"] != "SUPERVISOR" {
         return None;
     }
-    let which = which_children(driver, pid).await.unwrap_or_default();
-    let count = count_children(driver, pid).await.unwrap_or_default();
+    let asked =
+        async { Some((which_children(driver, pid).await.ok()?, count_children(driver, pid).await.ok()?)) };
+    let (which, count) = tokio::time::timeout(ANSWER_MAX, asked).await.ok()??;
     Some(json!({"which_children": which, "count_children": count}))
 }

@@ -29,8 +29,10 @@ pub(super) async fn perform(driver: &Driver, step: &Value, performer: Option<&st
             let timeout = duration(step["timeout"].as_i64().unwrap_or(1_000));
             let message = driver.outgoing(&step["msg"]);
             let request = json!({"process": manager, "handler": step["handler"], "message": message, "timeout": timeout});
-            let answer = driver.api.call("CallEventHandler", request).await;
-            replied(driver, answer, "bad_module")
+            match driver.api.call("CallEventHandler", request).await {
+                Err(failure) if failure.reason == "NOPROC" => Err(driver.call_exit(&failure)),
+                answer => replied(driver, answer, "bad_module"),
+            }
         }
         operation => {
             let sync = operation == "sync_notify";

@@ -159,7 +159,11 @@ pub(super) async fn process_info(driver: &Driver, step: &Value) -> Outcome {
             "message_queue_len" => integer(&info["messageQueueLen"]).into(),
             "messages" => messages(driver, &pid).await?,
             "links" => keys(driver, &info["links"], |link| link),
-            "monitors" => keys(driver, &info["monitors"], |monitor| &monitor["pid"]),
+            // a monitor by name is one of the name in OTP, whoever holds it
+            "monitors" => keys(driver, &info["monitors"], |monitor| match &monitor["name"] {
+                Value::String(name) if !name.is_empty() => &Value::Null,
+                _ => &monitor["pid"],
+            }),
             "monitored_by" => keys(driver, &info["monitoredBy"], |monitor| &monitor["pid"]),
             "trap_exit" => (info["trapExit"] == true).into(),
             "hibernating" => (info["hibernating"] == true).into(),
