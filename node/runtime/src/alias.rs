@@ -1,7 +1,8 @@
 //! Aliases: the addresses of requests from outside that wait for an answer. To a process an alias is a pid like any
 //! other; what is sent to it resolves the request, or is dropped once nobody waits.
 
-use crate::message::{Kind, Message, Signal};
+use crate::dead_letters::DeadLetterReason;
+use crate::message::{Kind, Signal};
 use crate::node::Node;
 use crate::pid::{Pid, Ref};
 use crate::term::{Reason, Term};
@@ -137,14 +138,19 @@ impl Aliases {
     }
 
     pub(crate) fn deliver(&self, node: &Node, alias: Pid, signal: Signal) {
-        let answer = match signal {
-            Signal::Message(Message { kind: Kind::Reply, payload, .. }) => Answer::Reply(payload),
-            Signal::Down { reason, .. } => Answer::Down(reason),
-            _ => return,
-        };
-        match self.take(alias) {
-            Some(arrival) => arrival.arrive(answer),
-            None => node.count_late_reply(),
+        match signal {
+            Signal::Message(message) if message.kind == Kind::Reply => match self.take(alias) {
+                Some(arrival) => arrival.arrive(Answer::Reply(message.payload)),
+                None => {
+                    node.count_late_reply();
+                    node.lost(Pid::NONE, [message], DeadLetterReason::Expired);
+                }
+            },
+            Signal::Down { reason, .. } => match self.take(alias) {
+                Some(arrival) => arrival.arrive(Answer::Down(reason)),
+                None => node.count_late_reply(),
+            },
+            _ => {}
         }
     }
 }

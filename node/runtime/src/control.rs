@@ -310,10 +310,8 @@ impl Node {
         self.timers().len()
     }
 
-    pub(crate) fn fire_timer(&self, to: Option<Pid>, message: Message) {
-        if let Some(to) = to {
-            self.send_signal(to, Signal::Message(message));
-        }
+    pub(crate) fn fire_timer(&self, to: Pid, message: Message) {
+        self.send_signal(to, Signal::Message(message));
     }
 
     pub(crate) fn set_alarm(&self, pid: Pid, due_ns: u64) {

@@ -5,6 +5,7 @@
 //! them when it ends, so that no second signal is needed a call.
 
 use crate::body::{Body, Event, Filter, Receive};
+use crate::dead_letters::DeadLetterReason;
 use crate::extras::Extras;
 use crate::lineage::Lineage;
 use crate::message::{Kind, Message, ReplyTo, Signal};
@@ -92,6 +93,8 @@ pub(crate) struct Remains {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) extras: Option<Box<Extras>>,
     pub(crate) messages: usize,
+    /// Those that nobody hears of, oldest first.
+    pub(crate) left: Vec<Message>,
 }
 
 impl Core {
@@ -240,7 +243,7 @@ impl Core {
     /// Applies one signal.
     pub(crate) fn apply(&mut self, process: &Process, signal: Signal, node: &Node, outbox: &mut Outbox) {
         match signal {
-            Signal::Message(message) => self.deliver(message, node, outbox),
+            Signal::Message(message) => self.deliver(process, message, node, outbox),
             Signal::Exit { from, reason } => self.exit_signal(process, from, reason, node),
             Signal::LinkExit { from, reason } => {
                 if self.links.remove(from).is_some() {
@@ -272,13 +275,20 @@ impl Core {
     }
 
     #[inline]
-    fn deliver(&mut self, message: Message, node: &Node, outbox: &mut Outbox) {
+    fn deliver(&mut self, process: &Process, message: Message, node: &Node, outbox: &mut Outbox) {
         if self.enters(&message, outbox) {
             self.push(message, node);
+        } else {
+            Self::expired(process, message, node);
         }
     }
 
-    /// Counts a message that arrived; whether it enters the mailbox.
+    #[cold]
+    fn expired(process: &Process, message: Message, node: &Node) {
+        node.lost(process.pid, [message], DeadLetterReason::Expired);
+    }
+
+    /// Counts a message that arrived; whether it enters the mailbox, as all do but an answer that nobody waits for.
     #[inline]
     fn enters(&mut self, message: &Message, outbox: &mut Outbox) -> bool {
         if message.kind == Kind::Reply {
@@ -320,12 +330,19 @@ impl Core {
     /// A message that arrived alone at a process that [looks out](Self::looks_out) for one: the event that it is, if the
     /// process waits for it. Else it has gone where it belongs.
     #[inline]
-    pub(crate) fn meet(&mut self, mut message: Message, node: &Node, outbox: &mut Outbox) -> Option<Event> {
+    pub(crate) fn meet(
+        &mut self,
+        process: &Process,
+        mut message: Message,
+        node: &Node,
+        outbox: &mut Outbox,
+    ) -> Option<Event> {
         if !self.receive.filter.admits(&message) {
-            self.deliver(message, node, outbox);
+            self.deliver(process, message, node, outbox);
             return None;
         }
         if !self.enters(&message, outbox) {
+            Self::expired(process, message, node);
             return None;
         }
         self.deadline_ns = 0;
@@ -394,11 +411,13 @@ impl Core {
     /// Takes all that has to be told to others; what is left is an empty shell.
     pub(crate) fn dissolve(&mut self) -> Remains {
         let mut callers = std::mem::take(&mut self.open_calls);
-        let mut messages = 0;
+        let (mut messages, mut left) = (0, Vec::new());
         for message in self.inner.drain_all() {
             messages += 1;
             if matches!(message.kind, Kind::Call | Kind::System) {
                 callers.extend(message.reply_to());
+            } else if message.kind.is_one_way() {
+                left.push(message);
             }
         }
         self.inner = Queue::default();
@@ -414,6 +433,7 @@ impl Core {
             name: self.name.take(),
             extras: self.extras.take(),
             messages,
+            left,
         }
     }
 }

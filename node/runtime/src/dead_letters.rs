@@ -1,4 +1,6 @@
-//! Dead letters: messages that were taken out of a mailbox or refused by its bound, kept so that nothing is lost.
+//! Dead letters: messages that no code will handle, kept so that nothing is lost without a trace.
+//!
+//! A call is among them only where surgery or a bound took it: of a dead process its caller hears.
 //!
 //! Invariant: at most `max` are kept; the oldest go first and are counted.
 
@@ -18,6 +20,12 @@ pub enum DeadLetterReason {
     Filtered,
     /// The mailbox was full.
     Limit,
+    /// It was sent to a process that is dead, or its timer fired for a name that nobody held.
+    DeadProcess,
+    /// It waited in the mailbox of a process that ended.
+    LeftBehind,
+    /// It is an answer that nobody waits for any more.
+    Expired,
 }
 
 /// A message that did not reach its receiver's code.

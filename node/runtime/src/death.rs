@@ -1,6 +1,7 @@
 //! The end of a process: its name is freed first, then everybody who has to know is told.
 
 use crate::core::{Core, Remains};
+use crate::dead_letters::DeadLetterReason;
 use crate::events::{Exit, Notes};
 use crate::lock::Guard;
 use crate::message::{Message, Signal};
@@ -49,6 +50,7 @@ pub(crate) fn finish(
     // whoever is told `noproc` from here on finds neither process nor name
     let late = process.inbound.lock().close();
     node.byte_bounds().forget(process);
+    let mut left = std::mem::take(&mut remains.left);
     tell(node, process.pid, remains, &reason, outbox);
     if process.has(flag::WATCHER) {
         node.holder_died(process.pid);
@@ -59,7 +61,13 @@ pub(crate) fn finish(
         session.notify_waiters();
     }
     for signal in late {
-        outbox.bounce(node, process.pid, signal);
+        match signal {
+            Signal::Message(message) if message.kind.is_one_way() => left.push(message),
+            signal => outbox.bounce(node, process.pid, signal),
+        }
+    }
+    if !left.is_empty() {
+        node.lost(process.pid, left, DeadLetterReason::LeftBehind);
     }
     outbox.flush(node);
 }

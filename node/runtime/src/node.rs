@@ -439,13 +439,23 @@ impl Node {
         let count = messages.len() as u64;
         let is_call = |message: &&Message| message.kind == Kind::Call;
         let callers: Vec<_> = messages.iter().filter(is_call).filter_map(Message::reply_to).collect();
-        self.0.dead_letters.add(to.pid, messages, DeadLetterReason::Limit, self.now_ns(), 0);
+        self.lost(to.pid, messages, DeadLetterReason::Limit);
         to.core.lock().extras_mut().dropped += count;
         // whoever waits for an answer to one of them hears at once that there will be none
         for ReplyTo { to: caller, reference } in callers {
             let reason = Term::Atom("queue_full");
             self.send_signal(caller, Signal::Down { reference, object: Term::Pid(to.pid), reason });
         }
+    }
+
+    /// Keeps messages that no code will handle.
+    pub(crate) fn lost(
+        &self,
+        to: Pid,
+        messages: impl IntoIterator<Item = Message>,
+        reason: DeadLetterReason,
+    ) {
+        self.0.dead_letters.add(to, messages, reason, self.now_ns(), 0);
     }
 
     /// A handle that does not keep the node alive.

@@ -4,6 +4,7 @@
 //! No lock of the sender is needed to flush, and the caller holds none of another process.
 
 use crate::crowd::toll;
+use crate::dead_letters::DeadLetterReason;
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::pid::Pid;
@@ -185,6 +186,9 @@ impl Outbox {
             }) => {
                 self.send(node, from, Signal::Down { reference, object: to.into(), reason });
             }
+            Signal::Message(message) if message.kind.is_one_way() => {
+                node.lost(to, [message], DeadLetterReason::DeadProcess);
+            }
             _ => {}
         }
     }
@@ -259,5 +263,10 @@ impl Kind {
     /// Whether surgery and limits apply to it: what a sender chose to send.
     pub const fn is_ordinary(self) -> bool {
         matches!(self, Self::Info | Self::Call | Self::Cast | Self::Notify | Self::Timeout)
+    }
+
+    /// Whether nobody hears of it if it is lost: ordinary, and no answer is awaited.
+    pub(crate) const fn is_one_way(self) -> bool {
+        self.is_ordinary() && !matches!(self, Self::Call)
     }
 }

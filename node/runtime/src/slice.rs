@@ -106,7 +106,7 @@ impl Scheduler {
             lone
         };
         // the short way of a message past the inner queue, in which nothing waits
-        let event = lone.and_then(|message| core.meet(message, node, &mut self.outbox));
+        let event = lone.and_then(|message| core.meet(process, message, node, &mut self.outbox));
         self.apply(node, process, &mut core);
         let mut outcome = match event {
             None => self.turns(node, process, body, core, used),

@@ -4,6 +4,7 @@
 //! waits and `Node::advance` fires what is due. A timer never fires early.
 //! Receive timeouts are lazy: a process has at most one alarm here, and an alarm that comes too early is set again.
 
+use crate::dead_letters::DeadLetterReason;
 use crate::message::Message;
 use crate::node::{Node, WeakNode};
 use crate::pid::{OwnedId, Pid};
@@ -167,8 +168,13 @@ pub(crate) fn fire_due(node: &Node) -> usize {
     while let Some((_, _, due)) = node.timers().pop_due(node.now_ns()) {
         fired += 1;
         match due {
-            Due::Message(TimerTarget::Process(pid), message) => node.fire_timer(Some(pid), message),
-            Due::Message(TimerTarget::Name(name), message) => node.fire_timer(node.holder_of(&name), message),
+            // the timer has ended with its process
+            Due::Message(TimerTarget::Process(pid), _) if node.is_local(pid) && !node.is_alive(pid) => {}
+            Due::Message(TimerTarget::Process(pid), message) => node.fire_timer(pid, message),
+            Due::Message(TimerTarget::Name(name), message) => match node.holder_of(&name) {
+                Some(pid) => node.fire_timer(pid, message),
+                None => node.lost(Pid::NONE, [message], DeadLetterReason::DeadProcess),
+            },
             Due::Alarm(pid) => node.alarm(pid),
             Due::Lease(pid) => node.expire_holds(pid),
         }

@@ -228,3 +228,44 @@ fn a_bound_of_bytes_that_is_set_late_counts_what_waits_and_ends_when_it_is_lifte
     assert_eq!(node.queue_length(&process), 4);
     assert_eq!(bytes_of_letters(&node), [30]);
 }
+
+#[test]
+fn what_nobody_hears_of_is_a_dead_letter_with_its_cause_and_a_call_is_none() {
+    let node = Node::deterministic(NodeConfig::default());
+    let process = start(&node, Receive::none());
+    for kind in [Kind::Info, Kind::Cast, Kind::Call] {
+        node.send_to(&process, Message::of(kind, Pid::NONE, Term::Atom("left")));
+    }
+    node.kill(process.pid(), Term::KILLED);
+    // not fetched before the end, and just as lost
+    node.send_to(&process, Message::info(Pid::NONE, Term::Atom("left")));
+    node.run_until_idle();
+    let sender = start_sender(&node, process.pid());
+    node.run_until_idle();
+    node.start_timer(TimerTarget::Name("nobody".into()), Message::info(Pid::NONE, Term::OK), Duration::ZERO)
+        .unwrap();
+    // ends with its process, which is dead already
+    node.start_timer(TimerTarget::Process(process.pid()), Message::info(Pid::NONE, Term::OK), Duration::ZERO)
+        .unwrap();
+    node.advance(Duration::from_millis(1));
+    let letters = node.dead_letters().list();
+    let told: Vec<_> = letters.iter().map(|letter| (letter.reason, letter.to, letter.message.from)).collect();
+    let (left, sent) = (DeadLetterReason::LeftBehind, DeadLetterReason::DeadProcess);
+    let mut expected = vec![(left, process.pid(), Pid::NONE); 3];
+    expected.extend([(sent, process.pid(), sender), (sent, Pid::NONE, Pid::NONE)]);
+    assert_eq!(told, expected);
+}
+
+/// Sends one message to `to` and ends.
+fn start_sender(node: &Node, to: Pid) -> Pid {
+    struct Sender(Pid);
+    impl Body for Sender {
+        fn step(&mut self, _: Event, context: &mut Context<'_>) -> Step {
+            context.started();
+            context.send(self.0, Term::Atom("late"));
+            Step::Exit(Term::NORMAL)
+        }
+    }
+    let description = Arc::new(Description::native("sender", Behaviour::Plain));
+    node.spawn(&description, Box::new(Sender(to)), StartOptions::default()).unwrap().pid()
+}

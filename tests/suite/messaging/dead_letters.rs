@@ -79,3 +79,26 @@ fn what_cannot_be_delivered_stays_and_no_filter_sends_nothing() {
         );
     });
 }
+
+// covers: list_dead_letters
+#[test]
+fn what_no_code_will_handle_is_listed_by_cause() {
+    both(|api| async move {
+        let process = api.start("plain", json!(null)).await;
+        send(&api, &process, json!("left")).await;
+        api.ok("KillProcess", json!({"process": process})).await;
+        let reason = |cause: &str| json!({"filter": format!("reason == '{cause}'")});
+        let left = api
+            .eventually(|| async {
+                list(&api.ok("ListDeadLetters", reason("LEFT_BEHIND")).await, "deadLetters").first().cloned()
+            })
+            .await;
+        assert_eq!((&left["pid"], &left["message"]), (&json!(process), &json!("left")));
+
+        let slow = api.start("switch", json!(null)).await;
+        api.ok("PauseProcessScheduling", json!({"process": slow})).await;
+        let call = json!({"process": slow, "message": "get", "timeout": "0.01s"});
+        assert_eq!(&*api.err("CallProcess", call).await.reason, "TIMEOUT");
+        assert_eq!(list(&api.ok("ListDeadLetters", reason("POLICY")).await, "deadLetters"), [""; 0]);
+    });
+}

@@ -42,6 +42,10 @@ impl<'a> LetterRow<'a> {
         self.node.owned(b'd', self.letter.number)
     }
 
+    fn to(&self) -> String {
+        self.letter.to.some().map(|pid| pid.to_string()).unwrap_or_default()
+    }
+
     fn operation(&self) -> String {
         match self.letter.operation {
             0 => String::new(),
@@ -55,13 +59,16 @@ impl<'a> LetterRow<'a> {
             DeadLetterReason::Drained => Reason::Drained,
             DeadLetterReason::Filtered => Reason::Filtered,
             DeadLetterReason::Limit => Reason::Limit,
+            DeadLetterReason::DeadProcess => Reason::DeadProcess,
+            DeadLetterReason::LeftBehind => Reason::LeftBehind,
+            DeadLetterReason::Expired => Reason::Expired,
         }
     }
 
     fn encode(&self) -> v1::DeadLetter {
         v1::DeadLetter {
             dead_letter: self.id().to_string(),
-            pid: self.letter.to.to_string(),
+            pid: self.to(),
             from: self.envelope.from.map(|pid| pid.to_string()).unwrap_or_default(),
             reason: self.reason().into(),
             time: Some(time::timestamp(self.node, self.letter.at_ns)),
@@ -93,7 +100,7 @@ impl Row for LetterRow<'_> {
     fn field(&self, name: &str) -> Term {
         match name {
             "dead_letter" => self.id().to_string().into(),
-            "pid" => self.letter.to.to_string().into(),
+            "pid" => self.to().into(),
             "reason" => self.reason().as_str_name().to_owned().into(),
             "time" => rfc3339(self.node.clock().calendar(self.letter.at_ns)).into(),
             "kind" => kind_name(self.letter.message.kind).into(),
