@@ -6,7 +6,6 @@
 use arsenal_runtime::module::Description;
 use arsenal_runtime::{Message, Node};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// Bytes of a node, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub fn node_bytes(node: &Node) -> NodeBytes {
     const TIMER: u64 = size_of::<Message>() as u64 + 2 * ENTRY;
     let mut bytes = NodeBytes::default();
     node.visit_processes(0, |process| {
-        let of = node.bytes_of(process, Duration::ZERO);
+        let of = node.bytes_of(process);
         bytes.processes += (of.control + of.dictionary) as u64;
         bytes.mailboxes += of.mailbox as u64;
         bytes.states += of.state.unwrap_or_default() as u64;

@@ -11,7 +11,10 @@
 //!   not match `message.user == 'ada'`. A condition that must hold for absent members says so: `!has(message.user)`.
 
 mod syntax;
+mod types;
 mod value;
+
+pub use types::FieldType;
 
 use arsenal_runtime::term::Term;
 use cel::{Context, Env, ExecutionError, Value};

@@ -11,8 +11,8 @@ mod text;
 
 pub use text::rfc3339;
 
-use crate::predicate::Bindings;
-use arsenal_runtime::glimpse::{Glimpse, ProcessBytes};
+use crate::predicate::{Bindings, FieldType};
+use arsenal_runtime::glimpse::{Glimpse, ProcessBytes, Sight};
 use arsenal_runtime::hold::HoldKind;
 use arsenal_runtime::info::{Header, ProcessInfo};
 use arsenal_runtime::limits::MailboxLimit;
@@ -20,7 +20,6 @@ use arsenal_runtime::{Behaviour, Node, OwnedId, Pid, ProcessRef, Term};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Every name, in the order of the contract's fields.
 pub const NAMES: [&str; 38] = [
@@ -85,12 +84,26 @@ pub const HEADER_NAMES: [&str; 17] = [
     "start_time",
 ];
 
+/// What type a name's values have; nothing for `state_name`, which may be anything, and for what is no name.
+pub fn type_of(name: &str) -> Option<FieldType> {
+    Some(match name {
+        "state_name" => return None,
+        "trap_exit" | "hibernating" => FieldType::Flag,
+        "message_queue_len" | "mailbox_bytes" | "reductions" | "turns" | "memory" | "scheduler"
+        | "pinned_scheduler" | "incarnation" => FieldType::Number,
+        "global_names" | "links" | "monitors" | "monitored_by" | "ancestors" | "holds" | "hooks"
+        | "groups" | "event_handlers" => FieldType::List,
+        "dictionary" | "labels" | "limits" => FieldType::Map,
+        name if NAMES.contains(&name) => FieldType::Text,
+        _ => return None,
+    })
+}
+
 /// One process, looked at as far as somebody asks.
 #[derive(Debug)]
 pub struct ProcessView<'a> {
     node: &'a Node,
     process: &'a ProcessRef,
-    patience: Duration,
     header: OnceCell<Header>,
     info: OnceCell<Option<Box<ProcessInfo>>>,
     bytes: OnceCell<ProcessBytes>,
@@ -100,14 +113,15 @@ pub struct ProcessView<'a> {
 impl<'a> ProcessView<'a> {
     /// Looks at this process, and never waits for the end of its turn.
     pub fn new(node: &'a Node, process: &'a ProcessRef) -> Self {
-        Self::patient(node, process, Duration::ZERO)
-    }
-
-    /// The same, but waits this long for the end of a turn where the body is asked.
-    pub fn patient(node: &'a Node, process: &'a ProcessRef, patience: Duration) -> Self {
         let (header, info, bytes, glimpse) =
             (OnceCell::new(), OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { node, process, patience, header, info, bytes, glimpse }
+        Self { node, process, header, info, bytes, glimpse }
+    }
+
+    /// The same with what was seen of it between two turns, which whoever asked has waited for.
+    pub fn of_sight(node: &'a Node, process: &'a ProcessRef, sight: Sight) -> Self {
+        let view = Self::new(node, process);
+        Self { bytes: OnceCell::from(sight.bytes), glimpse: OnceCell::from(sight.glimpse), ..view }
     }
 
     /// Its pid.
@@ -127,7 +141,7 @@ impl<'a> ProcessView<'a> {
 
     /// What it weighs.
     pub fn bytes(&self) -> ProcessBytes {
-        *self.bytes.get_or_init(|| self.node.bytes_of(self.process, self.patience))
+        *self.bytes.get_or_init(|| self.node.bytes_of(self.process))
     }
 
     /// Bytes that it holds, of all kinds that can be told.
@@ -138,7 +152,7 @@ impl<'a> ProcessView<'a> {
 
     /// What its body tells; nothing in mid turn.
     pub fn glimpse(&self) -> Option<&Glimpse> {
-        self.glimpse.get_or_init(|| self.node.glimpse(self.process, self.patience)).as_ref()
+        self.glimpse.get_or_init(|| self.node.glimpse(self.process)).as_ref()
     }
 
     /// The value of one name; nothing for a name that is none of [`NAMES`], null for what cannot be told.

@@ -441,6 +441,6 @@ impl Node {
         let serial = process.pid().serial;
         let runs =
             self.schedulers().shared.iter().any(|shared| shared.counters.current.load(Relaxed) == serial);
-        !runs && self.between_turns(process, Duration::ZERO, |_| ()).is_some()
+        !runs && self.between_turns(process, |_| ()).is_some()
     }
 }

@@ -68,47 +68,80 @@ fn bytes(core: &Core, state: Option<usize>) -> ProcessBytes {
 }
 
 /// A look at a process that somebody waits for.
-pub(crate) type Look = Box<dyn FnOnce(&Core) + Send>;
+pub(crate) struct Look {
+    look: Box<dyn FnOnce(&Core) + Send>,
+    /// Gone once nobody waits for it.
+    waiter: std::sync::Weak<()>,
+}
+
+impl Look {
+    /// Takes the look, unless whoever asked for it has given up.
+    pub(crate) fn take(self, core: &Core) {
+        if self.waiter.strong_count() > 0 {
+            (self.look)(core);
+        }
+    }
+}
+
+/// What is seen of a process between two of its turns, all at the same moment.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// What the body tells of itself; nothing if no moment between two turns came.
+    pub glimpse: Option<Glimpse>,
+    /// What the process weighs.
+    pub bytes: ProcessBytes,
+}
+
+fn glimpse(core: &Core) -> Glimpse {
+    match &core.body {
+        Some(body) => {
+            Glimpse { state_name: body.state_name(), handlers: body.handlers(), frames: body.backtrace() }
+        }
+        None => Glimpse::default(),
+    }
+}
+
+fn whole_bytes(core: &Core) -> ProcessBytes {
+    bytes(core, crate::system::state_bytes(core.body.as_deref(), core))
+}
 
 impl Node {
-    /// What the body tells of itself; nothing if a turn is under way for all of `patience`. That of a hibernated
-    /// process tells nothing.
-    pub fn glimpse(&self, process: &ProcessRef, patience: Duration) -> Option<Glimpse> {
-        self.between_turns(process, patience, |core| match &core.body {
-            Some(body) => {
-                Glimpse { state_name: body.state_name(), handlers: body.handlers(), frames: body.backtrace() }
-            }
-            None => Glimpse::default(),
-        })
+    /// What the body tells of itself; nothing in mid turn. That of a hibernated process tells nothing.
+    pub fn glimpse(&self, process: &ProcessRef) -> Option<Glimpse> {
+        self.between_turns(process, glimpse)
     }
 
-    /// Looks at the signal state with the body in it, at once or at the process's next preemption point; nothing if none
-    /// comes within `patience`.
-    pub(crate) fn between_turns<R: Send + 'static>(
-        &self,
-        process: &ProcessRef,
-        patience: Duration,
-        look: impl FnOnce(&Core) -> R + Send + 'static,
-    ) -> Option<R> {
-        let seen = {
+    /// What is seen of a process at once or, of one in mid turn, at its next preemption point; as far as can be told
+    /// without one if none comes within `patience`.
+    pub async fn sight(&self, process: &ProcessRef, patience: Duration) -> Sight {
+        // what has arrived weighs too, though no turn has seen it
+        self.with_core(&process.0, |_, _| ());
+        let whole = |core: &Core| Sight { glimpse: Some(glimpse(core)), bytes: whole_bytes(core) };
+        if let Some(seen) = self.between_turns(process, whole) {
+            return seen;
+        }
+        let waiter = Arc::new(());
+        let (sender, seen) = tokio::sync::oneshot::channel();
+        let look = move |core: &Core| drop(sender.send(whole(core)));
+        {
             let mut core = process.0.core.lock();
-            if process.0.settle_body(&mut core) {
-                return Some(look(&core));
-            }
-            if patience.is_zero() {
-                return None;
-            }
-            let (sender, seen) = std::sync::mpsc::channel();
-            let look = move |core: &Core| {
-                // whoever asked may have lost patience
-                let _ = sender.send(look(core));
-            };
-            core.extras_mut().looks.push(Box::new(look));
+            let looks = &mut core.extras_mut().looks;
+            // code that never yields is asked again and again
+            looks.retain(|look| look.waiter.strong_count() > 0);
+            looks.push(Look { look: Box::new(look), waiter: Arc::downgrade(&waiter) });
             process.0.set(flag::LOOKED_AT, true);
-            seen
-        };
+        }
         self.nudge(&process.0);
-        seen.recv_timeout(patience).ok()
+        match tokio::time::timeout(patience, seen).await {
+            Ok(Ok(seen)) => seen,
+            _ => Sight { glimpse: None, bytes: self.bytes_of(process) },
+        }
+    }
+
+    /// Looks at the signal state with the body in it; nothing in mid turn.
+    pub(crate) fn between_turns<R>(&self, process: &ProcessRef, look: impl FnOnce(&Core) -> R) -> Option<R> {
+        let mut core = process.0.core.lock();
+        process.0.settle_body(&mut core).then(|| look(&core))
     }
 
     /// What a process waits for, whether or not it is in a turn just now.
@@ -126,12 +159,11 @@ impl Node {
         }
     }
 
-    /// What a process weighs.
-    pub fn bytes_of(&self, process: &ProcessRef, patience: Duration) -> ProcessBytes {
+    /// What a process weighs; without its state in mid turn.
+    pub fn bytes_of(&self, process: &ProcessRef) -> ProcessBytes {
         // what has arrived weighs too, though no turn has seen it
         self.with_core(&process.0, |_, _| ());
-        let whole = |core: &Core| bytes(core, crate::system::state_bytes(core.body.as_deref(), core));
-        let seen = self.between_turns(process, patience, whole);
+        let seen = self.between_turns(process, whole_bytes);
         seen.unwrap_or_else(|| bytes(&process.0.core.lock(), None))
     }
 

@@ -242,7 +242,7 @@ fn show(process: &Process, body: &mut BodySlot, core: &mut Core) {
     if process.set(flag::LOOKED_AT, false) {
         core.body = body.take();
         for look in std::mem::take(&mut core.extras_mut().looks) {
-            look(core);
+            look.take(core);
         }
         *body = core.body.take();
     }

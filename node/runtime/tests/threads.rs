@@ -76,7 +76,7 @@ fn a_spinning_process_is_seen_at_its_next_preemption_point() {
     let node = node();
     let spin = node.spawn(&description("spin"), Box::new(Spin), StartOptions::default()).unwrap();
     for _ in 0..100 {
-        assert!(node.glimpse(&spin, Duration::from_secs(20)).is_some());
+        assert!(block_on(node.sight(&spin, Duration::from_secs(20))).glimpse.is_some());
     }
     node.kill(spin.pid(), Term::KILLED);
     block_on(node.await_exit(spin.pid()));

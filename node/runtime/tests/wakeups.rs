@@ -81,7 +81,7 @@ fn disturb(node: &Node, process: &ProcessRef, over: &AtomicBool) {
         node.queue_length(process);
         let held = node.hold(process.pid(), HoldKind::PauseScheduling, holder.clone(), PATIENCE, false);
         assert!(held.is_ok());
-        node.glimpse(process, Duration::ZERO);
+        node.glimpse(process);
         assert!(node.release(process.pid(), HoldKind::PauseScheduling, &holder).is_ok());
         node.renew_receive(process.pid(), None).unwrap();
     }

@@ -72,18 +72,18 @@ impl IntrospectionService for IntrospectionApi {
         let request = request.into_inner();
         check_keys(&request.keys)?;
         let process = process(self.node(), "process", &request.process)?;
-        let (pid, node, target) = (process.pid(), self.node().clone(), process.clone());
+        let (pid, node) = (process.pid(), self.node());
         let whole = request.keys.is_empty();
         if !whole && !Fields::of(&request.keys.iter().map(String::as_str).collect::<Vec<_>>()).need_body() {
             // nothing that is asked for is worth waiting for the end of a turn
-            let items = items(&node, &ProcessView::new(&node, &target), &target, &request.keys);
+            let items = items(node, &ProcessView::new(node, &process), &process, &request.keys);
             return self.info_response(pid, None, items);
         }
-        let (info, items) = look(self.node(), process, move |view| {
-            let info = whole.then(|| process_info(&node, view, Fields::ALL));
-            (info, items(&node, view, &target, &request.keys))
+        let (info, items) = look(node, &process, |view| {
+            let info = whole.then(|| process_info(node, view, Fields::ALL));
+            (info, items(node, view, &process, &request.keys))
         })
-        .await?;
+        .await;
         self.info_response(pid, info, items)
     }
 
@@ -102,7 +102,7 @@ impl IntrospectionService for IntrospectionApi {
         request: Request<v1::GetProcessBacktraceRequest>,
     ) -> Result<Response<v1::GetProcessBacktraceResponse>, Status> {
         let process = process(self.node(), "process", &request.into_inner().process)?;
-        inspect::backtrace(self.node(), process).await.map(Response::new)
+        inspect::backtrace(self.node(), &process).await.map(Response::new)
     }
 
     async fn get_process_dictionary(
@@ -119,7 +119,7 @@ impl IntrospectionService for IntrospectionApi {
         request: Request<v1::GetProcessMemoryInfoRequest>,
     ) -> Result<Response<v1::GetProcessMemoryInfoResponse>, Status> {
         let process = process(self.node(), "process", &request.into_inner().process)?;
-        inspect::memory(self.node(), process).await.map(Response::new)
+        Ok(Response::new(inspect::memory(self.node(), &process).await))
     }
 
     async fn get_process_links(

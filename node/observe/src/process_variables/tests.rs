@@ -40,6 +40,29 @@ fn every_name_of_the_contract_has_a_value_and_no_other_has() {
 }
 
 #[test]
+fn every_value_has_the_type_that_its_name_is_said_to_have() {
+    let options = StartOptions {
+        mailbox: Some(arsenal_runtime::limits::MailboxLimit::messages(5)),
+        ..StartOptions::default()
+    };
+    let (node, process) = node_with(options);
+    let view = ProcessView::new(&node, &process);
+    for name in NAMES.into_iter().filter(|name| *name != "state_name") {
+        let is = match view.value(name).unwrap() {
+            Term::Bool(_) => FieldType::Flag,
+            Term::Int(_) => FieldType::Number,
+            Term::List(_) => FieldType::List,
+            Term::Map(_) => FieldType::Map,
+            // nothing to tell of this process
+            Term::Null => continue,
+            term => term.as_str().map(|_| FieldType::Text).unwrap(),
+        };
+        assert_eq!(type_of(name), Some(is), "{name}");
+    }
+    assert_eq!((type_of("state_name"), type_of("pids")), (None, None));
+}
+
+#[test]
 fn only_what_an_expression_refers_to_is_bound() {
     let (node, process) = node_with(StartOptions::default());
     let names = BTreeSet::from(["module".to_owned(), "nonsense".to_owned()]);

@@ -79,10 +79,10 @@ fn held(pid: arsenal_runtime::Pid, hold: OwnedId) -> Status {
 /// `NOPROC` if it ends meanwhile.
 pub(super) async fn backtrace(
     node: &Node,
-    process: ProcessRef,
+    process: &ProcessRef,
 ) -> Result<v1::GetProcessBacktraceResponse, Status> {
-    let (pid, target, inside) = (process.pid(), process.clone(), node.clone());
-    let response = look(node, process, move |view| {
+    let pid = process.pid();
+    let response = look(node, process, |view| {
         let info = view.info()?;
         let does = info.header.status;
         let frames = match view.glimpse() {
@@ -99,10 +99,10 @@ pub(super) async fn backtrace(
         let wait_point = match (view.pause(), does) {
             (Some(hold), _) => format!("hold {hold}"),
             (None, Does::Blocked) => "blocking work".to_owned(),
-            (None, Does::Waiting) => words(inside.wait_point(&target)),
+            (None, Does::Waiting) => words(node.wait_point(process)),
             (None, _) => String::new(),
         };
-        let since = inside.in_slice_since(&target).map(|ms| timestamp_ms(&inside, ms));
+        let since = node.in_slice_since(process).map(|ms| timestamp_ms(node, ms));
         Some(v1::GetProcessBacktraceResponse {
             pid: pid.to_string(),
             status: status(does) as i32,
@@ -112,7 +112,7 @@ pub(super) async fn backtrace(
             since,
         })
     });
-    response.await?.ok_or_else(|| no_process(node, pid))
+    response.await.ok_or_else(|| no_process(node, pid))
 }
 
 /// Native code names a function by its path.
@@ -132,15 +132,9 @@ fn words(point: WaitPoint) -> String {
 }
 
 /// What a process weighs; a state that cannot be told is absent.
-///
-/// # Errors
-/// If the look failed.
-pub(super) async fn memory(
-    node: &Node,
-    process: ProcessRef,
-) -> Result<v1::GetProcessMemoryInfoResponse, Status> {
+pub(super) async fn memory(node: &Node, process: &ProcessRef) -> v1::GetProcessMemoryInfoResponse {
     let pid = process.pid();
-    look(node, process, move |view| {
+    look(node, process, |view| {
         let bytes = view.bytes();
         v1::GetProcessMemoryInfoResponse {
             pid: pid.to_string(),
@@ -153,4 +147,50 @@ pub(super) async fn memory(
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arsenal_behaviours::functions::body;
+    use arsenal_runtime::body::Step;
+    use arsenal_runtime::module::Description;
+    use arsenal_runtime::{NodeConfig, StartOptions};
+    use std::sync::Arc;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_look_at_code_that_never_yields_needs_no_thread_to_wait_on() {
+        let node = Node::start(NodeConfig::default()).unwrap();
+        let (begun, begins) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let ends = std::sync::Mutex::new(ends);
+        let stuck = body(move |_, _| {
+            begun.send(()).unwrap();
+            let _ = ends.lock().unwrap().recv();
+            Step::Exit(Term::NORMAL)
+        });
+        let description = Arc::new(Description::native("stuck", Behaviour::Plain));
+        let process = node.spawn(&description, stuck, StartOptions::default()).unwrap();
+        begins.recv().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        // the only thread for blocking work is taken
+        let (give_back, taken) = mpsc::channel::<()>();
+        let occupied = runtime.spawn_blocking(move || taken.recv());
+        let seen = runtime.block_on(async {
+            let looks = (0..100).map(|_| backtrace(&node, &process));
+            let all = futures_util::future::join_all(looks);
+            tokio::time::timeout(std::time::Duration::from_secs(20), all).await
+        });
+        drop(give_back);
+        runtime.block_on(occupied).unwrap().unwrap_err();
+        drop(end);
+        let seen = seen.expect("the looks do not end");
+        assert!(seen.iter().all(|seen| seen.as_ref().is_ok_and(|seen| seen.frames[0].function == "step")));
+        node.close();
+    }
 }

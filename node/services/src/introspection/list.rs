@@ -4,7 +4,7 @@
 //! paging appears exactly once, however many start and die; a filter computes only what it refers to, and only what is
 //! on the page is encoded.
 
-use super::process_info::{Fields, PATIENCE, blocking, process_info};
+use super::process_info::{Fields, blocking, look, process_info};
 use crate::listing::{Order, bad_filter};
 use crate::page;
 use crate::status::bad_argument;
@@ -16,7 +16,6 @@ use arsenal_runtime::timer::TimerTarget;
 use arsenal_runtime::{Behaviour, Node, Pid, ProcessRef, Term};
 use prost_types::FieldMask;
 use std::collections::HashSet;
-use std::time::Duration;
 use tonic::Status;
 
 /// Which processes a list is of.
@@ -63,10 +62,25 @@ pub(super) async fn list(node: &Node, selection: Selection, query: Query) -> Res
         size: page::size(query.page_size)?,
         query,
     };
-    if node.process_count() <= QUICK && !list.fields.need_body() {
-        return list.page();
-    }
-    blocking(move || list.page()).await?
+    let fields = list.fields;
+    let page =
+        if node.process_count() <= QUICK { list.page() } else { blocking(move || list.page()).await? };
+    let (processes, token) = page?;
+    let rows = processes.into_iter().map(|row| async move {
+        match row {
+            Row::Encoded(process) => *process,
+            Row::Looked(process) => look(node, &process, |view| process_info(node, view, fields)).await,
+        }
+    });
+    // all at once, so that bodies in mid turn are waited for together
+    Ok((futures_util::future::join_all(rows).await, token))
+}
+
+/// One process of a page.
+enum Row {
+    Encoded(Box<v1::ProcessInfo>),
+    /// Its body is asked, which may have to be waited for.
+    Looked(ProcessRef),
 }
 
 fn default_fields(selection: Selection) -> Fields {
@@ -98,7 +112,7 @@ struct List {
 }
 
 impl List {
-    fn page(&self) -> Result<Page, Status> {
+    fn page(&self) -> Result<(Vec<Row>, String), Status> {
         let selection = format!("{:?}", self.selection);
         let bound = [self.query.filter.as_str(), self.query.order_by.as_str(), selection.as_str()];
         let place = match page::position(&bound, &self.query.page_token)? {
@@ -110,7 +124,7 @@ impl List {
         let (processes, next) =
             if self.order.is_own() { self.in_table(place)? } else { self.in_order(place)? };
         let next = next.map(|place| page::token(&bound, &place.to_string())).unwrap_or_default();
-        Ok((self.encode(&processes), next))
+        Ok((processes.into_iter().map(|process| self.row(process)).collect(), next))
     }
 
     /// From a place of the table on.
@@ -177,15 +191,11 @@ impl List {
         self.filter.as_ref().map_or(Ok(true), |filter| filter.admits(&view))
     }
 
-    /// Bodies in mid turn are waited for, but not long for the page as a whole.
-    fn encode(&self, processes: &[ProcessRef]) -> Vec<v1::ProcessInfo> {
-        let began = self.node.now_ns();
-        let encode = |process: &ProcessRef| {
-            let spent = Duration::from_nanos(self.node.now_ns().saturating_sub(began));
-            let patience = if spent < 2 * PATIENCE { PATIENCE / 2 } else { Duration::ZERO };
-            process_info(&self.node, &ProcessView::patient(&self.node, process, patience), self.fields)
-        };
-        processes.iter().map(encode).collect()
+    fn row(&self, process: ProcessRef) -> Row {
+        if self.fields.need_body() {
+            return Row::Looked(process);
+        }
+        Row::Encoded(Box::new(process_info(&self.node, &ProcessView::new(&self.node, &process), self.fields)))
     }
 }
 

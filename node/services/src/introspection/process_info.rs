@@ -67,18 +67,15 @@ impl Fields {
 /// How long a look at a process waits for the end of its turn.
 pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Looks at a process. One in mid turn is waited for on a thread that may wait, for [`PATIENCE`] each time its body is
-/// asked; whoever yields now and then is met between two turns.
-pub(super) async fn look<R: Send + 'static>(
+/// Looks at a process between two of its turns; of one that comes to none within [`PATIENCE`], as far as can be told
+/// without. Whoever yields now and then is met.
+pub(super) async fn look<R>(
     node: &Node,
-    process: ProcessRef,
-    look: impl FnOnce(&ProcessView<'_>) -> R + Send + 'static,
-) -> Result<R, Status> {
-    if node.glimpse(&process, Duration::ZERO).is_some() {
-        return Ok(look(&ProcessView::patient(node, &process, Duration::from_millis(1))));
-    }
-    let node = node.clone();
-    blocking(move || look(&ProcessView::patient(&node, &process, PATIENCE))).await
+    process: &ProcessRef,
+    look: impl FnOnce(&ProcessView<'_>) -> R,
+) -> R {
+    let sight = node.sight(process, PATIENCE).await;
+    look(&ProcessView::of_sight(node, process, sight))
 }
 
 /// Work that takes its time, away from the thread that serves others.

@@ -2,6 +2,8 @@
 //! status 77 for a name that it does not have. Sizes are those of `README.md` beside this crate.
 
 mod bodies;
+#[cfg(feature = "wire")]
+mod lists;
 mod processes;
 mod supervision;
 mod tables;
@@ -64,6 +66,12 @@ fn main() -> ExitCode {
         "pg_members" => tables::pg_members(),
         "process_info" => tables::process_info(),
         "list_filter" => tables::list_filter(),
+        #[cfg(feature = "wire")]
+        "list_cel_compiled" => lists::compiled(),
+        #[cfg(feature = "wire")]
+        "list_cel_interpreted" => lists::interpreted(),
+        #[cfg(feature = "wire")]
+        "list_cel_signal_state" => lists::of_signal_state(),
         #[cfg(feature = "wire")]
         "grpc_unary" => wire::grpc_unary(),
         #[cfg(feature = "wire")]

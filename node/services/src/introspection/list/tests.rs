@@ -104,23 +104,3 @@ async fn a_token_goes_on_with_its_own_list_alone() {
     assert_eq!((rest.len(), end.as_str()), (500, ""));
     node.close();
 }
-
-#[tokio::test]
-#[ignore = "prints how long lists take; run it with --release --nocapture"]
-async fn lists_of_a_hundred_thousand_are_timed() {
-    let (node, _) = node_with(100_000);
-    for (filter, order_by) in [
-        ("module == 'counter' && message_queue_len > 0", ""),
-        ("module == 'counter' && message_queue_len > 1", ""),
-        ("module.startsWith('count') && message_queue_len > 1", ""),
-        ("size(links) > 0", ""),
-        ("", "message_queue_len desc"),
-        ("", "memory desc"),
-    ] {
-        let began = node.now_ns();
-        let (page, _) = list(&node, Selection::All, query(filter, order_by, String::new())).await.unwrap();
-        let first_us = (node.now_ns() - began) / 1_000;
-        println!("{filter} by {order_by}: first page of {} in {first_us} us", page.len());
-    }
-    node.close();
-}
