@@ -8,7 +8,7 @@
 //! literals of their own type are compiled, so that neither an error nor a missing value can make a difference.
 
 use crate::predicate::{Bindings, Predicate, PredicateError};
-use crate::process_variables::{NAMES, ProcessView, bind_view};
+use crate::process_variables::{NAMES, ProcessView, bind_view, type_of};
 use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue, operators};
 use std::collections::BTreeSet;
@@ -65,9 +65,11 @@ impl ProcessFilter {
     /// Compiles a condition over [`NAMES`].
     ///
     /// # Errors
-    /// It is no CEL, refers to another name, or can never be true or false.
+    /// It is no CEL, refers to another name, can never be true or false, or compares a field with a literal of another
+    /// type.
     pub fn compile(source: &str) -> Result<Self, PredicateError> {
         let predicate = Predicate::condition(source, &NAMES)?;
+        predicate.check_comparisons(type_of)?;
         let names = predicate.variables();
         let test = test_of(predicate.expression());
         Ok(Self { predicate, names, test })

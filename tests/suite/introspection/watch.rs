@@ -23,6 +23,11 @@ fn a_watch_shows_what_matches_then_each_change_and_goes_on_after_an_item() {
         api.ok("RegisterProcess", json!({"process": second, "name": "watched"})).await;
         let named = next().await;
         assert_eq!((&named["kind"], &named["name"]), (&json!("NAMED"), &json!("watched")));
+        for caused in [&started, &named] {
+            let operation = caused["operationId"].as_str().unwrap_or_default();
+            assert!(operation.starts_with("n1.1-o"), "{caused}");
+        }
+        assert_ne!(started["operationId"], named["operationId"]);
         kill(&api, &second).await;
         let exited = loop {
             let item = next().await;
@@ -61,5 +66,12 @@ fn a_process_that_comes_to_match_has_changed_and_one_that_ceases_to_is_unmatched
         }
         let refused = api.answers("WatchProcesses", &json!({"filter": "trap_exit =="})).await;
         assert_eq!(refused.err().map(|failure| failure.reason).as_deref(), Some("BAD_FILTER"));
+        let never = api.err("ListAllProcesses", json!({"filter": "module == 3"})).await;
+        assert_eq!((&*never.code, &*never.reason), ("INVALID_ARGUMENT", "BAD_FILTER"));
+        assert!(
+            never.message.contains("a string") && never.message.contains("a number"),
+            "{}",
+            never.message
+        );
     });
 }

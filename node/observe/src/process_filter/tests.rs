@@ -97,8 +97,8 @@ fn what_the_header_does_not_tell_is_interpreted_and_filters_all_the_same() {
 }
 
 #[test]
-fn a_comparison_with_a_literal_of_another_type_is_left_to_the_interpreter() {
-    for source in ["message_queue_len == 'x'", "module == 3", "message_queue_len > 1.5", "scheduler == 1"] {
+fn a_comparison_with_a_fraction_or_of_what_may_be_absent_is_left_to_the_interpreter() {
+    for source in ["message_queue_len > 1.5", "scheduler == 1"] {
         assert!(ProcessFilter::compile(source).unwrap().test.is_none(), "{source}");
     }
     assert!(ProcessFilter::compile("no_such_name == 1").is_err());
@@ -111,4 +111,30 @@ fn a_condition_is_decided_by_the_values_that_are_known_or_not_at_all() {
     assert_eq!(admits("module == 'counter'"), Some(true));
     assert_eq!(admits("module == 'plain'"), Some(false));
     assert_eq!(admits("module == 'counter' && turns > 1"), None);
+}
+
+#[test]
+fn a_comparison_that_can_never_hold_is_refused_with_both_types() {
+    for (source, words) in [
+        ("module == 3", "`module` is a string and is compared with a number"),
+        (
+            "trap_exit && 'x' != message_queue_len",
+            "`message_queue_len` is a number and is compared with a string",
+        ),
+        ("!(labels == ['a'])", "`labels` is a map and is compared with a list"),
+        ("trap_exit == 'true'", "`trap_exit` is a bool and is compared with a string"),
+    ] {
+        let error = ProcessFilter::compile(source).unwrap_err().to_string();
+        assert!(error.contains(words), "{source}: {error}");
+    }
+    for source in [
+        "module == 'x' && message_queue_len > 3",
+        "scheduler == null",
+        "state_name == 3",
+        "dictionary.x == 3",
+        "links.exists(module, module == 'n1.1.1')",
+        "size(links) == 0 || memory > 1.5",
+    ] {
+        assert!(ProcessFilter::compile(source).is_ok(), "{source}");
+    }
 }

@@ -252,6 +252,10 @@ impl Watch {
             dropped: 0,
             time: Some(timestamp(&self.node, event.at_ns)),
             node: self.node.name().to_string(),
+            operation_id: match event.operation {
+                0 => String::new(),
+                operation => self.node.owned(b'o', operation).to_string(),
+            },
         });
     }
 
