@@ -231,7 +231,7 @@ impl Core {
             && let Some(signal) = signals.next()
         {
             match signal {
-                Signal::Message(message) => self.deliver(message, node, outbox),
+                Signal::Message(message) => self.deliver(process, message, node, outbox),
                 signal => self.apply(process, signal, node, outbox),
             }
         }

@@ -101,10 +101,15 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// OTP's term for it, the `Reason` of `{error, Reason}`.
+    /// OTP's term for it, the `Reason` of `{error, Reason}`. Where OTP's `undef` has a stack beside it, whose first entry
+    /// is what was not there, ours has that alone.
     pub fn to_term(&self) -> Term {
         match self {
-            Self::UnknownModule(_) | Self::UnknownFunction { .. } => Term::Atom("undef"),
+            Self::UnknownModule(module) => Term::tagged("undef", Term::str(module.as_str())),
+            Self::UnknownFunction { module, function } => {
+                let function = Term::from([Term::str(module.as_str()), Term::str(function.as_str())]);
+                Term::tagged("undef", function)
+            }
             Self::NameTaken { holder, .. } => Term::tagged("already_started", (*holder).into()),
             Self::NoProcess(_) => Term::NOPROC,
             Self::TooManyProcesses(_) => Term::Atom("system_limit"),

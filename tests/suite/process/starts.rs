@@ -30,6 +30,11 @@ fn a_started_process_has_run_its_init_and_bears_what_it_was_given() {
 #[test]
 fn a_start_that_fails_says_why_and_leaves_nothing_running() {
     both(|api| async move {
+        for rpc in ["StartProcess", "StartLinkProcess", "StartMonitorProcess"] {
+            let missing = api.err(rpc, json!({})).await;
+            assert_eq!((&*missing.code, &*missing.reason), ("INVALID_ARGUMENT", "BADARG"));
+            assert!(missing.message.contains("`module`"), "{}", missing.message);
+        }
         let failed = api.err("StartProcess", json!({"module": "no_such_module"})).await;
         assert_eq!((failed.code.as_str(), failed.reason.as_str()), ("NOT_FOUND", "UNKNOWN_MODULE"));
 

@@ -21,6 +21,10 @@ async fn terminated(api: &Api, recorder: &str) -> Vec<(String, Value)> {
 #[test]
 fn children_start_in_order_and_one_that_fails_undoes_those_before_it() {
     both(|api| async move {
+        let missing = json!({"children": [{"id": "c", "module": "nonsuch"}]});
+        let failure = api.err("StartSupervisor", missing).await;
+        let reason = json!(["shutdown", ["failed_to_start_child", "c", ["undef", "nonsuch"]]]);
+        assert_eq!(failure.exit, Some(reason));
         let started = api.ok("StartSupervisor", json!({"children": [worker("a"), worker("b")]})).await;
         let ids = |children: &[Value]| children.iter().map(|child| child["id"].clone()).collect::<Vec<_>>();
         assert_eq!(ids(started["children"].as_array().unwrap()), ["a", "b"]);
@@ -63,6 +67,10 @@ fn a_supervisor_that_cannot_be_is_refused_by_field_or_by_name() {
 #[test]
 fn what_is_no_supervisor_or_is_gone_is_told_apart() {
     both(|api| async move {
+        let unknown = api.err("GetSupervisor", json!({"supervisor": "unknown"})).await;
+        assert_eq!((&*unknown.code, &*unknown.reason), ("NOT_FOUND", "NOPROC"));
+        let details = format!("{:?}", unknown.details);
+        assert!(details.contains("unknown") && !details.contains("n0.0.0"), "{details}");
         let counter = api.start("counter", json!({})).await;
         let other = api.err("WhichChildren", json!({"supervisor": counter})).await;
         assert_eq!((&*other.code, &*other.reason), ("FAILED_PRECONDITION", "NOT_A_SUPERVISOR"));

@@ -3,7 +3,7 @@
 
 use super::options;
 use crate::caller::Caller;
-use crate::status::{failure, no_process, of_start};
+use crate::status::{bad_argument, failure, no_process, of_start};
 use crate::{payload, reference, time};
 use arsenal_proto::v1;
 use arsenal_runtime::{Node, Pid, ProcessRef, Ref, StartError, StartOptions, Started, Term};
@@ -60,7 +60,16 @@ fn read(node: &Node, caller: &Caller, request: v1::StartProcessRequest) -> Resul
         ..StartOptions::default()
     };
     let timeout = time::duration("timeout", request.timeout.as_ref())?;
+    check_module(&request.module)?;
     Ok(Start { module: request.module, args, options, timeout })
+}
+
+/// `INVALID_ARGUMENT BADARG` where none is named.
+fn check_module(module: &str) -> Result<(), Status> {
+    if module.is_empty() {
+        return Err(bad_argument("module", "`module` is missing: it names what the process runs"));
+    }
+    Ok(())
 }
 
 fn group_leader(node: &Node, text: &str) -> Result<Option<Pid>, Status> {
@@ -146,7 +155,7 @@ fn run_function(
     reference::check_node(node, &request.node)?;
     for (field, value) in [("module", &request.module), ("function", &request.function)] {
         if value.is_empty() {
-            return Err(crate::status::bad_argument(field, format!("`{field}` is empty")));
+            return Err(bad_argument(field, format!("`{field}` is empty")));
         }
     }
     let args = match request.payload {

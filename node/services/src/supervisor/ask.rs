@@ -21,10 +21,10 @@ const PAGE: usize = 1_000;
 /// `NOPROC`, `NOT_A_SUPERVISOR`.
 pub(super) fn target(node: &Node, text: &str) -> Result<Pid, Status> {
     let found = Reference::parse("supervisor", text)?.lookup(node)?;
-    let pid =
-        found.ok_or_else(|| no_supervisor(Pid::NONE, format!("no process is registered as `{text}`")))?;
+    let pid = found
+        .ok_or_else(|| no_supervisor(text, Pid::NONE, format!("no process is registered as `{text}`")))?;
     let process =
-        node.process(pid).ok_or_else(|| no_supervisor(pid, format!("process {pid} is not alive")))?;
+        node.process(pid).ok_or_else(|| no_supervisor(text, pid, format!("process {pid} is not alive")))?;
     if node.header(&process).code.behaviour == Behaviour::Supervisor {
         return Ok(pid);
     }
@@ -35,12 +35,9 @@ pub(super) fn target(node: &Node, text: &str) -> Result<Pid, Status> {
 }
 
 /// A synchronous request to nobody exits the caller with `noproc`.
-fn no_supervisor(pid: Pid, message: String) -> Status {
+fn no_supervisor(text: &str, pid: Pid, message: String) -> Status {
     let reason = Term::map([("call_exit", Term::NOPROC)]);
-    failure(Code::NotFound, "NOPROC", message)
-        .exit(&reason, pid, None)
-        .resource("supervisor", &pid.to_string())
-        .status()
+    failure(Code::NotFound, "NOPROC", message).exit(&reason, pid, None).resource("supervisor", text).status()
 }
 
 /// Asks with no limit of its own: whoever gives the call up drops it.
@@ -69,7 +66,7 @@ pub(super) async fn ask_within(
 ) -> Result<SupervisorReply, Status> {
     let answer =
         node.call(supervisor, request.to_term(), timeout, operation).await.map_err(|error| match &error {
-            CallError::NoProcess(pid) => no_supervisor(*pid, error.to_string()),
+            CallError::NoProcess(pid) => no_supervisor(&pid.to_string(), *pid, error.to_string()),
             _ => of_call(node, &error),
         })?;
     let outcome = SupervisorRequest::read_reply(&answer).ok_or_else(|| {
