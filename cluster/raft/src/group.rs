@@ -158,10 +158,12 @@ impl Group {
         let end = watchdog::once(end);
         watchdog::watch(&pulse, config.disk_limit, Arc::clone(&end))?;
         let view = View::new(Runtime::random());
-        let machine =
-            Machine::open(Arc::clone(&view), Snapshots::new(Arc::clone(&disk), Arc::clone(&pulse)))?;
-        let (journal, recovered) = Journal::open(disk, config.segment_bytes_max)?;
-        let log = Log::new(recovered, Writer::start(journal, pulse)?);
+        let snapshots = Snapshots::new(Arc::clone(&disk), Arc::clone(&pulse));
+        let kept = snapshots.kept();
+        let machine = Machine::open(Arc::clone(&view), snapshots)?;
+        let (journal, mut recovered) = Journal::open(disk, config.segment_bytes_max)?;
+        recovered.resign(config.id);
+        let log = Log::new(recovered, Writer::start(journal, pulse)?, kept);
         let log_reader = log.reader();
         let network = Network { cluster: config.cluster, own: config.id, transport };
         let openraft = Arc::new(config.openraft());

@@ -15,6 +15,7 @@ pub use journal::JournalError;
 pub(crate) use record::{FORMAT_VERSION, Recovered};
 pub(crate) use writer::Writer;
 
+use crate::snapshot::Kept;
 use crate::types::{Entry, LogId, StorageError, Types, Vote};
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader, StorageIOError};
@@ -34,6 +35,7 @@ const READ_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct Log {
     tail: Arc<RwLock<Tail>>,
     writer: Writer,
+    kept: Kept,
 }
 
 /// Reads the log from other tasks.
@@ -103,8 +105,8 @@ impl Tail {
 }
 
 impl Log {
-    /// A log with what was found on disk, and who writes what is added.
-    pub(crate) fn new(recovered: Recovered, writer: Writer) -> Self {
+    /// A log with what was found on disk, who writes what is added, and up to where snapshots stand in for it.
+    pub(crate) fn new(recovered: Recovered, writer: Writer, kept: Kept) -> Self {
         let mut tail = Tail {
             vote: recovered.vote,
             committed: recovered.committed,
@@ -112,7 +114,7 @@ impl Log {
             ..Tail::default()
         };
         recovered.entries.into_iter().for_each(|entry| tail.push(entry));
-        Self { tail: Arc::new(RwLock::new(tail)), writer }
+        Self { tail: Arc::new(RwLock::new(tail)), writer, kept }
     }
 
     pub(crate) fn reader(&self) -> Reader {
@@ -149,6 +151,10 @@ impl RaftLogReader<Types> for Reader {
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
         let tail = self.tail.read();
+        if start < tail.first_index() {
+            let purged = io::Error::other(format!("entry {start} was asked for and is purged"));
+            return Err(StorageIOError::read_log_at_index(start, &purged).into());
+        }
         let mut room = READ_BYTES_MAX;
         let mut entries = Vec::new();
         for entry in tail.range(start..end) {
@@ -240,7 +246,15 @@ impl RaftLogStorage<Types> for Log {
         self.write(Record::Truncate(log_id.index))
     }
 
+    /// openraft cuts the log when it has asked for a snapshot to be installed, not when it is: a loss of power in between
+    /// would leave neither. So this waits for the snapshot, and with it what is appended and acknowledged next.
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let enough = |kept: &Result<u64, String>| kept.as_ref().map_or(true, |kept| *kept >= log_id.index);
+        let kept = match self.kept.wait_for(enough).await {
+            Ok(kept) => kept.clone(),
+            Err(_) => Err("the state machine has ended".to_owned()),
+        };
+        kept.map_err(|reason| write_error(io::Error::other(reason)))?;
         self.tail.write().purge(log_id);
         self.write(Record::Purge(log_id))
     }

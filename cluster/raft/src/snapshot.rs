@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 const MAGIC: &[u8; 8] = b"ARSNSNAP";
 const PREFIX: &str = "snapshot-";
@@ -44,8 +45,12 @@ pub enum SnapshotError {
     },
 }
 
+/// Up to which log index a snapshot is on disk, or that none can be written any more.
+pub(crate) type Kept = watch::Receiver<Result<u64, String>>;
+
 /// The snapshots of one voter.
 pub(crate) struct Snapshots {
+    kept: watch::Sender<Result<u64, String>>,
     disk: Arc<dyn Disk>,
     pulse: Arc<Pulse>,
     /// One writer at a time: a snapshot that is built and one that is installed may meet.
@@ -59,7 +64,16 @@ fn name(meta: &SnapshotMeta) -> String {
 
 impl Snapshots {
     pub(crate) fn new(disk: Arc<dyn Disk>, pulse: Arc<Pulse>) -> Self {
-        Self { disk, pulse, writing: Mutex::default() }
+        Self { kept: watch::Sender::new(Ok(0)), disk, pulse, writing: Mutex::default() }
+    }
+
+    /// Follows up to where the log is not needed any more.
+    pub(crate) fn kept(&self) -> Kept {
+        self.kept.subscribe()
+    }
+
+    fn keep(&self, meta: &SnapshotMeta) {
+        let _before = self.kept.send_replace(Ok(meta.last_log_id.map_or(0, |last| last.index)));
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -71,6 +85,14 @@ impl Snapshots {
 
     /// Writes a snapshot; once this returns it outlives a loss of power. An older one than there is changes nothing.
     pub(crate) fn save(&self, meta: &SnapshotMeta, state: &[u8]) -> io::Result<()> {
+        let saved = self.write(meta, state);
+        if let Err(error) = &saved {
+            let _before = self.kept.send_replace(Err(error.to_string()));
+        }
+        saved
+    }
+
+    fn write(&self, meta: &SnapshotMeta, state: &[u8]) -> io::Result<()> {
         let _one = self.writing.lock();
         let name = name(meta);
         let before = self.names()?;
@@ -94,6 +116,7 @@ impl Snapshots {
         self.disk.sync(UNFINISHED)?;
         self.disk.rename(UNFINISHED, &name)?;
         self.disk.sync_names()?;
+        self.keep(meta);
         for old in before.into_iter().filter(|old| *old != name) {
             self.disk.remove(&old)?;
         }
@@ -123,6 +146,7 @@ impl Snapshots {
         let state_at = MAGIC.len() + 4 + 4 + meta.len();
         let meta = SnapshotMeta::from_bytes(meta);
         let meta = meta.map_err(|error| SnapshotError::Content { file, error })?;
+        self.keep(&meta);
         Ok(Some((meta, Bytes::copy_from_slice(&content[state_at..]))))
     }
 }

@@ -6,7 +6,7 @@
 //! was acknowledged is damaged.
 
 use crate::codec::{DecodeError, Encode, Reader};
-use crate::types::{Entry, LogId, Vote};
+use crate::types::{Entry, LogId, NodeId, Vote};
 use std::collections::VecDeque;
 
 /// Version of the form of a data directory.
@@ -117,6 +117,17 @@ impl Recovered {
                 }
                 self.entries.push_back(entry);
             }
+        }
+    }
+
+    /// Lets a voter that led when it ended stand for election again.
+    ///
+    /// openraft would let it lead on under its old vote. But it has forgotten how far the log was committed, and would
+    /// take an older mark for the truth: a read that asks it would miss what was acknowledged before. A leader that is
+    /// elected commits an entry of its own first.
+    pub(crate) fn resign(&mut self, own: NodeId) {
+        if let Some(vote) = self.vote.as_mut().filter(|vote| vote.leader_id.node_id == own) {
+            vote.committed = false;
         }
     }
 

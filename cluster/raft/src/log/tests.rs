@@ -14,26 +14,48 @@ use openraft::EntryPayload;
 use openraft::testing::{StoreBuilder, Suite, log_id};
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
+
+fn stores(disk: Arc<dyn Disk>, segment_bytes_max: usize) -> (Log, Machine) {
+    let pulse = Pulse::new("a test's write");
+    let (journal, recovered) = Journal::open(Arc::clone(&disk), segment_bytes_max).unwrap();
+    // the suite cuts the log without a snapshot
+    let kept = tokio::sync::watch::Sender::new(Ok(u64::MAX)).subscribe();
+    let log = Log::new(recovered, Writer::start(journal, Arc::clone(&pulse)).unwrap(), kept);
+    (log, Machine::open(View::new(1), Snapshots::new(disk, pulse)).unwrap())
+}
 
 struct InDirectory;
 
 impl StoreBuilder<Types, Log, Machine, TempDir> for InDirectory {
     async fn build(&self) -> Result<(TempDir, Log, Machine), StorageError> {
         let directory = tempfile::tempdir().unwrap();
-        let disk: Arc<dyn Disk> = Arc::new(Directory::open(directory.path()).unwrap());
-        let pulse = Pulse::new("a test's write");
-        // small enough for the suite to cross segments
-        let (journal, recovered) = Journal::open(Arc::clone(&disk), 600).unwrap();
-        let log = Log::new(recovered, Writer::start(journal, Arc::clone(&pulse)).unwrap());
-        let machine = Machine::open(View::new(1), Snapshots::new(disk, pulse)).unwrap();
+        let (log, machine) = stores(Arc::new(Directory::open(directory.path()).unwrap()), 1 << 20);
         Ok((directory, log, machine))
     }
 }
 
+struct InMemory;
+
+impl StoreBuilder<Types, Log, Machine> for InMemory {
+    async fn build(&self) -> Result<((), Log, Machine), StorageError> {
+        let disk = MemoryDisk::new(&World::new(1));
+        disk.set_faults(|faults| faults.slowest = Duration::ZERO);
+        // a segment for every few entries
+        let (log, machine) = stores(Arc::new(disk), 200);
+        Ok(((), log, machine))
+    }
+}
+
 #[test]
-fn the_storage_suite_of_openraft_passes() {
+fn the_storage_suite_of_openraft_passes_on_a_directory() {
     Suite::test_all(InDirectory).unwrap();
+}
+
+#[test]
+fn the_storage_suite_of_openraft_passes_across_many_segments() {
+    Suite::test_all(InMemory).unwrap();
 }
 
 fn entry(term: u64, index: u64) -> Entry {

@@ -25,6 +25,7 @@ pub struct Cluster {
 struct Inner {
     disks: BTreeMap<NodeId, MemoryDisk>,
     running: BTreeMap<NodeId, Group>,
+    starting: BTreeSet<NodeId>,
     /// Why voters ended by themselves.
     ended: Vec<(NodeId, String)>,
     refused: Vec<(NodeId, String)>,
@@ -62,6 +63,7 @@ impl Cluster {
     /// Starts a voter with what its disk holds.
     pub fn start(&self, id: NodeId) {
         let disk = Arc::new(self.disk(id));
+        self.inner.lock().starting.insert(id);
         let mut config = Config::new(id, 7);
         if let Some(change) = self.inner.lock().change {
             change(&mut config);
@@ -89,11 +91,15 @@ impl Cluster {
             answer
         };
         self.network.connect(id, Arc::new(handler));
-        self.inner.lock().running.insert(id, group);
+        let mut inner = self.inner.lock();
+        inner.starting.remove(&id);
+        inner.running.insert(id, group);
     }
 
     fn refused(&self, id: NodeId, error: &StartError) {
         self.inner.lock().refused.push((id, error.to_string()));
+        let cluster = self.clone();
+        self.world.spawn_on(OUTSIDE, async move { cluster.kill(id) });
     }
 
     /// A voter that cannot go on ends, as its process would, a moment later.
@@ -106,10 +112,22 @@ impl Cluster {
     /// Kills a voter where it stands, with its machine: what its disk had not synced is lost.
     pub fn kill(&self, id: NodeId) {
         self.network.disconnect(id);
-        let gone = self.inner.lock().running.remove(&id);
+        let gone = {
+            let mut inner = self.inner.lock();
+            inner.starting.remove(&id);
+            inner.running.remove(&id)
+        };
         self.world.kill(id);
         self.world.within(id, || drop(gone));
         self.disk(id).crash();
+    }
+
+    /// Drops all voters and the world: without it their memory is never given back.
+    pub fn end(&self) {
+        self.network.disconnect_all();
+        let gone = std::mem::take(&mut self.inner.lock().running);
+        self.world.end();
+        self.world.within(OUTSIDE, || drop(gone));
     }
 
     /// Pauses a voter, as SIGSTOP would.
@@ -138,6 +156,13 @@ impl Cluster {
     /// A voter that runs.
     pub fn group(&self, id: NodeId) -> Option<Group> {
         self.inner.lock().running.get(&id).cloned()
+    }
+
+    /// Everybody that neither runs nor starts.
+    pub fn down(&self) -> Vec<NodeId> {
+        let inner = self.inner.lock();
+        let up = |id: &NodeId| inner.running.contains_key(id) || inner.starting.contains(id);
+        inner.disks.keys().copied().filter(|id| !up(id)).collect()
     }
 
     /// Everybody that runs.

@@ -64,6 +64,12 @@ impl Network {
         self.inner.lock().up.remove(&id);
     }
 
+    /// All voters are down.
+    pub(super) fn disconnect_all(&self) {
+        let gone = std::mem::take(&mut self.inner.lock().up);
+        drop(gone);
+    }
+
     /// Nothing passes from one to the other any more.
     pub fn cut(&self, from: NodeId, to: NodeId) {
         self.inner.lock().cut.insert((from, to));

@@ -210,6 +210,16 @@ impl World {
         self.within(node, || drop(gone));
     }
 
+    /// Drops all that is going on. A world whose tasks hold it would stay in memory for ever otherwise.
+    pub fn end(&self) {
+        let (tasks, timers) = {
+            let mut inner = self.shared.inner.lock();
+            (std::mem::take(&mut inner.tasks), std::mem::take(&mut inner.timers))
+        };
+        self.within(OUTSIDE, || drop((tasks, timers)));
+        self.shared.ready.lock().clear();
+    }
+
     /// Polls none of a node's tasks until it is resumed.
     pub fn pause(&self, node: u64) {
         self.shared.inner.lock().paused.entry(node).or_default();
