@@ -163,6 +163,18 @@ fn links_and_monitors_of_a_stream_fire_on_it() {
 }
 
 #[test]
+fn a_client_that_closes_and_says_no_more_is_told_of_its_end() {
+    streamed(|sandbox, _| async move {
+        let mut client = Client::open(&sandbox, request::Open::default()).await.unwrap();
+        client.say(1, Frame::Close(request::Close::default())).await;
+        drop(std::mem::replace(&mut client.frames, channel(1).0));
+        assert_eq!(client.outcome().await.id, 1);
+        assert!(matches!(client.answer().await, Ok(Some(Answer::Closed(_)))));
+        assert!(matches!(client.answer().await, Ok(None)));
+    });
+}
+
+#[test]
 fn a_broken_stream_is_noconnection_and_a_close_its_own_reason() {
     streamed(|sandbox, api| async move {
         let lost = Client::open(&sandbox, request::Open::default()).await.unwrap();

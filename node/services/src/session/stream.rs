@@ -127,9 +127,11 @@ impl Connection {
             if self.deliver() {
                 continue;
             }
+            let open = matches!(self.phase, Phase::Open);
             tokio::select! {
                 biased;
-                frame = self.frames.message() => self.take_frame(frame),
+                // nothing behind `close` is read: that the client has no more to say does not hide the end from it
+                frame = self.frames.message(), if open => self.take_frame(frame),
                 Some(result) = self.calls.next(), if !self.calls.is_empty() => {
                     self.outgoing.extend(result.map(answer::Frame::Result));
                 }
