@@ -20,3 +20,24 @@ shows "an event carries its data" "$(tail -n 1 "$scratch/events")" 'data: {"sequ
 
 # an error before the first item keeps its HTTP status, as that of a unary call does
 shows "a stream that cannot begin is an error" "$(get "$watch?filter=nonsense(" -i -H 'accept: text/event-stream')" '400 Bad Request'
+
+# the last id that was seen, and what happens while nobody follows
+seen=$(sed -n 's/^id: //p' "$scratch/events" | tail -n 1)
+post /v1/processes '{"module": "kv", "name": "meanwhile"}' >/dev/null
+follow "$scratch/resumed" $watch text/event-stream -H "last-event-id: $seen"
+until_line "$scratch/resumed" '"kind":"STARTED".*"registeredName":"meanwhile"'
+shows "a stream goes on behind the last event seen" "$(tail -n 1 "$scratch/resumed")" '"registeredName":"meanwhile"'
+shows "without what was there before" "$(grep -c '"kind":"SNAPSHOT"' "$scratch/resumed" || true)" 0
+
+# Lines both ways. curl reads no answer while it waits for more to send, so that here all is said at once.
+cat >"$scratch/frames" <<'LINES'
+{"open": {"name": "liner"}}
+{"id": "1", "call": {"process": "payment", "message": ["add", 2]}}
+{"id": "2", "monitor": {"process": "payment"}}
+{"close": {}}
+LINES
+answers=$(get /v1/sessions:connect -X GET --http2-prior-knowledge -H 'content-type: application/x-ndjson' \
+    -H 'accept: application/x-ndjson' --data-binary "@$scratch/frames")
+shows "a session opens over lines" "$(head -n 1 <<<"$answers")" '{"opened":{"session":'
+shows "its frames are answered" "$answers" '{"result":{"id":"2","monitor":"n1.1-'
+shows "its end is told to a client that says no more" "$(tail -n 1 <<<"$answers")" '{"closed":{"reason":"normal"}}'
