@@ -110,8 +110,24 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
         let metrics = crate::metrics::router(node.clone());
         listeners.push(serve_rest(config, listener, gateway, Some(metrics), stopped));
     }
-    let gatherer = tokio::spawn(wakes::gather());
+    let gatherer = tokio::spawn(serve_thread());
     Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, health, gatherer })
+}
+
+/// What a thread that serves requests needs beside them: one that wakes those whose answers came, and a timer that is
+/// due before theirs. tokio writes to itself for each timer that is due before all others, as each call's would be on a
+/// thread whose connections alone have timers; so it has one that always is.
+async fn serve_thread() -> Infallible {
+    const DUE: Duration = Duration::from_millis(500);
+    let timer = async {
+        loop {
+            tokio::time::sleep(DUE).await;
+        }
+    };
+    tokio::select! {
+        never = timer => never,
+        never = wakes::gather() => never,
+    }
 }
 
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, StartupError> {

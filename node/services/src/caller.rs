@@ -4,10 +4,13 @@ use crate::reference;
 use crate::status::{bad_argument, failure, no_process};
 use arsenal_runtime::hold::Holder;
 use arsenal_runtime::{Node, OwnedId, Pid};
+use http::HeaderName;
 use tonic::{Code, Request, Status};
 
 /// The header that names the caller's session.
 pub const SESSION_HEADER: &str = "arsenal-session";
+/// As a name that needs no parsing at each request.
+const SESSION: HeaderName = HeaderName::from_static(SESSION_HEADER);
 /// Who asks where nobody says: there is no authentication yet.
 pub const ANONYMOUS: &str = "anonymous";
 
@@ -26,7 +29,7 @@ pub struct Caller {
 impl Caller {
     /// Reads the request's headers.
     pub fn of<T>(request: &Request<T>) -> Self {
-        let session = request.metadata().get(SESSION_HEADER).and_then(|value| value.to_str().ok());
+        let session = request.metadata().as_ref().get(&SESSION).and_then(|value| value.to_str().ok());
         let operation = request.extensions().get::<Operation>().map_or(0, |operation| operation.0);
         Self { session: session.map(str::to_owned), operation }
     }

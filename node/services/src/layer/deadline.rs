@@ -6,13 +6,15 @@ use crate::status::failure;
 use crate::wire::Call;
 use axum::body::Body;
 use futures_util::future::Either;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Gives up calls whose time is over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,7 +69,7 @@ fn exceeded(timeout: Duration) -> Status {
 
 /// What the header `grpc-timeout` says; one that is malformed says nothing, as for gRPC's own servers.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse)
+    headers.get(&GRPC_TIMEOUT).and_then(|value| value.to_str().ok()).and_then(parse)
 }
 
 /// At most eight digits and a unit, as gRPC has it.

@@ -13,7 +13,7 @@ use arsenal_runtime::Node;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::future::Future;
 use std::pin::Pin;
@@ -25,6 +25,8 @@ use tower::{Layer, Service};
 
 /// The request header with the client's key.
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+/// As a name that needs no parsing at each request.
+const IDEMPOTENCY: HeaderName = HeaderName::from_static(IDEMPOTENCY_HEADER);
 /// The response header of an answer that was given before.
 pub const REPLAYED_HEADER: &str = "arsenal-idempotency-replayed";
 
@@ -132,7 +134,7 @@ where
 
 /// The key of a request: what its header says, as it stands.
 fn key_of<B>(request: &Request<B>) -> Option<Bytes> {
-    let value = request.headers().get(IDEMPOTENCY_HEADER)?;
+    let value = request.headers().get(&IDEMPOTENCY)?;
     Some(Bytes::copy_from_slice(value.as_bytes()))
 }
 

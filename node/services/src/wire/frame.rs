@@ -6,11 +6,12 @@
 use crate::status::failure;
 use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tonic::{Code, Status};
 
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 /// The bytes before a message.
 const PREFIX: usize = 5;
 
@@ -19,7 +20,7 @@ const PREFIX: usize = 5;
 /// # Errors
 /// `UNIMPLEMENTED UNSUPPORTED_COMPRESSION`, with what is accepted instead.
 pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
-    let Some(encoding) = headers.get("grpc-encoding").filter(|encoding| *encoding != "identity") else {
+    let Some(encoding) = headers.get(&GRPC_ENCODING).filter(|encoding| *encoding != "identity") else {
         return Ok(());
     };
     let encoding = String::from_utf8_lossy(encoding.as_bytes());
