@@ -191,3 +191,26 @@ fn a_call_without_an_answer_by_its_deadline_says_so() {
         still_serves(&api).await;
     });
 }
+
+#[test]
+fn grpc_web_over_http_1_has_its_status_behind_the_message() {
+    on(Transport::Grpc, |sandbox, api| async move {
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let body = async |message: Vec<u8>| {
+            let request = http::Request::post(format!("http://{}{START}", sandbox.grpc()))
+                .header("content-type", "application/grpc-web+proto")
+                .body(Full::new(frame(0, &message).into()));
+            let response = client.request(request.unwrap()).await.expect("an answer");
+            assert_eq!(response.headers()["content-type"], "application/grpc-web+proto");
+            response.into_body().collect().await.expect("a whole answer").to_bytes()
+        };
+        let answer = tokio::time::timeout(DEADLINE, body(request())).await.expect("an answer in time");
+        assert_eq!(sandbox.node().process_count(), 1);
+        let length = u32::from_be_bytes(*answer[1..].first_chunk().unwrap()) as usize;
+        let trailers = &answer[5 + length..];
+        // the flag of a frame that holds trailers
+        assert_eq!((answer[0], trailers[0]), (0, 0x80));
+        assert!(trailers[5..].starts_with(b"grpc-status:0"), "{}", trailers.escape_ascii());
+        still_serves(&api).await;
+    });
+}
