@@ -1,6 +1,7 @@
 //! The conformance oracle: what a real Erlang/OTP 25 did, compared with what Arsenal does.
 //!
-//! Each scenario of `tests/data/oracle/scenarios` (another folder by `ORACLE_DIR`) is driven through the public gRPC API,
+//! Each scenario of `tests/data/oracle/scenarios` (another folder by `ORACLE_DIR`), and of `tests/data/oracle_generated`,
+//! where those of `tests/e2e/erlang` are kept that found something or stand for their topic, is driven through the public gRPC API,
 //! on a node of its own, and its outcome compared with the line of the same name in `expected.jsonl`. What differs on
 //! purpose stands with its reason in `tests/data/oracle/deviations.json`; a deviation that no longer differs fails too.
 //! Steps by an acting process carry its pid (`from`, `parent`, `watcher`, `holder`, `owner`) where the API has a field
@@ -23,6 +24,7 @@ use report::Report;
 use scenario::{Oracle, Scenario};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -42,7 +44,18 @@ enum Verdict {
 
 #[test]
 fn oracle_scenarios_end_as_they_do_in_erlang() {
-    let oracle = Arc::new(Oracle::load());
+    let folder = std::env::var_os("ORACLE_DIR").map_or_else(|| Oracle::data("oracle"), PathBuf::from);
+    all_agree(Oracle::load(folder));
+}
+
+#[test]
+fn oracle_generated_scenarios_end_as_they_do_in_erlang() {
+    all_agree(Oracle::load(Oracle::data("oracle_generated")));
+}
+
+/// Runs all scenarios of a folder; fails where one differs in a way that nobody has explained.
+fn all_agree(oracle: Oracle) {
+    let oracle = Arc::new(oracle);
     assert!(!oracle.scenarios.is_empty(), "{} holds no scenarios", oracle.folder.display());
     let mut verdicts = run(&oracle, (0..oracle.scenarios.len()).collect(), WORKERS);
     let again = |at: &usize, verdict: &Verdict| {

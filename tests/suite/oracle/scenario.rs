@@ -46,10 +46,13 @@ impl Deviation {
 }
 
 impl Oracle {
-    /// Reads `ORACLE_DIR`, by default the scenarios that come with the tests.
-    pub(super) fn load() -> Self {
-        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/oracle");
-        let folder = std::env::var_os("ORACLE_DIR").map_or_else(|| own.clone(), PathBuf::from);
+    /// A folder of the tests' own data.
+    pub(super) fn data(folder: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(folder)
+    }
+
+    /// Reads a folder of scenarios.
+    pub(super) fn load(folder: PathBuf) -> Self {
         let entries = std::fs::read_dir(folder.join("scenarios"));
         let entries = entries.unwrap_or_else(|error| panic!("{}/scenarios: {error}", folder.display()));
         let mut scenarios: Vec<Scenario> =
@@ -61,7 +64,7 @@ impl Oracle {
             (outcome["name"].as_str().unwrap().to_owned(), outcome)
         });
         let expected = expected.collect();
-        let deviations = serde_json::from_str(&text(&own.join("deviations.json"))).unwrap();
+        let deviations = serde_json::from_str(&text(&Self::data("oracle").join("deviations.json"))).unwrap();
         Self { folder, scenarios, expected, deviations }
     }
 }

@@ -9,13 +9,13 @@ import json
 import pathlib
 import random
 
-from . import servers, signals, supervision
+from . import mixed, servers, signals, supervision
 from .mutations import mutation
 
 PROGRAMS = [
     (signals.signals, 6), (signals.suspension, 2), (signals.names, 3), (signals.groups, 2), (signals.timers, 1),
     (supervision.tree, 9), (supervision.simple_one_for_one, 3), (supervision.failing_start, 3), (supervision.intensity, 1),
-    (servers.gen_server, 4), (servers.stops, 3), (servers.gen_statem, 5), (servers.gen_event, 5),
+    (servers.gen_server, 4), (servers.stops, 3), (servers.gen_statem, 5), (servers.gen_event, 5), (mixed.mixed, 8),
 ]
 MUTATIONS = 20
 

@@ -160,7 +160,7 @@ def gen_statem(rng):
         for _ in range(rng.randrange(1, 4)):
             event = rng.choice(EVENTS)
             steps.append(rng.choice([
-                step("cast", to="m", msg=event), step("cast", to="m", msg=[event, 1]), step("cast", to="m", msg=event, settle=0),
+                step("cast", to="m", msg=event), step("cast", to="m", msg=[event, 1]),
                 step("send", to="m", msg=event), step("call", to="m", msg="ask", timeout=800), step("call", to="m", msg="get", timeout=300),
                 step("exit_signal", to="m", reason=rng.choice(["bad", "normal"]), from_="q") if args.get("trap_exit") else step("cast", to="m", msg=event),
             ]))

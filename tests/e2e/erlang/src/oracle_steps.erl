@@ -15,9 +15,9 @@ operation(<<"spawn">>, #{<<"id">> := Id, <<"behaviour">> := Behaviour} = Step) -
         _ -> start
     end,
     Start = fun() -> oracle_start:start(How, Behaviour, Id, maps:get(<<"args">>, Step, #{}), name(Step)) end,
-    {driver, fun() -> started(Start()) end};
+    {driver, fun() -> started(Start(), Step) end};
 operation(<<"start_supervisor">>, #{<<"id">> := Id} = Step) ->
-    {driver, fun() -> started(oracle_start:start(start_link, <<"supervisor">>, Id, Step, name(Step))) end};
+    {driver, fun() -> started(oracle_start:start(start_link, <<"supervisor">>, Id, Step, name(Step)), Step) end};
 operation(<<"sleep_ms">>, #{<<"ms">> := Ms}) -> {client, fun() -> timer:sleep(Ms) end};
 operation(<<"is_alive">>, #{<<"id">> := Id}) -> {client, fun() -> is_process_alive(target(Id)) end};
 operation(<<"alive_count">>, #{<<"ids">> := Ids}) ->
@@ -37,8 +37,9 @@ operation(Op, Step) ->
 
 name(Step) -> maps:get(<<"name">>, Step, none).
 
-started({ok, Started}) -> Started;
-started(Other) -> Other.
+started({ok, {Pid, Monitor}}, Step) -> named(Step, fun() -> {Monitor, Pid} end), {Pid, Monitor};
+started({ok, Pid}, _) -> Pid;
+started(Other, _) -> Other.
 
 %% supervisor
 
