@@ -26,14 +26,16 @@ class World:
         self.proxy = Proxy(address.hostname, address.port)
         self.page = browser.open(f"{self.proxy.base}/docs", SCRIPT)
 
-    def post(self, path, body):
+    def get(self, path, body=None):
         """Asks the node past browser and proxy."""
-        request = urllib.request.Request(
-            self.node.rest + path, json.dumps(body).encode(), {"content-type": "application/json"}
-        )
+        request = urllib.request.Request(self.node.rest + path, body, {"content-type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=WAIT_SECONDS) as answer:
             return json.load(answer)
+
+    def post(self, path, body):
+        """The same with a body."""
+        return self.get(path, json.dumps(body).encode())
 
 
 @check
@@ -132,6 +134,33 @@ def a_page_of_another_origin_opens_no_web_socket(world):
     """The page came through the proxy; the node's own address is another origin to it."""
     socket = world.node.rest.replace("http", "ws") + "/v1/sessions:connect"
     equal(world.page.call("connect", socket, "grpc-json.v1")["open"], False)
+
+
+@check
+def a_page_of_another_origin_changes_nothing_even_by_what_a_form_could_send(world):
+    url = f"{world.node.rest}/v1/processes/counter:kill"
+    before = world.get("/v1/registry/names/counter")
+    world.page.run(f"fetch({url!r}, {{ method: 'POST', mode: 'no-cors' }}).then(() => true, () => true)")
+    refused = world.page.run(
+        f"fetch({url!r}, {{ method: 'POST', headers: {{ 'content-type': 'application/json' }}, body: '{{}}' }})"
+        ".then(() => false, () => true)"
+    )
+    holds(refused, "the page read an answer")
+    equal(world.get("/v1/registry/names/counter"), before)
+
+
+@check
+def a_page_of_an_origin_that_the_node_names_reads_its_answers(world):
+    with Node(environment={"ARSENAL_GATEWAY_ORIGINS": json.dumps([world.proxy.base])}) as naming:
+        started = world.page.call("post", f"{naming.rest}/v1/processes", {"module": "kv", "name": "named"})
+        equal(started["status"], 200)
+        refused = world.page.call("post", f"{naming.rest}/v1/processes", {"module": "kv", "name": "named"})
+        equal((refused["status"], refused["body"]["error"]["status"]), (409, "ALREADY_EXISTS"))
+        world.page.call("follow", f"{naming.rest}/v1/processes:watch")
+        world.page.call("item", "SNAPSHOT", "named")
+        world.page.call("unfollow")
+        socket = naming.rest.replace("http", "ws") + "/v1/sessions:connect"
+        equal(world.page.call("connect", socket, "grpc-json.v1")["open"], True)
 
 
 with Node(environment={"ARSENAL_GATEWAY_RECONNECT_MS": "100"}) as started, Chromium() as chromium:
