@@ -196,7 +196,7 @@ impl Node {
     /// For a process in a turn: since when it has been in this slice, in milliseconds of the node's clock, to the tick.
     pub fn in_slice_since(&self, process: &ProcessRef) -> Option<u32> {
         let runs =
-            |counters: &crate::scheduler::Counters| counters.current.load(Relaxed) == process.0.pid.serial;
+            |counters: &crate::schedulers::Counters| counters.current.load(Relaxed) == process.0.pid.serial;
         let shared = self.schedulers().shared.iter().find(|shared| runs(&shared.counters))?;
         Some(shared.counters.slice_since_ms.load(Relaxed))
     }

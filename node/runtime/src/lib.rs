@@ -46,6 +46,7 @@ mod recent;
 pub mod registry;
 pub mod request;
 mod scheduler;
+mod schedulers;
 mod shards;
 mod slice;
 mod small_map;

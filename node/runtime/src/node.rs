@@ -13,11 +13,12 @@ use crate::mailbox_bytes::ByteBounds;
 use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::module::Module;
 use crate::names::Names;
-use crate::outbox::{Outbox, deliver};
+use crate::outbox::{Outbox, deliver_one};
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::process::{Code, Process, ProcessRef};
 use crate::registry::{LocalRegistry, Registry};
-use crate::scheduler::{self, Scheduler, Schedulers};
+use crate::scheduler::{self, Scheduler};
+use crate::schedulers::Schedulers;
 use crate::table::Table;
 use crate::term::Term;
 use crate::timer::{self, Timers};
@@ -252,6 +253,15 @@ impl Node {
         }
     }
 
+    /// Whether this time is still to come, as far as the last tick tells; for what is too frequent to read the clock.
+    pub(crate) fn is_far_off(&self, ns: u64) -> bool {
+        // more than the last tick is ever behind, unless the ticker starves
+        const FAR_MS: i32 = 50;
+        let ms = (ns / 1_000_000) as u32;
+        // both wrap
+        ms.wrapping_sub(self.coarse_ms()).cast_signed() > FAR_MS
+    }
+
     pub(crate) fn tick_clock(&self, now_ns: u64) {
         self.0.coarse_ms.store((now_ns / 1_000_000) as u32, Relaxed);
     }
@@ -397,15 +407,10 @@ impl Node {
     }
 
     pub(crate) fn send_to_process(&self, process: &Arc<Process>, signal: Signal) {
-        let mut signals = vec![signal];
-        match deliver(self, process, &mut signals) {
-            Some(accepted) if accepted.wakes => self.0.schedulers.inject(Arc::clone(process)),
-            Some(_) => {}
-            None => self.with_outbox(|outbox| {
-                for signal in signals.drain(..) {
-                    outbox.bounce(self, process.pid, signal);
-                }
-            }),
+        match deliver_one(self, process, signal) {
+            Ok(accepted) if accepted.wakes => self.0.schedulers.inject(Arc::clone(process)),
+            Ok(_) => {}
+            Err(signal) => self.with_outbox(|outbox| outbox.bounce(self, process.pid, signal)),
         }
     }
 

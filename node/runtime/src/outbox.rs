@@ -66,8 +66,7 @@ impl Outbox {
 
     /// Sends to a process at hand. The first signal of a turn to a receiver leaves alone and at once, which costs no
     /// handle and no batch; more of them in a row make up a batch.
-    // so that a message is made where it goes
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push(&mut self, node: &Node, to: &Arc<Process>, signal: Signal) {
         match &self.receiver {
             Some(receiver) if Arc::ptr_eq(receiver, to) => {}
@@ -110,7 +109,7 @@ impl Outbox {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn append(&mut self, node: &Node, signal: Signal) {
         if self.batch.capacity() == 0 {
             self.batch.reserve_exact(BATCH_MAX);
@@ -214,7 +213,7 @@ pub(crate) struct Accepted {
 }
 
 /// Moves `signals` into the inbound queue of `to`; nothing, and they stay where they are, if it is dead.
-pub(crate) fn deliver(node: &Node, to: &Process, signals: &mut Vec<Signal>) -> Option<Accepted> {
+fn deliver(node: &Node, to: &Process, signals: &mut Vec<Signal>) -> Option<Accepted> {
     let mut overflow = Vec::new();
     let accepted = {
         let mut inbound = to.inbound.lock();
@@ -236,8 +235,8 @@ pub(crate) fn deliver(node: &Node, to: &Process, signals: &mut Vec<Signal>) -> O
 }
 
 /// As [`deliver`] of one signal, which comes back if `to` is dead.
-#[inline(always)]
-fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<Accepted, Signal> {
+#[inline]
+pub(crate) fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<Accepted, Signal> {
     {
         let mut inbound = to.inbound.lock();
         if inbound.is_closed() {
@@ -248,15 +247,18 @@ fn deliver_one(node: &Node, to: &Process, signal: Signal) -> Result<Accepted, Si
             return Ok(Accepted { wakes: inbound.wake(to), waiting: inbound.messages() });
         }
     }
-    deliver_bounded(node, to, signal)
+    Ok(deliver_bounded(node, to, signal))
 }
 
+/// To a process whose mailbox is bounded.
 #[cold]
-fn deliver_bounded(node: &Node, to: &Process, signal: Signal) -> Result<Accepted, Signal> {
+fn deliver_bounded(node: &Node, to: &Process, signal: Signal) -> Accepted {
     let mut signals = vec![signal];
-    let accepted = deliver(node, to, &mut signals);
-    // what was not accepted is still there
-    signals.pop().map_or(Ok(accepted.unwrap_or(Accepted { wakes: false, waiting: 0 })), Err)
+    deliver(node, to, &mut signals).unwrap_or_else(|| {
+        // it has died since
+        node.with_outbox(|outbox| signals.drain(..).for_each(|signal| outbox.bounce(node, to.pid, signal)));
+        Accepted { wakes: false, waiting: 0 }
+    })
 }
 
 impl Kind {

@@ -290,10 +290,12 @@ fn chosen_event(node: &Node, process: &Process, core: &mut Core) -> Option<Event
         return Some(Event::Message(message));
     }
     if core.deadline_ns != 0 && !suspended {
-        if process.set(flag::TIMER_FIRED, false) {
+        let fired = process.has(flag::TIMER_FIRED) && process.set(flag::TIMER_FIRED, false);
+        if fired {
             core.alarm_ns = 0;
         }
-        if node.now_ns() >= core.deadline_ns {
+        // an alarm comes when it is due, so the clock need not be read for what is far off
+        if (fired || !node.is_far_off(core.deadline_ns)) && node.now_ns() >= core.deadline_ns {
             core.deadline_ns = 0;
             return Some(Event::Timeout);
         }
