@@ -7,6 +7,7 @@
 use crate::body::{Body, Event, Filter, Receive};
 use crate::dead_letters::DeadLetterReason;
 use crate::extras::Extras;
+use crate::inbound::Need;
 use crate::lineage::Lineage;
 use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::node::Node;
@@ -184,6 +185,15 @@ impl Core {
             && !process.has(flag::SUSPENDED | flag::SESSION)
     }
 
+    /// What a slice needs of what has arrived.
+    pub(crate) fn need(&self, process: &Process) -> Need {
+        match self.takes_any(process) {
+            false => Need::All,
+            true if self.inner.len() == 0 => Need::Some,
+            true => Need::Pressing,
+        }
+    }
+
     /// Whether the next event is the next message, whatever it is, and nothing is to be done besides.
     #[inline]
     pub(crate) fn takes_next(&self, process: &Process) -> bool {
@@ -226,6 +236,7 @@ impl Core {
         node: &Node,
         outbox: &mut Outbox,
     ) {
+        self.inner.reserve(signals.len());
         let mut signals = signals.drain(..);
         while self.exiting.is_none()
             && let Some(signal) = signals.next()

@@ -29,6 +29,17 @@ pub(crate) struct Inbound {
     body: BodySlot,
 }
 
+/// What a slice needs of what has arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// All: it may look for a message that is far behind.
+    All,
+    /// Some messages: it will take the next, whatever it is.
+    Some,
+    /// Nothing, unless something must not wait: it has messages enough. What stays here is seen by those who send more.
+    Pressing,
+}
+
 /// How many signals wait.
 #[derive(Clone, Copy, Default)]
 struct Waiting {
@@ -160,12 +171,10 @@ impl Inbound {
         }
     }
 
-    /// Moves the oldest signals into `signals`, a block or some more, or everything if there is anything but messages;
-    /// gives how many messages are left.
-    fn take_some(&mut self, signals: &mut Vec<Signal>) -> usize {
+    /// Moves the oldest signals into `signals`, a block or some more, or everything if there is anything but messages.
+    fn take_some(&mut self, signals: &mut Vec<Signal>) {
         let Some(backlog) = self.backlog.as_mut().filter(|_| self.waiting.pressing == 0) else {
-            self.take(signals);
-            return 0;
+            return self.take(signals);
         };
         while signals.len() < BLOCK
             && let Some(mut block) = backlog.pop_front()
@@ -180,7 +189,6 @@ impl Inbound {
         if backlog.is_empty() {
             self.backlog = None;
         }
-        self.messages()
     }
 
     /// Notes that something arrived for `process`; whether the caller has to put it into a run queue.
@@ -199,16 +207,17 @@ impl Inbound {
         }
     }
 
-    /// A slice begins or goes on, with the signal state locked: takes what has arrived, or where any message will do
-    /// (`some`) the first of it; gives how many messages are left.
+    /// A slice begins or goes on, with the signal state locked: takes what is needed of what has arrived; gives how many
+    /// messages are left.
     #[inline]
-    pub(crate) fn run(&mut self, process: &Process, some: bool, signals: &mut Vec<Signal>) -> usize {
+    pub(crate) fn run(&mut self, process: &Process, need: Need, signals: &mut Vec<Signal>) -> usize {
         process.schedule.store(schedule::RUNNING, Release);
-        if some {
-            return self.take_some(signals);
+        match need {
+            Need::Some => self.take_some(signals),
+            Need::Pressing if self.waiting.pressing == 0 => {}
+            Need::All | Need::Pressing => self.take(signals),
         }
-        self.take(signals);
-        0
+        self.messages()
     }
 
     /// The body, for a slice or for somebody who looks at it with the signal state locked.
@@ -311,8 +320,7 @@ mod tests {
                     }
                     Action::Take => inbound.take(&mut taken),
                     Action::TakeSome => {
-                        let left = inbound.take_some(&mut taken);
-                        prop_assert_eq!(left, inbound.messages());
+                        inbound.take_some(&mut taken);
                         // nothing but messages may stay behind what was taken
                         let waiting = (first..next).skip(taken.len());
                         prop_assert_eq!(messages(waiting.clone()), waiting.count());

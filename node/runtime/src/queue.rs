@@ -46,6 +46,13 @@ impl Queue {
         Some(message)
     }
 
+    /// So many messages are about to come. A few find room as they come: one at a time is what most processes get.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        if more > Self::SPARE {
+            self.messages.reserve(more);
+        }
+    }
+
     /// A new receive looks at every message again.
     pub(crate) fn rescan(&mut self) {
         self.scanned = 0;

@@ -102,7 +102,7 @@ impl Scheduler {
             }
             let direct = used.reductions < SLICE && core.looks_out(process);
             let lone = if direct { inbound.take_lone() } else { None };
-            self.left = inbound.run(process, core.takes_any(process), &mut self.scratch);
+            self.left = inbound.run(process, core.need(process), &mut self.scratch);
             lone
         };
         // the short way of a message past the inner queue, in which nothing waits
@@ -162,7 +162,7 @@ impl Scheduler {
 
     /// Applies what has arrived since.
     pub(crate) fn fetch(&mut self, node: &Node, process: &Arc<Process>, core: &mut Core) {
-        self.left = process.inbound.lock().run(process, core.takes_any(process), &mut self.scratch);
+        self.left = process.inbound.lock().run(process, core.need(process), &mut self.scratch);
         self.apply(node, process, core);
     }
 
@@ -171,10 +171,12 @@ impl Scheduler {
         if !self.scratch.is_empty() {
             let mut signals = std::mem::take(&mut self.scratch);
             core.apply_all(process, &mut signals, node, &mut self.outbox);
-            core.note_waiting(self.left);
             if signals.capacity() <= SCRATCH_MAX {
                 self.scratch = signals;
             }
+        }
+        if self.left > 0 {
+            core.note_waiting(self.left);
         }
         if let Some(counts) = self.outbox.take_traffic() {
             node.count_traffic(usize::from(self.id), process.pid, counts);

@@ -52,6 +52,10 @@ impl Scheduler {
                 self.fetch(node, process, &mut core);
             }
             let Some(event) = next_event(node, process, &mut core) else {
+                if self.left > 0 {
+                    self.fetch(node, process, &mut core);
+                    continue;
+                }
                 // a message ends hibernation whether or not it is one that the process waits for
                 let woken =
                     process.has(flag::HIBERNATED) && !process.has(flag::SUSPENDED) && core.inner.len() > 0;

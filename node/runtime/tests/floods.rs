@@ -97,3 +97,53 @@ fn what_waits_behind_a_fetch_is_counted_and_can_be_taken_out() {
     assert_eq!((i64::from(counters.received), i64::from(counters.high_water)), (FLOOD, FLOOD));
     assert_eq!(log.lock().unwrap().iter().filter_map(Term::as_int).max(), Some(FLOOD - 2));
 }
+
+/// Sends so many messages, giving way where it should.
+struct Flood {
+    count: i64,
+    to: ProcessRef,
+}
+
+impl Body for Flood {
+    fn step(&mut self, _event: Event, context: &mut Context<'_>) -> Step {
+        while self.count > 0 {
+            context.send_to(&self.to, Term::Int(self.count));
+            self.count -= 1;
+            context.burn(1);
+            if context.should_yield() {
+                return Step::Yield;
+            }
+        }
+        Step::Wait(Receive::none())
+    }
+}
+
+fn flooder(node: &Node, to: &ProcessRef, count: i64) -> ProcessRef {
+    let description = Arc::new(Description::native("flood", Behaviour::Plain));
+    let body = Box::new(Flood { count, to: to.clone() });
+    node.spawn(&description, body, StartOptions::default()).unwrap()
+}
+
+#[test]
+fn a_hundred_senders_do_not_outrun_the_one_who_reads() {
+    const SENDERS: i64 = 100;
+    let node = Node::deterministic(NodeConfig::default());
+    let (process, log) = seeker(&node);
+    let senders: Vec<_> = (0..SENDERS).map(|_| flooder(&node, &process, FLOOD)).collect();
+    node.run_until_idle();
+    assert_eq!(log.lock().unwrap().len() as i64, 1 + SENDERS * FLOOD);
+    let high_water = i64::from(node.queue_counters(&process).high_water);
+    assert!(high_water < SENDERS * FLOOD / 10, "{high_water} of {} waited", SENDERS * FLOOD);
+    // what keeps them back is what their sends cost
+    let most = senders.iter().map(|sender| node.reductions(sender)).max().unwrap();
+    assert!(most > 2 * FLOOD as u64, "{most} reductions for {FLOOD} sends");
+}
+
+#[test]
+fn sends_to_a_mailbox_that_is_read_cost_no_more_than_themselves() {
+    let node = Node::deterministic(NodeConfig::default());
+    let (process, _) = seeker(&node);
+    let sender = flooder(&node, &process, 500);
+    node.run_until_idle();
+    assert!(node.reductions(&sender) < 2 * 500);
+}
