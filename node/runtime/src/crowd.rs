@@ -27,6 +27,8 @@ const OUTRUNS: u32 = SLICE / 2;
 const ENOUGH: usize = 8 * CROWD;
 /// How long they do so after one slice at most: it may read slowly, or not at all.
 const AHEAD: Duration = Duration::from_micros(50);
+/// Pauses between two looks, which take the lock from those who send and read.
+const LOOK_EVERY: u32 = 64;
 
 /// The reductions that so many signals to a mailbox cost besides, in which `waiting` messages wait.
 #[inline]
@@ -61,8 +63,8 @@ impl Scheduler {
         let began = Instant::now();
         while receiver.inbound.lock().messages() > ENOUGH && began.elapsed() < AHEAD && !self.has_others(node)
         {
-            // on an idle core this is a short wait, on a busy one whoever else is there gets it
-            std::thread::yield_now();
+            // no offer of the core: on a busy one that would be for a whole time slice
+            (0..LOOK_EVERY).for_each(|_| std::hint::spin_loop());
         }
     }
 }
