@@ -157,8 +157,10 @@ impl Group {
         let pulse = Pulse::new("a write to the disk of the replicated log");
         let end = watchdog::once(end);
         watchdog::watch(&pulse, config.disk_limit, Arc::clone(&end))?;
+        let snapshot_pulse = Pulse::new("a write of a snapshot");
+        watchdog::watch(&snapshot_pulse, config.disk_limit, Arc::clone(&end))?;
         let view = View::new(Runtime::random());
-        let snapshots = Snapshots::new(Arc::clone(&disk), Arc::clone(&pulse));
+        let snapshots = Snapshots::new(Arc::clone(&disk), snapshot_pulse);
         let kept = snapshots.kept();
         let machine = Machine::open(Arc::clone(&view), snapshots)?;
         let (journal, mut recovered) = Journal::open(disk, config.segment_bytes_max)?;

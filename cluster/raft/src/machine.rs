@@ -156,6 +156,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
         let place = last.map(|last| last.to_string()).unwrap_or_default();
         let snapshot_id = format!("{place}-{:016x}", Runtime::random());
         let meta = SnapshotMeta { last_log_id: last, last_membership: membership, snapshot_id };
+        self.snapshots.settle().await;
         let snapshots = Arc::clone(&self.snapshots);
         let saved = meta.clone();
         let bytes = Runtime::blocking(move || {
@@ -192,6 +193,7 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, bytes: Box<Bytes>) -> Result<(), StorageError> {
+        self.snapshots.settle().await;
         let (snapshots, saved) = (Arc::clone(&self.snapshots), meta.clone());
         let state = Runtime::blocking(move || {
             // read before it is kept: a snapshot that this build cannot read must not be found at the next start

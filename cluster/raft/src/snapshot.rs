@@ -72,6 +72,14 @@ impl Snapshots {
         self.kept.subscribe()
     }
 
+    /// Takes the time that a simulated medium takes.
+    pub(crate) async fn settle(&self) {
+        if let Some(settled) = self.disk.settle() {
+            let _busy = self.pulse.begin();
+            settled.await;
+        }
+    }
+
     fn keep(&self, meta: &SnapshotMeta) {
         let _before = self.kept.send_replace(Ok(meta.last_log_id.map_or(0, |last| last.index)));
     }

@@ -150,6 +150,8 @@ fn a_restarted_leader_serves_no_read_that_misses_what_it_acknowledged() {
     for seed in 0..50 {
         let cluster = Cluster::of(seed, 3, None);
         let leader = cluster.elect().unwrap();
+        // its log knows of the first that it was committed, and of the second not yet
+        propose(&cluster, leader, register("m", 1)).unwrap();
         propose(&cluster, leader, register("n", 1)).unwrap();
         cluster.kill(leader);
         cluster.start(leader);
@@ -177,6 +179,7 @@ fn a_voter_that_dies_while_it_takes_a_snapshot_is_whole_again_afterwards() {
         let status = || cluster.group(leader).unwrap().status();
         assert!(cluster.world.run_until(LONG, || status().purged > 0), "{:?}", status());
         let status = status();
+        cluster.disk(lagging).set_faults(|faults| faults.slowest = Duration::from_millis(100));
         cluster.start(lagging);
         // some seeds kill it before, some while, some after it has it
         cluster.world.run_for(Duration::from_micros(cluster.world.below(400_000)));
