@@ -8,7 +8,7 @@
 mod module;
 mod process;
 
-pub use module::GenServerModule;
+pub use module::{GenServerModule, ServerLoop};
 
 use crate::pause::Pause;
 use crate::raise::{Class, Exception};
@@ -142,17 +142,17 @@ pub trait GenServer: Sized + Send + 'static {
         Termination::Done
     }
 
-    /// The state as `sys:get_state` shows it. Say so with [`GenServerModule::inspectable`].
+    /// The state as `sys:get_state` shows it. Say so with [`inspectable`](crate::module::BehaviourModule::inspectable).
     fn inspect(&self) -> Option<Term> {
         None
     }
 
-    /// Takes another state, or refuses it with `false`. Say so with [`GenServerModule::replaceable`].
+    /// Takes another state, or refuses it with `false`. Say so with [`replaceable`](crate::module::BehaviourModule::replaceable).
     fn replace(&mut self, _state: &Term) -> bool {
         false
     }
 
-    /// The state in a form that the function given to [`GenServerModule::restorable`] reads.
+    /// The state in a form that the function given to [`restorable`](crate::module::BehaviourModule::restorable) reads.
     fn snapshot(&self) -> Option<Term> {
         None
     }

@@ -9,7 +9,7 @@ mod process;
 mod timers;
 
 pub use self::core::{Action, Change, Event, EventKind, TimeoutChange, TimeoutKind};
-pub use module::GenStatemModule;
+pub use module::{GenStatemModule, MachineLoop};
 
 use crate::pause::Pause;
 use crate::raise::{Class, Exception};
@@ -181,17 +181,17 @@ pub trait GenStatem: Sized + Send + 'static {
         Termination::Done
     }
 
-    /// The data as `sys:get_state` shows it beside the state. Say so with [`GenStatemModule::inspectable`].
+    /// The data as `sys:get_state` shows it beside the state. Say so with [`inspectable`](crate::module::BehaviourModule::inspectable).
     fn inspect(&self) -> Option<Term> {
         None
     }
 
-    /// Takes other data, or refuses it with `false`. Say so with [`GenStatemModule::replaceable`].
+    /// Takes other data, or refuses it with `false`. Say so with [`replaceable`](crate::module::BehaviourModule::replaceable).
     fn replace(&mut self, _data: &Term) -> bool {
         false
     }
 
-    /// The data in a form that the function given to [`GenStatemModule::restorable`] reads.
+    /// The data in a form that the function given to [`restorable`](crate::module::BehaviourModule::restorable) reads.
     fn snapshot(&self) -> Option<Term> {
         None
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`gen_server`], [`gen_statem`], [`gen_event`]: traits that native code implements, and the modules made of them.
 //! - [`supervisor`]: all strategies, and what goes beyond OTP: pause, conversion, dry run.
+//! - [`module`]: what the modules of `gen_server` and `gen_statem` have in common.
 //! - [`functions`]: raw processes and exported functions from closures.
 //! - [`modules`]: echo, counter, kv and the others that every node knows.
 //! - [`family`]: the end of a process and all that hangs on it.
@@ -82,6 +83,7 @@ pub mod functions;
 pub mod gen_event;
 pub mod gen_server;
 pub mod gen_statem;
+pub mod module;
 pub mod modules;
 pub mod pause;
 pub mod raise;

@@ -1,88 +1,31 @@
-//! A `gen_server` as a module: its name, its init and what it can be asked for.
+//! A `gen_server` as a module.
 
 use super::process::Server;
-use super::{GenServer, Init, Ready};
-use crate::functions::Functions;
+use super::{GenServer, Ready};
+use crate::module::{BehaviourModule, Loop};
 use crate::start::InitFunction;
 use arsenal_runtime::body::Body;
-use arsenal_runtime::context::Context;
-use arsenal_runtime::module::{Behaviour, Description, Module};
+use arsenal_runtime::module::Behaviour;
 use arsenal_runtime::term::Term;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-type RestoreFunction<S> = dyn Fn(&Term) -> Option<S> + Send + Sync;
-
 /// A module of which every process is a server of `S`.
-pub struct GenServerModule<S> {
-    description: Description,
-    init: Arc<InitFunction<Ready<S>>>,
-    restore: Option<Box<RestoreFunction<S>>>,
-    functions: Functions,
-}
+pub type GenServerModule<S> = BehaviourModule<ServerLoop<S>>;
 
-impl<S: GenServer> GenServerModule<S> {
-    /// A module of this name whose processes begin with `init`, which may carry what the servers share.
-    pub fn new(
-        name: &str,
-        init: impl Fn(&Term, &mut Context<'_>) -> Init<S> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            description: Description::native(name, Behaviour::GenServer),
-            init: Arc::new(init),
-            restore: None,
-            functions: Functions::default(),
-        }
+/// The loop of a server of `S`.
+pub struct ServerLoop<S>(PhantomData<S>);
+
+impl<S: GenServer> Loop for ServerLoop<S> {
+    type State = S;
+    type Ready = Ready<S>;
+    const BEHAVIOUR: Behaviour = Behaviour::GenServer;
+
+    fn start(init: Arc<InitFunction<Ready<S>>>, args: Term) -> Box<dyn Body> {
+        Box::new(Server::new(init, args))
     }
 
-    /// Its servers show their state: they implement [`GenServer::inspect`].
-    #[must_use]
-    pub fn inspectable(mut self) -> Self {
-        self.description.hooks.inspect = true;
-        self
-    }
-
-    /// Its servers take another state: they implement [`GenServer::replace`].
-    #[must_use]
-    pub fn replaceable(mut self) -> Self {
-        self.description.hooks.replace = true;
-        self
-    }
-
-    /// Its servers can be stored and made again: they implement [`GenServer::snapshot`], which `restore` reads.
-    #[must_use]
-    pub fn restorable(mut self, restore: impl Fn(&Term) -> Option<S> + Send + Sync + 'static) -> Self {
-        self.description.hooks.snapshot = true;
-        self.restore = Some(Box::new(restore));
-        self
-    }
-
-    /// Exports a function.
-    #[must_use]
-    pub fn function(
-        mut self,
-        name: &'static str,
-        body: impl Fn(&Term) -> Box<dyn Body> + Send + Sync + 'static,
-    ) -> Self {
-        self.functions.add(&mut self.description, name, body);
-        self
-    }
-}
-
-impl<S: GenServer> Module for GenServerModule<S> {
-    fn describe(&self) -> Description {
-        self.description.clone()
-    }
-
-    fn start(&self, args: &Term) -> Box<dyn Body> {
-        Box::new(Server::new(Arc::clone(&self.init), args.clone()))
-    }
-
-    fn function(&self, name: &str, args: &Term) -> Option<Box<dyn Body>> {
-        self.functions.body(name, args)
-    }
-
-    fn restore(&self, snapshot: &Term) -> Option<Box<dyn Body>> {
-        let state = self.restore.as_ref()?(snapshot)?;
-        Some(Box::new(Server::restored(state)))
+    fn restored(snapshot: &Term, restore: &dyn Fn(&Term) -> Option<S>) -> Option<Box<dyn Body>> {
+        Some(Box::new(Server::restored(restore(snapshot)?)))
     }
 }
