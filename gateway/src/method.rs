@@ -51,6 +51,8 @@ pub struct Method {
     pub guard: Option<Guard>,
     /// The number of the response's field `etag`, where the whole response is the body.
     pub etag: Option<u32>,
+    /// The request has a field `read_mask` (AIP-157): resources are answered in part.
+    pub partial: bool,
     /// The request has a field `after` by which a stream is resumed.
     pub resumes: bool,
     /// The number of the items' field `sequence`.
@@ -203,6 +205,7 @@ impl Method {
             mask,
             guard,
             etag: etag.map(|index| item.fields[index].number),
+            partial: plan.field_by_name("read_mask", 0).is_some(),
             resumes: plan.field_by_name("after", 0).is_some(),
             sequence: sequence.filter(|field| is_id(field)).map(|field| field.number),
             client_streaming: descriptor.is_client_streaming(),

@@ -10,6 +10,7 @@ use crate::{
     gateway::Compiled,
     method::Method,
     transcode::{
+        JsonOptions,
         encode::{self, Printing},
         reference,
         wire::{Malformed, Reader, WireType},
@@ -28,6 +29,8 @@ impl Compiled {
         }
         let mut json = Vec::with_capacity(message.len() * 2 + 64);
         self.put_response(method, message, &mut json)?;
+        // a terminal shows it whole, and a prompt after it
+        json.push(b'\n');
         Ok((HeaderValue::from_static("application/json"), json.into()))
     }
 
@@ -45,8 +48,8 @@ impl Compiled {
             out.extend_from_slice(&json);
             return Ok(());
         }
-        let printing =
-            Printing { options: self.config.json, depth: self.config.limits.depth_max, opaque_any: false };
+        let options = JsonOptions { sparse: method.partial, ..self.config.json };
+        let printing = Printing { options, depth: self.config.limits.depth_max, opaque_any: false };
         let result = match method.response_body {
             None => encode::message(&self.schema, method.output, message, printing, out),
             Some(index) => encode::field(&self.schema, method.output, index, message, printing, out),

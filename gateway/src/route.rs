@@ -247,6 +247,8 @@ impl Search<'_> {
     }
 }
 
+mod verbs;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 //! A request is one future: when the client goes away the server drops it, and with it the call to upstream.
 
 use std::{
-    collections::BTreeSet, convert::Infallible, future::Future, pin::Pin, sync::Arc, task, time::Duration,
+    collections::BTreeSet, convert::Infallible, fmt::Write as _, future::Future, pin::Pin, sync::Arc, task,
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -27,6 +28,7 @@ use crate::{
     request::Target,
     route::Miss,
     stream::{self, websocket},
+    transcode::nearest,
     upstream::Upstream,
     web::{
         self,
@@ -144,6 +146,9 @@ impl GatewayService {
             Err(Miss::NotFound) => Err(self
                 .compiled
                 .failure(Reason::RouteNotFound, format!("no route for {http_method} {path}"))),
+            Err(Miss::MethodNotAllowed(_)) if self.compiled.routes.unknown_verb(path).is_some() => {
+                Err(self.unknown_verb(http_method, path))
+            }
             Err(Miss::MethodNotAllowed(allowed)) => {
                 let list = allow(allowed);
                 let message = format!("{http_method} is not allowed here, only {list}");
@@ -154,6 +159,17 @@ impl GatewayService {
                 Err(failure)
             }
         }
+    }
+
+    /// The path is known without its verb, as which it was meant: no method would make it right.
+    fn unknown_verb(&self, http_method: &HttpMethod, path: &str) -> Failure {
+        let mut message = format!("no route for {http_method} {path}");
+        if let Some((verb, known)) = self.compiled.routes.unknown_verb(path) {
+            let near = nearest(verb, known.iter().copied()).map(|near| format!("; `:{near}` is near"));
+            let hint = near.unwrap_or_default();
+            let _ = write!(message, ": there is no verb `:{verb}`{hint}");
+        }
+        self.compiled.failure(Reason::RouteNotFound, message)
     }
 
     /// What is allowed on a path, unless a rule of the service's own takes OPTIONS there.

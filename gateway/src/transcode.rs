@@ -27,6 +27,9 @@ pub struct JsonOptions {
     pub enum_numbers: bool,
     /// Print fields without presence also when they have their default.
     pub emit_defaults: bool,
+    /// But not in the messages within the one that is printed: they are told in part, and a default would look as if it
+    /// had been read.
+    pub sparse: bool,
     /// Print field names as the proto file has them.
     pub proto_names: bool,
     /// Pass over unknown fields, and over unknown enum names, instead of refusing them.

@@ -239,7 +239,8 @@ impl Encoder<'_> {
             }
         }
         close(&mut open, out);
-        if self.printing.options.emit_defaults {
+        let outermost = depth + 1 == self.printing.depth;
+        if self.printing.options.emit_defaults && (outermost || !self.printing.options.sparse) {
             for (index, field) in plan.fields.iter().enumerate() {
                 let unset = field.cardinality == Cardinality::Singular && field.presence;
                 if !printed.contains(index) && !unset {

@@ -114,6 +114,8 @@ fn a_target_that_is_none_of_ours_is_refused() {
         ("GET /", 404, "ROUTE_NOT_FOUND"),
         ("PATCH /v1/processes", 405, "METHOD_NOT_ALLOWED"),
         ("BREW /v1/processes", 405, "METHOD_NOT_ALLOWED"),
+        ("GET /v1/processes/a:kill", 405, "METHOD_NOT_ALLOWED"),
+        ("POST /v1/processes/a:klil", 404, "ROUTE_NOT_FOUND"),
         (&long, 414, "TARGET_TOO_LONG"),
     ];
     on(Transport::Rest, |sandbox, api| async move {
@@ -122,6 +124,15 @@ fn a_target_that_is_none_of_ours_is_refused() {
             assert_eq!((answer.status, &*answer.reason), (*status, *reason), "{line:.60}: {answer:?}");
         }
         still_serves(&api).await;
+    });
+}
+
+#[test]
+fn a_verb_that_is_none_is_answered_with_the_nearest() {
+    on(Transport::Rest, |sandbox, _| async move {
+        let answer = send(sandbox.rest(), "POST /v1/processes/a:klil", JSON, b"{}").await;
+        assert!(answer.body.contains("`:klil`") && answer.body.contains("`:kill`"), "{answer:?}");
+        assert!(answer.body.ends_with("}\n"), "{answer:?}");
     });
 }
 

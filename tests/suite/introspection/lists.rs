@@ -226,3 +226,20 @@ fn a_bare_process_is_isolated_until_anything_ties_it() {
         assert!(!isolated(me).await, "a session is not");
     });
 }
+
+// covers: list_all_processes/0
+#[test]
+fn over_rest_a_list_shows_no_field_that_was_not_read() {
+    arsenal_tests::on(arsenal_tests::Transport::Rest, |_, api| async move {
+        let pid = api.start("plain", json!({})).await;
+        let row = |answer: Value| answer["processes"][0].as_object().cloned().unwrap_or_default();
+        let keys = |answer: Value| row(answer).keys().cloned().collect::<Vec<_>>();
+        let masked = api.ok("ListAllProcesses", json!({"readMask": "pid,trapExit"})).await;
+        assert_eq!(masked["nextPageToken"], "", "what is not in part is whole");
+        assert_eq!(keys(masked), ["pid", "trapExit"]);
+        let plain = row(api.ok("ListAllProcesses", json!({})).await);
+        assert_eq!((&plain["pid"], plain.get("links"), plain.get("dictionary")), (&json!(pid), None, None));
+        let whole = api.ok("GetProcessInfo", json!({"process": pid})).await;
+        assert_eq!(whole["process"]["links"], json!([]));
+    });
+}
