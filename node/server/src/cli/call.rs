@@ -87,8 +87,11 @@ async fn converse(
 
 async fn connect(address: &str) -> Result<Channel, CommandError> {
     let wrong =
-        |_| CommandError::Usage(format!("`{address}` is no address; give one like http://127.0.0.1:7450"));
-    let endpoint = Channel::from_shared(address.to_owned()).map_err(wrong)?;
+        || CommandError::Usage(format!("`{address}` is no address; give one like http://127.0.0.1:7450"));
+    let endpoint = Channel::from_shared(address.to_owned()).map_err(|_| wrong())?;
+    if endpoint.uri().scheme().is_none() || endpoint.uri().host().is_none() {
+        return Err(wrong());
+    }
     endpoint.connect().await.map_err(|_| {
         CommandError::Unreachable(format!(
             "no node answers at {address}; start one with `arsenal dev`, or name another with --node"
@@ -188,6 +191,16 @@ mod tests {
         let list = operations::find("list_all_processes").unwrap();
         let line = curl(&list, &json!({"pageSize": 5}), "http://h/", Some("n1.1-s3"));
         assert_eq!(line, "curl -s -H 'arsenal-session: n1.1-s3' 'http://h/v1/processes?pageSize=5'");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_a_wrong_command_line_and_not_a_node_that_is_away() {
+        for address in ["nonsense", "localhost:7450", "", "://"] {
+            let refused = connect(address).await.err();
+            assert!(matches!(refused, Some(CommandError::Usage(_))), "{address}: {refused:?}");
+        }
+        let away = connect("http://127.0.0.1:1").await.err();
+        assert!(matches!(away, Some(CommandError::Unreachable(_))), "{away:?}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! JSON as text for people: a list in an answer becomes columns, anything else a line a field.
+//! JSON as text for people: a list in an answer becomes columns, anything else a line a field, those of a message within
+//! behind its name (`process.pid`).
 
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -25,11 +26,36 @@ pub(super) fn render(answer: &Value) -> String {
             columns(rows, &columns_seen).trim_end().to_owned()
         }
         None => {
-            let width = members.keys().map(String::len).max().unwrap_or_default();
-            let lines: Vec<String> =
-                members.iter().map(|(key, value)| format!("{key:width$}  {}", cell(value))).collect();
-            lines.join("\n")
+            let mut fields = Vec::new();
+            for (key, value) in members {
+                flatten(key.clone(), value, &mut fields);
+            }
+            let width = fields.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+            let lines =
+                fields.into_iter().map(|(key, value)| format!("{key:width$}  {value}").trim_end().into());
+            lines.collect::<Vec<String>>().join("\n")
         }
+    }
+}
+
+/// A value as lines: members and elements that are messages behind the name of what they are in, and what is empty in
+/// them left out; a list of plain values in one line.
+fn flatten(key: String, value: &Value, fields: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, value) in members.iter().filter(|(_, value)| !is_empty(value)) {
+                flatten(format!("{key}.{name}"), value, fields);
+            }
+        }
+        Value::Array(values) if values.iter().any(Value::is_object) => {
+            for (at, value) in values.iter().enumerate() {
+                flatten(format!("{key}.{at}"), value, fields);
+            }
+        }
+        Value::Array(values) if !values.iter().any(Value::is_array) => {
+            fields.push((key, values.iter().map(cell).collect::<Vec<_>>().join(", ")));
+        }
+        value => fields.push((key, cell(value))),
     }
 }
 
@@ -76,4 +102,39 @@ pub(super) fn columns(rows: &[Value], names: &[&str]) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_message_within_an_answer_is_a_line_a_field() {
+        let answer = json!({
+            "process": {"pid": "n1.1.2", "links": ["n1.1.3", "n1.1.4"], "key": "", "limits": {"bytes": "5"}},
+            "items": [],
+            "frames": [],
+            "node": "n1",
+        });
+        let lines = [
+            "frames",
+            "items",
+            "node                  n1",
+            "process.limits.bytes  5",
+            "process.links         n1.1.3, n1.1.4",
+            "process.pid           n1.1.2",
+        ];
+        let text = render(&answer);
+        let mut shown: Vec<&str> = text.lines().collect();
+        shown.sort_unstable();
+        assert_eq!(shown, lines);
+    }
+
+    #[test]
+    fn a_list_of_messages_is_columns_whatever_stands_beside_it() {
+        let answer =
+            json!({"processes": [{"pid": "a", "name": ""}, {"pid": "b", "name": "n"}], "node": "n1"});
+        assert_eq!(render(&answer), "PID  NAME\na\nb    n");
+    }
 }
