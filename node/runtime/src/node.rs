@@ -144,8 +144,9 @@ impl Node {
         let (schedulers, threads) = scheduler::build(count);
         let (timers, parker) = Timers::new(config.limits.timers_max);
         let limits = config.limits;
-        // events of one virtual moment are told apart by their place in one part alone
-        let virtual_time = matches!(config.clock, Clock::Virtual(_));
+        // a part of the event log for each scheduler and one for all other threads; but events of one virtual moment are
+        // told apart by their place in one part alone
+        let recorders = if matches!(config.clock, Clock::Virtual(_)) { 1 } else { count + 1 };
         let node = Self(Arc::new(Inner {
             id: config.id,
             incarnation: config.incarnation,
@@ -162,8 +163,8 @@ impl Node {
             watchers: Watchers::default(),
             byte_bounds: ByteBounds::default(),
             events: EventLog::new(
-                if virtual_time { 1 } else { count + 1 },
-                limits.events_per_scheduler_max * (count + 1),
+                recorders,
+                limits.events_per_scheduler_max * recorders,
                 limits.exit_records_max,
             ),
             dead_letters: DeadLetters::new(limits.dead_letters_max),

@@ -107,7 +107,7 @@ impl Watch {
     /// Goes on after an item, if the log still has what followed it.
     fn go_on(&mut self, after: u64) {
         let last = self.node.events().last_sequence();
-        let dropped = self.node.events().after(after, 0).dropped;
+        let dropped = self.node.events().after(after, 1).dropped;
         if after > last || dropped > 0 {
             return self.lost(dropped);
         }
