@@ -58,6 +58,7 @@ fn a_limit_of_nothing_is_refused_by_name() {
         "limits.exit_records_max",
         "limits.events_per_scheduler_max",
         "limits.dead_letters_max",
+        "limits.dead_letter_bytes_max",
         "limits.timers_max",
         "limits.blocking_threads_max",
         "limits.traffic_pairs_max",

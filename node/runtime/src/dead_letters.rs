@@ -2,7 +2,7 @@
 //!
 //! A call is among them only where surgery or a bound took it: of a dead process its caller hears.
 //!
-//! Invariant: at most `max` are kept; the oldest go first and are counted.
+//! Invariant: at most `max` are kept, with messages of at most `bytes_max` in all; the oldest go first and are counted.
 
 use crate::message::Message;
 use crate::pid::Pid;
@@ -48,19 +48,32 @@ pub struct DeadLetter {
 #[derive(Default)]
 struct Letters {
     letters: VecDeque<DeadLetter>,
+    /// What their messages take.
+    bytes: usize,
     last: u64,
     dropped: u64,
+}
+
+impl Letters {
+    fn forget_beyond(&mut self, max: usize, bytes_max: usize) {
+        while self.letters.len() > max || self.bytes > bytes_max {
+            let Some(oldest) = self.letters.pop_front() else { return };
+            self.bytes -= oldest.message.size_bytes();
+            self.dropped += 1;
+        }
+    }
 }
 
 /// The node's dead letters.
 pub struct DeadLetters {
     letters: Mutex<Letters>,
     max: usize,
+    bytes_max: usize,
 }
 
 impl DeadLetters {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { letters: Mutex::default(), max: max.max(1) }
+    pub(crate) fn new(max: usize, bytes_max: usize) -> Self {
+        Self { letters: Mutex::default(), max: max.max(1), bytes_max }
     }
 
     pub(crate) fn add(
@@ -75,23 +88,19 @@ impl DeadLetters {
         for message in messages {
             inner.last += 1;
             let number = inner.last;
-            if inner.letters.len() >= self.max {
-                inner.letters.pop_front();
-                inner.dropped += 1;
-            }
+            inner.bytes += message.size_bytes();
             inner.letters.push_back(DeadLetter { number, to, message, reason, at_ns, operation });
+            inner.forget_beyond(self.max, self.bytes_max);
         }
     }
 
     /// Puts letters that were taken back among the others, each to its place.
     pub fn put_back(&self, letters: Vec<DeadLetter>) {
         let mut inner = self.letters.lock();
+        inner.bytes += bytes_of(&letters);
         inner.letters.extend(letters);
         inner.letters.make_contiguous().sort_by_key(|letter| letter.number);
-        while inner.letters.len() > self.max {
-            inner.letters.pop_front();
-            inner.dropped += 1;
-        }
+        inner.forget_beyond(self.max, self.bytes_max);
     }
 
     /// All, oldest first.
@@ -121,6 +130,47 @@ impl DeadLetters {
             (taken, kept)
         };
         inner.letters = kept;
+        inner.bytes -= bytes_of(&taken);
         taken
+    }
+}
+
+fn bytes_of(letters: &[DeadLetter]) -> usize {
+    letters.iter().map(|letter| letter.message.size_bytes()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::term::Term;
+
+    fn message(length: usize) -> Message {
+        Message::info(Pid::NONE, Term::from("x".repeat(length).as_str()))
+    }
+
+    fn numbers(kept: &DeadLetters) -> Vec<u64> {
+        kept.list().iter().map(|letter| letter.number).collect()
+    }
+
+    #[test]
+    fn the_oldest_go_where_there_are_too_many_or_they_are_too_big() {
+        let bytes_max = 3 * message(1_000).size_bytes();
+        let letters = DeadLetters::new(5, bytes_max);
+        let add = |length| letters.add(Pid::NONE, [message(length)], DeadLetterReason::Flushed, 0, 0);
+        (0..4).for_each(|_| add(1_000));
+        assert_eq!((numbers(&letters), letters.dropped()), (vec![2, 3, 4], 1));
+        let taken = letters.take(&[3].into());
+        add(1_000);
+        assert_eq!(
+            (numbers(&letters), letters.dropped()),
+            (vec![2, 4, 5], 1),
+            "what was taken counts no more"
+        );
+        letters.put_back(taken);
+        assert_eq!((numbers(&letters), letters.dropped()), (vec![3, 4, 5], 2));
+        add(bytes_max);
+        assert_eq!((numbers(&letters), letters.dropped()), (vec![], 6), "one that is too big is not kept");
+        (0..6).for_each(|_| add(1));
+        assert_eq!(numbers(&letters), [8, 9, 10, 11, 12]);
     }
 }

@@ -33,6 +33,8 @@ pub struct NodeLimits {
     pub events_per_scheduler_max: usize,
     /// Dead letters kept; the oldest go first.
     pub dead_letters_max: usize,
+    /// Bytes of the messages among them; the oldest go first, and one that is bigger is not kept.
+    pub dead_letter_bytes_max: usize,
     /// Bytes that a message from outside may have.
     pub message_bytes_max: usize,
     /// Pending timers of `send_after` and `start_timer`.
@@ -52,6 +54,7 @@ impl Default for NodeLimits {
             exit_records_max: 20_000,
             events_per_scheduler_max: 16_384,
             dead_letters_max: 10_000,
+            dead_letter_bytes_max: 64 << 20,
             message_bytes_max: 2 << 20,
             timers_max: 1_000_000,
             waiting_requests_max: 262_144,

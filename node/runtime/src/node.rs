@@ -167,7 +167,7 @@ impl Node {
                 limits.events_per_scheduler_max * recorders,
                 limits.exit_records_max,
             ),
-            dead_letters: DeadLetters::new(limits.dead_letters_max),
+            dead_letters: DeadLetters::new(limits.dead_letters_max, limits.dead_letter_bytes_max),
             blocking: BlockingPool::new(limits.blocking_threads_max),
             limits,
             modules: RwLock::default(),

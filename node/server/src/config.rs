@@ -78,6 +78,8 @@ pub struct LimitsSection {
     pub events_per_scheduler_max: usize,
     /// Dead letters kept; the oldest go first.
     pub dead_letters_max: usize,
+    /// Bytes of the messages among them; the oldest go first, and one that is bigger is not kept.
+    pub dead_letter_bytes_max: usize,
     /// Timers pending. Beyond it a new one is RESOURCE_EXHAUSTED.
     pub timers_max: usize,
     /// Requests from outside that wait for a process. Beyond it a new one is RESOURCE_EXHAUSTED.
@@ -196,6 +198,7 @@ impl Default for LimitsSection {
             exit_records_max,
             events_per_scheduler_max,
             dead_letters_max,
+            dead_letter_bytes_max,
             timers_max,
             waiting_requests_max,
             blocking_threads_max,
@@ -207,6 +210,7 @@ impl Default for LimitsSection {
             exit_records_max,
             events_per_scheduler_max,
             dead_letters_max,
+            dead_letter_bytes_max,
             timers_max,
             waiting_requests_max,
             blocking_threads_max,
@@ -224,6 +228,7 @@ impl LimitsSection {
             exit_records_max: self.exit_records_max,
             events_per_scheduler_max: self.events_per_scheduler_max,
             dead_letters_max: self.dead_letters_max,
+            dead_letter_bytes_max: self.dead_letter_bytes_max,
             timers_max: self.timers_max,
             waiting_requests_max: self.waiting_requests_max,
             blocking_threads_max: self.blocking_threads_max,
