@@ -266,7 +266,6 @@ impl Failure {
         *headers = std::mem::take(&mut *self.headers);
         crossing.response(&self.metadata, headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        body.push(b'\n');
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         if self.http_status() == StatusCode::UNAUTHORIZED && !headers.contains_key(header::WWW_AUTHENTICATE) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

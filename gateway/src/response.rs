@@ -29,8 +29,6 @@ impl Compiled {
         }
         let mut json = Vec::with_capacity(message.len() * 2 + 64);
         self.put_response(method, message, &mut json)?;
-        // a terminal shows it whole, and a prompt after it
-        json.push(b'\n');
         Ok((HeaderValue::from_static("application/json"), json.into()))
     }
 

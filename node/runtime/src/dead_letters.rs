@@ -145,7 +145,7 @@ mod tests {
     use crate::term::Term;
 
     fn message(length: usize) -> Message {
-        Message::info(Pid::NONE, Term::from("x".repeat(length).as_str()))
+        Message::info(Pid::NONE, Term::from("x".repeat(length)))
     }
 
     fn numbers(kept: &DeadLetters) -> Vec<u64> {
