@@ -132,7 +132,6 @@ fn a_verb_that_is_none_is_answered_with_the_nearest() {
     on(Transport::Rest, |sandbox, _| async move {
         let answer = send(sandbox.rest(), "POST /v1/processes/a:klil", JSON, b"{}").await;
         assert!(answer.body.contains("`:klil`") && answer.body.contains("`:kill`"), "{answer:?}");
-        assert!(answer.body.ends_with("}\n"), "{answer:?}");
     });
 }
 

@@ -73,7 +73,9 @@ fn a_filter_equals_a_client_side_one_and_orders_and_masks_are_kept_to() {
             ordered.iter().map(|row| row["messageQueueLen"].as_u64().unwrap_or_default()).collect();
         assert_eq!(queues, [4, 2, 0]);
         assert!(
-            ordered.iter().all(|row| row["pid"] == "" && row["reductions"].is_null()),
+            ordered
+                .iter()
+                .all(|row| row["pid"].as_str().unwrap_or_default().is_empty() && row["reductions"].is_null()),
             "only what the mask has"
         );
         let none = rows(&api, "ListAllProcesses", json!({"filter": "module == 'nobody'"})).await;
