@@ -119,7 +119,11 @@ impl Inbound {
 
     pub(crate) fn append(&mut self, signals: &mut Vec<Signal>, now_ms: u32) {
         signals.iter_mut().for_each(|signal| self.waiting.arrives(signal, now_ms));
-        if self.is_empty() {
+        if signals.len() == 1 && self.signals.capacity() == 0 && self.backlog.is_none() {
+            // as of an exit, which goes to many that may never get another: no more memory than it takes
+            self.signals.reserve_exact(1);
+            self.signals.append(signals);
+        } else if self.is_empty() {
             std::mem::swap(&mut self.signals, signals);
         } else if self.signals.len() + signals.len() <= BLOCK {
             self.signals.append(signals);
