@@ -1,16 +1,17 @@
-//! What open streams are told when the node, or a gateway of its own, stops: UNAVAILABLE STOPPING, so that a client goes elsewhere, and not an end
-//! that looks like the last item.
+//! What open streams are told when the node, or a gateway of its own, stops: UNAVAILABLE STOPPING, so that a client goes
+//! elsewhere, and not an end that looks like the last item.
 
 use arsenal_gateway::upstream::{Answer, Upstream};
 use arsenal_services::operations;
 use arsenal_services::status::failure;
-use arsenal_services::wire::Call;
+use arsenal_services::wire::{Answering, Call};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -69,20 +70,15 @@ pub(crate) struct Parting<S> {
     inner: S,
 }
 
-/// A stream about to open.
-type Opening<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
-
 impl<S> Service<Call> for Parting<S>
 where
-    S: Service<Call, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
+    S: Service<Call, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
 {
     type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, Opening<S::Error>>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Answering>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 

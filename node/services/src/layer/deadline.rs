@@ -3,12 +3,11 @@
 //! It bounds the time until an answer begins; a stream that has begun is its client's to end.
 
 use crate::status::failure;
-use crate::wire::Call;
+use crate::wire::{Answering, Call};
 use axum::body::Body;
 use futures_util::future::Either;
 use http::{HeaderMap, HeaderName, Response};
-use std::future::Future;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -34,20 +33,15 @@ pub struct DeadlineService<S> {
     inner: S,
 }
 
-/// An answer in time to come.
-type Timed<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
-
 impl<S> Service<Call> for DeadlineService<S>
 where
-    S: Service<Call, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
+    S: Service<Call, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
 {
     type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, Timed<S::Error>>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Answering>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 

@@ -8,15 +8,14 @@
 mod store;
 
 use crate::status::{bad_argument, failure};
-use crate::wire::{Call, Whole};
+use crate::wire::{Answering, Call, Whole};
 use arsenal_runtime::Node;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, HeaderName, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use std::future::Future;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use store::{Claim, Key, Store};
@@ -97,18 +96,13 @@ pub struct IdempotencyService<S> {
     inner: S,
 }
 
-/// An answer under a key to come.
-type Keyed<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
-
 impl<S> Service<Call> for IdempotencyService<S>
 where
-    S: Service<Call, Response = Response<Body>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send,
+    S: Service<Call, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
     type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, Keyed<S::Error>>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Answering>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -124,10 +118,7 @@ where
         let inner = std::mem::replace(&mut self.inner, ready);
         let layer = self.layer.clone();
         Either::Right(Box::pin(async move {
-            match layer.run(inner, key, call).await {
-                Ok(response) => response,
-                Err(status) => Ok(status.into_http()),
-            }
+            Ok(layer.run(inner, key, call).await.unwrap_or_else(Status::into_http))
         }))
     }
 }
@@ -144,9 +135,9 @@ impl IdempotencyLayer {
         mut inner: S,
         key: Bytes,
         Call { rpc, request }: Call,
-    ) -> Result<Result<Response<Body>, S::Error>, Status>
+    ) -> Result<Response<Body>, Status>
     where
-        S: Service<Call, Response = Response<Body>>,
+        S: Service<Call, Response = Response<Body>, Error = Infallible>,
     {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             let message = format!(
@@ -161,7 +152,7 @@ impl IdempotencyLayer {
         let claim = loop {
             match self.store.claim(&key, &input) {
                 Claim::First(claim) => break claim,
-                Claim::Answered(answer) => return Ok(Ok(answer.response(true))),
+                Claim::Answered(answer) => return Ok(answer.response(true)),
                 Claim::Other => return Err(other_input(&key)),
                 // when the first is given up, the next to look runs
                 Claim::Running(mut first) => {
@@ -170,10 +161,7 @@ impl IdempotencyLayer {
             }
         };
         let request = Request::from_parts(parts, Body::from(input));
-        let response = match inner.call(Call { rpc, request }).await {
-            Ok(response) => response,
-            Err(error) => return Ok(Err(error)),
-        };
+        let Ok(response) = inner.call(Call { rpc, request }).await;
         let (parts, body) = response.into_parts();
         let collected = body.collect().await.map_err(|error| Status::from_error(error.into()))?;
         let trailers = collected.trailers().cloned();
@@ -182,7 +170,7 @@ impl IdempotencyLayer {
         if keeps(&answer) {
             claim.answer(answer);
         }
-        Ok(Ok(response))
+        Ok(response)
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Status> {

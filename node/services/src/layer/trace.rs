@@ -5,13 +5,13 @@
 //! with the call, which for a stream is its last item.
 
 use crate::layer::OPERATION_HEADER;
-use crate::wire::Call;
+use crate::wire::{Answering, Call};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
-use std::future::Future;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tower::{Layer, Service};
@@ -42,20 +42,15 @@ pub struct TraceService<S> {
     inner: S,
 }
 
-/// A traced answer to come.
-type Traced<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
-
 impl<S> Service<Call> for TraceService<S>
 where
-    S: Service<Call, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
+    S: Service<Call, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
 {
     type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, Traced<S::Error>>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Answering>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 

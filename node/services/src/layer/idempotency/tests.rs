@@ -4,7 +4,6 @@ use crate::process::ProcessApi;
 use crate::session::SessionApi;
 use crate::wire::{Table, WireLimits};
 use arsenal_runtime::NodeConfig;
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -23,7 +22,7 @@ struct Counting {
 impl Service<Call> for Counting {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
