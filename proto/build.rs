@@ -1,36 +1,48 @@
-//! Compiles every `.proto` file of the contract: the descriptor set as protox encodes it, and the Rust code.
+//! Compiles every `.proto` file: of the contract, the descriptor set as protox encodes it, and the Rust code; of what nodes
+//! say to each other, the Rust code alone.
 //!
-//! Invariant: the embedded set comes from `encode_file_descriptor_set`. A set that went through `prost_types`
-//! has lost the method options, which the gateway, the router and the command line read.
+//! Invariants: the embedded set comes from `encode_file_descriptor_set`. A set that went through `prost_types`
+//! has lost the method options, which the gateway, the router and the command line read. Nothing of `internal/` is in
+//! it: what it holds is served to clients.
 
 use prost_build::{Service, ServiceGenerator};
 use std::error::Error;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs, io};
 
-/// Folders whose files are compiled, whole; imports are found from the crate's own folder.
-const FOLDERS: [&str; 4] = ["arsenal/v1", "internal/v1", "google/api", "google/rpc"];
+/// Folders of the contract, whose files are compiled, whole; imports are found from the crate's own folder.
+const CONTRACT: [&str; 3] = ["arsenal/v1", "google/api", "google/rpc"];
+/// Folders of what nodes say to each other.
+const INTERNAL: [&str; 1] = ["internal/v1"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // a folder that does not exist yet is not watched: cargo would rebuild each time
-    for folder in FOLDERS.into_iter().filter(|folder| Path::new(folder).is_dir()) {
+    for folder in CONTRACT.into_iter().chain(INTERNAL) {
         println!("cargo::rerun-if-changed={folder}");
     }
     println!("cargo::rerun-if-changed=build.rs");
 
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR for build scripts")?);
     let mut compiler = protox::Compiler::new(["."])?;
-    compiler.include_imports(true).include_source_info(true).open_files(proto_files()?)?;
+    compiler.include_imports(true).include_source_info(true).open_files(proto_files(&CONTRACT)?)?;
     fs::write(out_dir.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
-
-    prost_build::Config::new()
-        .bytes(["."])
+    generator("packages.rs")
         .extern_path(".google.protobuf.Value", "crate::Value")
-        .include_file("packages.rs")
-        .service_generator(Box::new(Generator { tonic: tonic_prost_build::configure().service_generator() }))
         .compile_fds(compiler.file_descriptor_set())?;
+
+    let mut compiler = protox::Compiler::new(["."])?;
+    compiler.include_source_info(true).open_files(proto_files(&INTERNAL)?)?;
+    generator("internal.rs").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// Writes Rust code, and a file of this name that includes it.
+fn generator(include_file: &str) -> prost_build::Config {
+    let mut config = prost_build::Config::new();
+    config.bytes(["."]).include_file(include_file);
+    config
+        .service_generator(Box::new(Generator { tonic: tonic_prost_build::configure().service_generator() }));
+    config
 }
 
 /// What tonic generates for a service, and a function that lists its RPCs to whoever serves them (`src/rpcs.rs`).
@@ -90,10 +102,10 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
-/// The contract's files in a fixed order, so that the set's bytes depend on nothing but their content.
-fn proto_files() -> io::Result<Vec<PathBuf>> {
+/// The files of some folders in a fixed order, so that a set's bytes depend on nothing but their content.
+fn proto_files(folders: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for folder in FOLDERS.map(Path::new).into_iter().filter(|folder| folder.is_dir()) {
+    for folder in folders {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension() == Some(OsStr::new("proto")) {

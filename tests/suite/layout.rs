@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Each crate's manifest and the crates of ours that it may depend on.
-const ALLOWED: [(&str, &str, &[&str]); 9] = [
+const ALLOWED: [(&str, &str, &[&str]); 10] = [
     ("proto", include_str!("../../proto/Cargo.toml"), &[]),
     ("runtime", include_str!("../../node/runtime/Cargo.toml"), &[]),
     ("behaviours", include_str!("../../node/behaviours/Cargo.toml"), &["runtime"]),
@@ -11,19 +11,20 @@ const ALLOWED: [(&str, &str, &[&str]); 9] = [
     (
         "services",
         include_str!("../../node/services/Cargo.toml"),
-        &["proto", "runtime", "behaviours", "observe"],
+        &["proto", "runtime", "behaviours", "observe", "membership"],
     ),
     ("raft", include_str!("../../cluster/raft/Cargo.toml"), &["runtime"]),
+    ("membership", include_str!("../../cluster/membership/Cargo.toml"), &["proto", "runtime", "raft"]),
     ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto"]),
     (
         "server",
         include_str!("../../node/server/Cargo.toml"),
-        &["proto", "runtime", "behaviours", "services", "gateway"],
+        &["proto", "runtime", "behaviours", "raft", "membership", "services", "gateway"],
     ),
     (
         "tests",
         include_str!("../Cargo.toml"),
-        &["proto", "runtime", "behaviours", "observe", "services", "gateway", "server"],
+        &["proto", "runtime", "behaviours", "observe", "raft", "membership", "services", "gateway", "server"],
     ),
 ];
 

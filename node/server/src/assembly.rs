@@ -98,8 +98,9 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
         response_bytes_max: config.grpc.response_bytes_max,
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
-    let (health, wire) = routes::wire(&Shared::new(node.clone()), limits)
-        .map_err(|error| StartupError::Descriptor(error.to_string()))?;
+    let shared = Shared::alone(node.clone(), &address_of(&grpc)?.to_string());
+    let (health, wire) =
+        routes::wire(&shared, limits).map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let (stop, stopped) = watch::channel(false);
     let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
     let mut listeners = Vec::new();

@@ -57,7 +57,7 @@ fn bench(gate: Option<Arc<Semaphore>>) -> Bench {
     let node = Node::deterministic(NodeConfig::default());
     let layer = IdempotencyLayer::new(node.clone(), 100);
     let mut rpcs = Table::new(WireLimits::default(), [PATH.to_owned(), STREAM.to_owned()]);
-    let shared = Shared::new(node.clone());
+    let shared = Shared::alone(node.clone(), "127.0.0.1:7450");
     arsenal_proto::v1::list_process_service(&Arc::new(ProcessApi::new(shared.clone())), &mut rpcs);
     arsenal_proto::v1::list_session_service(&Arc::new(SessionApi::new(shared)), &mut rpcs);
     Bench { node, rpcs, service: layer.layer(Counting { runs: Arc::default(), gate }) }

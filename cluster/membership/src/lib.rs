@@ -1,0 +1,8 @@
+//! Who is in the cluster, how each node is reached, and how a node gets in and out.
+//!
+//! What the layers above see of it is [`Nodes`]: the list of nodes and a way to each. What the voters agree on is kept by
+//! `cluster/raft`; here live the decisions about it, and the sockets.
+
+mod nodes;
+
+pub use nodes::{Alone, Membership, Node, NodeError, NodeState, Nodes};

@@ -1,0 +1,191 @@
+//! The nodes of the cluster as one of them sees them, and how it reaches each.
+//!
+//! Invariants: the number of a node never becomes another's, and its incarnation only grows, so that the two name one life
+//! of a node for ever. What a node sees may lag behind what the voters agreed on; the index tells how new it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tonic::transport::{Channel, Endpoint};
+
+/// How a node takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// It keeps its session with the voters.
+    Up,
+    /// It is about to leave: nothing new is placed on it.
+    Leaving,
+    /// Its last life ended, by its own word or because its lease ran out. The names and memberships of that life are gone.
+    Down,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its number, from 1; its name is `n` and this number.
+    pub id: u32,
+    /// Which life of it this is, from 1; the last one of a node that is down.
+    pub incarnation: u32,
+    /// Host and port where it serves gRPC, `10.0.0.7:7450`.
+    pub address: Arc<str>,
+    /// Label of the zone that it runs in; empty for none.
+    pub zone: Arc<str>,
+    /// How it takes part.
+    pub state: NodeState,
+    /// Whether it votes on the replicated state.
+    pub voter: bool,
+}
+
+/// The nodes at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Log index of the replicated state that this is of; 0 of a node that is alone.
+    pub index: u64,
+    /// All nodes by number, those that are down included until they are removed.
+    pub nodes: BTreeMap<u32, Node>,
+}
+
+/// Why a node is not reached. Nothing was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// No node has or had that number, as far as is known here.
+    #[error("no node is called n{0}")]
+    Unknown(u32),
+    /// Its last life ended.
+    #[error("node n{id} is down; its last life was {incarnation}")]
+    Down {
+        /// Its number.
+        id: u32,
+        /// Its last life.
+        incarnation: u32,
+    },
+    /// What the voters know as its address is none.
+    #[error("node n{id} has the address `{address}`, which cannot be used: {reason}")]
+    Address {
+        /// Its number.
+        id: u32,
+        /// The address.
+        address: Arc<str>,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The cluster as one of its nodes sees it.
+pub trait Nodes: Send + Sync + 'static {
+    /// The number of this node.
+    fn own(&self) -> u32;
+
+    /// Which life of this node this is.
+    fn incarnation(&self) -> u32;
+
+    /// The nodes as they are known here now, this one among them.
+    fn membership(&self) -> Arc<Membership>;
+
+    /// Follows the nodes. A receiver sees the newest state and may miss those between.
+    fn watch(&self) -> watch::Receiver<Arc<Membership>>;
+
+    /// The connection to a node for RPCs, one that all share. It connects when it is first used and again when it broke.
+    ///
+    /// # Errors
+    /// If the node is unknown or down.
+    fn channel(&self, id: u32) -> Result<Channel, NodeError>;
+
+    /// Where a connection of one's own to a node is opened, with the settings that hold between nodes.
+    ///
+    /// # Errors
+    /// If the node is unknown or down.
+    fn endpoint(&self, id: u32) -> Result<Endpoint, NodeError>;
+
+    /// Whether this node's session holds: if not, its names may already be another's, and what needs the cluster's
+    /// consent must not be done here.
+    fn is_in_session(&self) -> bool;
+}
+
+/// A node that is alone: there is nobody else to reach.
+#[derive(Debug)]
+pub struct Alone {
+    own: u32,
+    incarnation: u32,
+    membership: watch::Sender<Arc<Membership>>,
+}
+
+impl Alone {
+    /// The only node of its cluster.
+    pub fn new(own: u32, incarnation: u32, address: &str) -> Self {
+        let node = Node {
+            id: own,
+            incarnation,
+            address: address.into(),
+            zone: "".into(),
+            state: NodeState::Up,
+            voter: true,
+        };
+        let membership = Membership { index: 0, nodes: BTreeMap::from([(own, node)]) };
+        Self { own, incarnation, membership: watch::Sender::new(Arc::new(membership)) }
+    }
+}
+
+impl Nodes for Alone {
+    fn own(&self) -> u32 {
+        self.own
+    }
+
+    fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    fn membership(&self) -> Arc<Membership> {
+        Arc::clone(&self.membership.borrow())
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<Membership>> {
+        self.membership.subscribe()
+    }
+
+    fn channel(&self, id: u32) -> Result<Channel, NodeError> {
+        self.endpoint(id).map(|endpoint| endpoint.connect_lazy())
+    }
+
+    fn endpoint(&self, id: u32) -> Result<Endpoint, NodeError> {
+        endpoint_of(&self.membership(), id)
+    }
+
+    fn is_in_session(&self) -> bool {
+        true
+    }
+}
+
+/// Where a node is reached, if it is up.
+pub(crate) fn endpoint_of(membership: &Membership, id: u32) -> Result<Endpoint, NodeError> {
+    let node = membership.nodes.get(&id).ok_or(NodeError::Unknown(id))?;
+    if node.state == NodeState::Down {
+        return Err(NodeError::Down { id, incarnation: node.incarnation });
+    }
+    Endpoint::from_shared(format!("http://{}", node.address)).map_err(|error| NodeError::Address {
+        id,
+        address: Arc::clone(&node.address),
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_alone_reaches_nobody_but_itself() {
+        let alone = Alone::new(1, 4, "127.0.0.1:7450");
+        assert_eq!(alone.membership().nodes[&1].incarnation, 4);
+        assert!(alone.endpoint(1).is_ok());
+        assert_eq!(alone.endpoint(2).err(), Some(NodeError::Unknown(2)));
+        assert!(alone.is_in_session());
+    }
+
+    #[test]
+    fn a_node_that_is_down_is_not_dialled() {
+        let mut membership = Membership::clone(&Alone::new(1, 4, "127.0.0.1:7450").membership());
+        membership.nodes.entry(1).and_modify(|node| node.state = NodeState::Down);
+        assert_eq!(endpoint_of(&membership, 1).err(), Some(NodeError::Down { id: 1, incarnation: 4 }));
+    }
+}
