@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Each crate's manifest and the crates of ours that it may depend on.
-const ALLOWED: [(&str, &str, &[&str]); 10] = [
+const ALLOWED: [(&str, &str, &[&str]); 11] = [
     ("proto", include_str!("../../proto/Cargo.toml"), &[]),
     ("runtime", include_str!("../../node/runtime/Cargo.toml"), &[]),
     ("behaviours", include_str!("../../node/behaviours/Cargo.toml"), &["runtime"]),
@@ -14,17 +14,29 @@ const ALLOWED: [(&str, &str, &[&str]); 10] = [
         &["proto", "runtime", "behaviours", "observe", "membership"],
     ),
     ("raft", include_str!("../../cluster/raft/Cargo.toml"), &["runtime"]),
-    ("membership", include_str!("../../cluster/membership/Cargo.toml"), &["proto", "runtime", "raft"]),
-    ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto"]),
+    ("tls", include_str!("../../tls/Cargo.toml"), &[]),
+    ("membership", include_str!("../../cluster/membership/Cargo.toml"), &["proto", "runtime", "raft", "tls"]),
+    ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto", "tls"]),
     (
         "server",
         include_str!("../../node/server/Cargo.toml"),
-        &["proto", "runtime", "behaviours", "raft", "membership", "services", "gateway"],
+        &["proto", "runtime", "behaviours", "raft", "membership", "services", "tls", "gateway"],
     ),
     (
         "tests",
         include_str!("../Cargo.toml"),
-        &["proto", "runtime", "behaviours", "observe", "raft", "membership", "services", "gateway", "server"],
+        &[
+            "proto",
+            "runtime",
+            "behaviours",
+            "observe",
+            "raft",
+            "membership",
+            "services",
+            "tls",
+            "gateway",
+            "server",
+        ],
     ),
 ];
 
