@@ -4,6 +4,7 @@
 //! command is applied there: no outcome travels, and a proposer's own view is as new as what it was told.
 
 use crate::codec::{DecodeError, Encode, Reader, put_bytes};
+use crate::nodes::{NodeCommand, NodeRefusal};
 use arsenal_runtime::registry;
 use bytes::Bytes;
 
@@ -12,6 +13,8 @@ use bytes::Bytes;
 pub enum Command {
     /// Of global names and process groups.
     Registry(registry::Command),
+    /// Of the table of nodes.
+    Node(NodeCommand),
 }
 
 /// What a command gave.
@@ -19,10 +22,16 @@ pub enum Command {
 pub enum Outcome {
     /// Of a command on global names and process groups.
     Registry(Result<registry::Applied, registry::RegistryError>),
+    /// Of a command on the table of nodes.
+    Node(NodeOutcome),
 }
+
+/// The number of the node that a command was about, and what dropping the names of a life that ended with it did.
+pub type NodeOutcome = Result<(u32, Option<registry::Applied>), NodeRefusal>;
 
 mod tag {
     pub(super) const REGISTRY: u8 = 1;
+    pub(super) const NODE: u8 = 2;
 }
 
 impl Encode for Command {
@@ -32,12 +41,17 @@ impl Encode for Command {
                 out.push(tag::REGISTRY);
                 command.encode(out);
             }
+            Self::Node(command) => {
+                out.push(tag::NODE);
+                command.encode(out);
+            }
         }
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match u8::decode(from)? {
             tag::REGISTRY => registry::Command::decode(from).map(Self::Registry),
+            tag::NODE => NodeCommand::decode(from).map(Self::Node),
             tag => Err(DecodeError::Tag { what: "command", tag }),
         }
     }

@@ -10,6 +10,7 @@ mod keeper;
 mod log;
 mod machine;
 mod network;
+pub mod nodes;
 mod proposer;
 mod reader;
 mod receiver;
@@ -22,7 +23,7 @@ mod types;
 mod watchdog;
 
 pub use codec::{DecodeError, TERM_DEPTH_MAX};
-pub use command::{Command, Outcome};
+pub use command::{Command, NodeOutcome, Outcome};
 pub use config::Config;
 pub use group::{Group, MembershipError, ProposeError, ReadError, StartError, Status};
 pub use log::JournalError;

@@ -40,7 +40,7 @@ fn three_voters_elect_a_leader_and_agree_on_who_holds_a_name() {
     cluster.elect().unwrap();
     for id in 1..=3 {
         let outcome = propose(&cluster, id, register("n", id)).unwrap();
-        let Outcome::Registry(outcome) = outcome;
+        let Outcome::Registry(outcome) = outcome else { panic!("{outcome:?}") };
         assert_eq!(outcome.is_ok(), id == 1, "{outcome:?}");
         if let Err(error) = outcome {
             assert!(matches!(error, RegistryError::NameTaken { holder, .. } if holder.serial == 1));

@@ -2,6 +2,7 @@
 
 use super::{DecodeError, Encode, TERM_DEPTH_MAX};
 use crate::command::{Command, Origin, Proposal, join, split};
+use crate::nodes::{Candidate, NodeCommand};
 use crate::state::State;
 use arsenal_runtime::registry::Command as Registry;
 use arsenal_runtime::{Pid, Term};
@@ -68,7 +69,34 @@ fn command() -> impl Strategy<Value = Command> {
         pid().prop_map(|pid| Registry::ProcessDown { pid }),
         (1u32..4, 1u32..3).prop_map(|(node, incarnation)| Registry::NodeDown { node, incarnation }),
     ];
-    registry.prop_map(Command::Registry)
+    prop_oneof![4 => registry.prop_map(Command::Registry), 1 => node().prop_map(Command::Node)]
+}
+
+fn node() -> impl Strategy<Value = NodeCommand> {
+    let life = || (1u32..4, 1u32..3);
+    prop_oneof![
+        prop::collection::vec(candidate(), 1..4).prop_map(|nodes| NodeCommand::Found { nodes }),
+        candidate().prop_map(NodeCommand::Join),
+        (life(), 1u64..3).prop_map(|((node, incarnation), life)| NodeCommand::Open {
+            node,
+            incarnation,
+            life,
+            address: "b".into(),
+            zone: "z".into()
+        }),
+        life().prop_map(|(node, incarnation)| NodeCommand::Leave { node, incarnation }),
+        life().prop_map(|(node, incarnation)| NodeCommand::Down { node, incarnation }),
+        (1u32..4).prop_map(|node| NodeCommand::Remove { node }),
+    ]
+}
+
+fn candidate() -> impl Strategy<Value = Candidate> {
+    (1u64..6).prop_map(|identity| Candidate {
+        identity,
+        name: "n".into(),
+        address: "a".into(),
+        zone: "z".into(),
+    })
 }
 
 proptest! {

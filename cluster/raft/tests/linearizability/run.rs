@@ -269,6 +269,7 @@ async fn perform(group: &Group, name: u64, input: Input, bug: Bug) -> Learnt {
             RegistryError::StaleVersion { version, .. } => Output::Stale { version },
             other => panic!("{other}"),
         }),
+        Ok(Outcome::Node(outcome)) => panic!("no node was meant: {outcome:?}"),
         Err(ProposeError::Unknown) => Learnt::Unknown,
         Err(_) => Learnt::Nothing,
     }

@@ -1,0 +1,113 @@
+//! Commands on the table of nodes, and the whole of it for a snapshot.
+
+use super::{DecodeError, Encode, Reader};
+use crate::nodes::{Candidate, NodeCommand, NodePhase, NodeRecord, NodeTable};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+mod tag {
+    pub(super) const FOUND: u8 = 1;
+    pub(super) const JOIN: u8 = 2;
+    pub(super) const OPEN: u8 = 3;
+    pub(super) const LEAVE: u8 = 4;
+    pub(super) const DOWN: u8 = 5;
+    pub(super) const REMOVE: u8 = 6;
+}
+
+macro_rules! put {
+    ($out:ident, $($value:expr),*) => {{ $($value.encode($out);)* }};
+}
+
+impl Encode for NodeCommand {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Found { nodes } => put!(out, tag::FOUND, nodes),
+            Self::Join(candidate) => put!(out, tag::JOIN, candidate),
+            Self::Open { node, incarnation, life, address, zone } => {
+                put!(out, tag::OPEN, node, incarnation, life, address, zone);
+            }
+            Self::Leave { node, incarnation } => put!(out, tag::LEAVE, node, incarnation),
+            Self::Down { node, incarnation } => put!(out, tag::DOWN, node, incarnation),
+            Self::Remove { node } => put!(out, tag::REMOVE, node),
+        }
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match u8::decode(from)? {
+            tag::FOUND => Self::Found { nodes: Vec::decode(from)? },
+            tag::JOIN => Self::Join(Candidate::decode(from)?),
+            tag::OPEN => Self::Open {
+                node: u32::decode(from)?,
+                incarnation: u32::decode(from)?,
+                life: u64::decode(from)?,
+                address: Arc::decode(from)?,
+                zone: Arc::decode(from)?,
+            },
+            tag::LEAVE => Self::Leave { node: u32::decode(from)?, incarnation: u32::decode(from)? },
+            tag::DOWN => Self::Down { node: u32::decode(from)?, incarnation: u32::decode(from)? },
+            tag::REMOVE => Self::Remove { node: u32::decode(from)? },
+            tag => return Err(DecodeError::Tag { what: "node command", tag }),
+        })
+    }
+}
+
+impl Encode for Candidate {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put!(out, self.identity, self.name, self.address, self.zone);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            identity: u64::decode(from)?,
+            name: Arc::decode(from)?,
+            address: Arc::decode(from)?,
+            zone: Arc::decode(from)?,
+        })
+    }
+}
+
+impl Encode for NodePhase {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(match self {
+            Self::Joined => 1,
+            Self::Up => 2,
+            Self::Leaving => 3,
+            Self::Down => 4,
+        });
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::decode(from)? {
+            1 => Ok(Self::Joined),
+            2 => Ok(Self::Up),
+            3 => Ok(Self::Leaving),
+            4 => Ok(Self::Down),
+            tag => Err(DecodeError::Tag { what: "phase of a node", tag }),
+        }
+    }
+}
+
+impl Encode for NodeRecord {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put!(out, self.candidate, self.incarnation, self.life, self.phase);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            candidate: Candidate::decode(from)?,
+            incarnation: u32::decode(from)?,
+            life: u64::decode(from)?,
+            phase: NodePhase::decode(from)?,
+        })
+    }
+}
+
+impl Encode for NodeTable {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put!(out, self.next(), self.nodes());
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self::from_parts(u32::decode(from)?, BTreeMap::decode(from)?))
+    }
+}

@@ -1,0 +1,303 @@
+//! The table of nodes that the voters agree on: who belongs to the cluster, which life of it holds a session, and the
+//! numbers that were given away.
+//!
+//! Invariants: a number is given to one identity and never again; a node's incarnation never goes back; one process at a
+//! time holds the session of a node. When a lease has run out is not decided here: a log has no clock. The leader
+//! watches it and proposes [`NodeCommand::Down`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A change of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeCommand {
+    /// Names the first nodes of a new cluster, numbered from 1 in this order. The second time it changes nothing.
+    Found {
+        /// Who they are.
+        nodes: Vec<Candidate>,
+    },
+    /// Gives a number to a node that has none. One that has is told it again.
+    Join(Candidate),
+    /// Begins a life's session, or goes on with it. The names of former lives are dropped with it.
+    Open {
+        /// Its number.
+        node: u32,
+        /// Which life of it, from 1.
+        incarnation: u32,
+        /// Drawn by the process that lives it: two processes that share a directory are told apart by it.
+        life: u64,
+        /// Host and port where it serves.
+        address: Arc<str>,
+        /// Label of its zone; empty for none.
+        zone: Arc<str>,
+    },
+    /// A life is about to end by its own will: nothing new goes to it.
+    Leave {
+        /// Its number.
+        node: u32,
+        /// Which life of it.
+        incarnation: u32,
+    },
+    /// A life ended: its names and memberships vanish.
+    Down {
+        /// Its number.
+        node: u32,
+        /// Which life of it.
+        incarnation: u32,
+    },
+    /// Forgets a node that is down. Its number stays used.
+    Remove {
+        /// Its number.
+        node: u32,
+    },
+}
+
+/// A node that asks for a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Drawn once, and kept in its data directory.
+    pub identity: u64,
+    /// What it is called outside: its host's or pod's name.
+    pub name: Arc<str>,
+    /// Host and port where it serves.
+    pub address: Arc<str>,
+    /// Label of its zone; empty for none.
+    pub zone: Arc<str>,
+}
+
+/// How a node takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodePhase {
+    /// It has a number, and no life yet.
+    Joined,
+    /// A life of it holds a session.
+    Up,
+    /// That life is about to end.
+    Leaving,
+    /// Its last life ended.
+    Down,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// Who it is.
+    pub candidate: Candidate,
+    /// Its last life; 0 for none yet.
+    pub incarnation: u32,
+    /// What the process drew that lives it.
+    pub life: u64,
+    /// How it takes part.
+    pub phase: NodePhase,
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeRefusal {
+    /// The first nodes have to be named before others join.
+    #[error("the first nodes of the cluster are not named yet")]
+    NotFounded,
+    /// Nobody has that number.
+    #[error("no node is called n{0}")]
+    Unknown(u32),
+    /// A later life of the node has begun, or another process lives this one.
+    #[error("n{node} is in incarnation {incarnation} already, lived by another process")]
+    Superseded {
+        /// Its number.
+        node: u32,
+        /// The life it is in.
+        incarnation: u32,
+    },
+    /// It is up.
+    #[error("n{0} is not down")]
+    Alive(u32),
+    /// All numbers are used.
+    #[error("no number is left for a node")]
+    Exhausted,
+}
+
+/// All nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeTable {
+    next: u32,
+    nodes: BTreeMap<u32, NodeRecord>,
+}
+
+impl NodeTable {
+    pub(crate) fn from_parts(next: u32, nodes: BTreeMap<u32, NodeRecord>) -> Self {
+        Self { next, nodes }
+    }
+
+    /// The number that the next node gets; 0 before the first ones are named.
+    pub fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// All nodes by number.
+    pub fn nodes(&self) -> &BTreeMap<u32, NodeRecord> {
+        &self.nodes
+    }
+
+    /// Whether this life of a node may hold names. Before the first nodes are named, any may.
+    pub fn is_alive(&self, node: u32, incarnation: u32) -> bool {
+        self.next == 0
+            || self.nodes.get(&node).is_some_and(|record| {
+                record.incarnation == incarnation
+                    && matches!(record.phase, NodePhase::Up | NodePhase::Leaving)
+            })
+    }
+
+    /// Applies one command; gives the number of the node that it is about, 0 for none.
+    pub(crate) fn apply(&mut self, command: &NodeCommand) -> Result<u32, NodeRefusal> {
+        match command {
+            NodeCommand::Found { nodes } => {
+                if self.next == 0 {
+                    self.next = 1;
+                    nodes.iter().try_for_each(|candidate| self.add(candidate).map(drop))?;
+                }
+                Ok(0)
+            }
+            NodeCommand::Join(candidate) => self.join(candidate),
+            NodeCommand::Open { node, incarnation, life, address, zone } => {
+                self.open(*node, *incarnation, *life, address, zone)
+            }
+            NodeCommand::Leave { node, incarnation } => self.change(*node, *incarnation, NodePhase::Leaving),
+            NodeCommand::Down { node, incarnation } => self.change(*node, *incarnation, NodePhase::Down),
+            NodeCommand::Remove { node } => {
+                let record = self.nodes.get(node).ok_or(NodeRefusal::Unknown(*node))?;
+                if matches!(record.phase, NodePhase::Up | NodePhase::Leaving) {
+                    return Err(NodeRefusal::Alive(*node));
+                }
+                self.nodes.remove(node);
+                Ok(*node)
+            }
+        }
+    }
+
+    fn add(&mut self, candidate: &Candidate) -> Result<u32, NodeRefusal> {
+        let number = self.next;
+        self.next = number.checked_add(1).ok_or(NodeRefusal::Exhausted)?;
+        let candidate = candidate.clone();
+        let record = NodeRecord { candidate, incarnation: 0, life: 0, phase: NodePhase::Joined };
+        self.nodes.insert(number, record);
+        Ok(number)
+    }
+
+    fn join(&mut self, candidate: &Candidate) -> Result<u32, NodeRefusal> {
+        if self.next == 0 {
+            return Err(NodeRefusal::NotFounded);
+        }
+        let known = self.nodes.iter().find(|(_, record)| record.candidate.identity == candidate.identity);
+        match known {
+            Some((number, _)) => Ok(*number),
+            None => self.add(candidate),
+        }
+    }
+
+    fn open(
+        &mut self,
+        node: u32,
+        incarnation: u32,
+        life: u64,
+        address: &Arc<str>,
+        zone: &Arc<str>,
+    ) -> Result<u32, NodeRefusal> {
+        let record = self.nodes.get_mut(&node).ok_or(NodeRefusal::Unknown(node))?;
+        let later = incarnation > record.incarnation;
+        let same = incarnation == record.incarnation && life == record.life;
+        if !later && !same {
+            return Err(NodeRefusal::Superseded { node, incarnation: record.incarnation });
+        }
+        let leaves = same && record.phase == NodePhase::Leaving;
+        record.phase = if leaves { NodePhase::Leaving } else { NodePhase::Up };
+        (record.incarnation, record.life) = (incarnation, life);
+        record.candidate.address = Arc::clone(address);
+        record.candidate.zone = Arc::clone(zone);
+        Ok(node)
+    }
+
+    /// Changes the phase of a life. A life that is over stays over: only a session begins it anew.
+    fn change(&mut self, node: u32, incarnation: u32, phase: NodePhase) -> Result<u32, NodeRefusal> {
+        let record = self.nodes.get_mut(&node).ok_or(NodeRefusal::Unknown(node))?;
+        if record.incarnation != incarnation {
+            return Err(NodeRefusal::Superseded { node, incarnation: record.incarnation });
+        }
+        if record.phase != NodePhase::Down {
+            record.phase = phase;
+        }
+        Ok(node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(identity: u64) -> Candidate {
+        let name = format!("node-{identity}");
+        Candidate { identity, name: name.as_str().into(), address: "127.0.0.1:1".into(), zone: Arc::from("") }
+    }
+
+    fn founded() -> NodeTable {
+        let mut table = NodeTable::default();
+        table.apply(&NodeCommand::Found { nodes: (1..=3).map(candidate).collect() }).unwrap();
+        table
+    }
+
+    fn open(node: u32, incarnation: u32, life: u64) -> NodeCommand {
+        NodeCommand::Open { node, incarnation, life, address: "127.0.0.1:2".into(), zone: Arc::from("") }
+    }
+
+    #[test]
+    fn a_number_is_never_given_twice_though_its_node_is_forgotten() {
+        let mut table = founded();
+        assert_eq!(table.apply(&NodeCommand::Join(candidate(9))), Ok(4));
+        assert_eq!(table.apply(&NodeCommand::Join(candidate(9))), Ok(4), "the same node asks again");
+        assert_eq!(table.apply(&NodeCommand::Remove { node: 4 }), Ok(4));
+        assert_eq!(table.apply(&NodeCommand::Join(candidate(9))), Ok(5));
+    }
+
+    #[test]
+    fn nobody_joins_before_the_first_nodes_are_named_and_they_are_named_once() {
+        let mut table = NodeTable::default();
+        assert_eq!(table.apply(&NodeCommand::Join(candidate(9))), Err(NodeRefusal::NotFounded));
+        let mut table = founded();
+        assert_eq!(table.apply(&NodeCommand::Found { nodes: vec![candidate(7)] }), Ok(0));
+        assert_eq!(table, founded());
+    }
+
+    #[test]
+    fn a_life_is_lived_by_one_process_and_ends_for_good_when_a_later_one_begins() {
+        let mut table = founded();
+        table.apply(&open(1, 1, 10)).unwrap();
+        let superseded = Err(NodeRefusal::Superseded { node: 1, incarnation: 1 });
+        assert_eq!(table.apply(&open(1, 1, 11)), superseded, "a copy of its directory");
+        table.apply(&open(1, 2, 12)).unwrap();
+        assert!(table.apply(&open(1, 1, 10)).is_err());
+        assert!(table.is_alive(1, 2) && !table.is_alive(1, 1));
+        assert!(table.apply(&NodeCommand::Down { node: 1, incarnation: 1 }).is_err());
+        assert!(table.is_alive(1, 2), "a late word about a former life");
+    }
+
+    #[test]
+    fn a_live_node_that_was_called_dead_takes_up_the_same_life() {
+        let mut table = founded();
+        table.apply(&open(1, 1, 10)).unwrap();
+        table.apply(&NodeCommand::Down { node: 1, incarnation: 1 }).unwrap();
+        assert!(!table.is_alive(1, 1));
+        table.apply(&NodeCommand::Leave { node: 1, incarnation: 1 }).unwrap();
+        assert!(!table.is_alive(1, 1), "what is down does not leave");
+        table.apply(&open(1, 1, 10)).unwrap();
+        assert!(table.is_alive(1, 1));
+    }
+
+    #[test]
+    fn a_node_that_leaves_goes_on_leaving_when_its_session_is_renewed() {
+        let mut table = founded();
+        table.apply(&open(1, 1, 10)).unwrap();
+        table.apply(&NodeCommand::Leave { node: 1, incarnation: 1 }).unwrap();
+        table.apply(&open(1, 1, 10)).unwrap();
+        assert_eq!(table.nodes()[&1].phase, NodePhase::Leaving);
+        assert_eq!(table.apply(&NodeCommand::Remove { node: 1 }), Err(NodeRefusal::Alive(1)));
+    }
+}
