@@ -13,6 +13,7 @@ mod layout;
 mod limits;
 mod messaging;
 mod oracle;
+mod probes;
 mod process;
 mod registry;
 mod scale;

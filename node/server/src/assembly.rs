@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::grpc::GrpcPort;
 use crate::listener::{self, Protocols};
 use crate::parting::PartingLayer;
+use crate::probes::{self, Probes};
 use crate::rest::RestPort;
 use crate::telemetry::context::CallerContextLayer;
 use arsenal_gateway::{Gateway, upstream};
@@ -37,9 +38,17 @@ pub struct Running {
     pub rest: Option<SocketAddr>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) listeners: Vec<JoinHandle<()>>,
+    pub(crate) probes: Probes,
     pub(crate) health: tonic_health::server::HealthReporter,
     /// Wakes the requests that wait on this thread.
     pub(crate) gatherer: JoinHandle<Infallible>,
+}
+
+impl Running {
+    /// Where health and metrics are served for probes; nothing if no such port is configured.
+    pub fn probes(&self) -> Option<SocketAddr> {
+        self.probes.address()
+    }
 }
 
 /// Why a node or gateway does not start.
@@ -81,6 +90,7 @@ pub enum StartupError {
 pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Running, StartupError> {
     let grpc = listen(config.listen.grpc).await?;
     let rest = if config.listen.embedded_gateway { Some(listen(config.listen.rest).await?) } else { None };
+    let probes = probes::Bound::bind(config).await?;
     let gateway = if rest.is_some() { Some(gateway(config)?) } else { None };
     let mut all = arsenal_behaviours::modules::native_modules();
     all.extend(modules);
@@ -111,8 +121,17 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
         let metrics = crate::metrics::router(node.clone());
         listeners.push(serve_rest(config, listener, gateway, Some(metrics), stopped));
     }
+    let probes = probes.serve(config, health.clone(), Some(crate::metrics::router(node.clone()))).await?;
     let gatherer = tokio::spawn(serve_thread());
-    Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, health, gatherer })
+    Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, probes, health, gatherer })
+}
+
+/// Whether `config` is one that a node can be started with, as far as that can be told without the machine it is for.
+///
+/// # Errors
+/// As [`StartupError`] says.
+pub fn check(config: &Config) -> Result<(), StartupError> {
+    if config.listen.embedded_gateway { gateway(config).map(drop) } else { Ok(()) }
 }
 
 /// What a thread that serves requests needs beside them: one that wakes those whose answers came, and a timer that is
@@ -182,7 +201,7 @@ pub(crate) fn is_traced(config: &Config) -> bool {
 }
 
 /// The settings of connections; `streams` is how many requests one of HTTP/2 may have at once.
-fn protocols(config: &Config, streams: u32) -> Protocols {
+pub(crate) fn protocols(config: &Config, streams: u32) -> Protocols {
     let milliseconds = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
     let mut builder = Protocols::new(TokioExecutor::new());
     builder

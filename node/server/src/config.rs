@@ -3,10 +3,12 @@
 //!
 //! A setting is read from its default, then the file, then the environment (`ARSENAL_NODE_ID` for `node.id`).
 
+mod address;
 mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use address::OptionalAddress;
 pub use reference::{commented_file, reference_page};
 
 use arsenal_runtime::limits::NodeLimits;
@@ -56,6 +58,9 @@ pub struct ListenSection {
     pub grpc: SocketAddr,
     /// Address of REST, `/openapi.json`, `/docs` and `/metrics`. Port 0 takes a free one.
     pub rest: SocketAddr,
+    /// Address where gRPC health and `/metrics` are served once more, for probes and scrapers that have no certificate: never
+    /// encrypted, nothing else is there. Empty for none, port 0 takes a free one.
+    pub probes: OptionalAddress,
     /// Serve the gateway in the node too.
     pub embedded_gateway: bool,
     /// Connections that each of the two addresses serves at a time, at least 1. More wait until one ends.
@@ -183,6 +188,7 @@ impl Default for ListenSection {
         Self {
             grpc: SocketAddr::from(([127, 0, 0, 1], 7450)),
             rest: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            probes: OptionalAddress(None),
             embedded_gateway: true,
             connections_max: 10_000,
             first_byte_ms: 10_000,

@@ -10,6 +10,7 @@ mod grpc;
 mod listener;
 pub mod metrics;
 mod parting;
+mod probes;
 mod rest;
 mod shutdown;
 pub mod standalone;

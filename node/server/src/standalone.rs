@@ -3,6 +3,7 @@
 use crate::assembly::{self, StartupError};
 use crate::config::Config;
 use crate::parting::{PartingLayer, PartingUpstream};
+use crate::probes;
 use crate::telemetry::context::TracedUpstream;
 use arsenal_gateway::Live;
 use arsenal_gateway::live::{DescriptorFile, Reflected, Source};
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 /// The word in `gateway.descriptors` for the upstream's own reflection.
 const REFLECTION: &str = "reflection";
@@ -26,6 +29,7 @@ pub async fn serve_gateway(
     let pool = upstreams(config)?;
     let listener = assembly::listen(config.listen.rest).await?;
     let bound = assembly::address_of(&listener)?;
+    let probes = probes::Bound::bind(config).await?;
     let (stop, stopped) = watch::channel(false);
     until(stopped.clone(), pool.clone().watch());
     let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), pool.clone());
@@ -49,7 +53,37 @@ pub async fn serve_gateway(
             assembly::serve_rest(config, listener, service, None, stopped)
         }
     };
+    answer_probes(config, probes, stop.subscribe()).await?;
     Ok((bound, serving, stop))
+}
+
+/// Tells probes how the gateway is: not ready from the moment it is told to stop, until the program ends.
+async fn answer_probes(
+    config: &Config,
+    probes: probes::Bound,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), StartupError> {
+    let health = HealthReporter::new();
+    let probes = probes.serve(config, health.clone(), None).await?;
+    if probes.address().is_some() {
+        tokio::spawn(async move {
+            // the sender's drop is a stop too
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+            health.set_service_status("", ServingStatus::NotServing).await;
+            std::future::pending::<()>().await;
+            drop(probes);
+        });
+    }
+    Ok(())
+}
+
+/// Whether `config` is one that a gateway of its own can be started with, as far as that can be told without the nodes.
+///
+/// # Errors
+/// As [`StartupError`] says.
+pub fn check(config: &Config) -> Result<(), StartupError> {
+    upstreams(config)?;
+    assembly::gateway(config).map(drop)
 }
 
 async fn live(

@@ -21,12 +21,18 @@ pub(super) struct DevArguments {
 pub(super) struct NodeArguments {
     #[command(flatten)]
     config: ConfigArguments,
+    /// Say whether the configuration can be used, and what is wrong with it if not; start nothing.
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct GatewayArguments {
     #[command(flatten)]
     config: ConfigArguments,
+    /// Say whether the configuration can be used, and what is wrong with it if not; start nothing.
+    #[arg(long)]
+    check: bool,
     /// The nodes to call, `http://127.0.0.1:7450`, with commas between.
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
@@ -90,6 +96,9 @@ fn welcome(running: &Running) {
 
 pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
     let config = load(&arguments.config)?;
+    if arguments.check {
+        return check(&arguments.config, assembly::check(&config));
+    }
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let told = Told::listen()?;
@@ -110,6 +119,9 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
     if let Some(listen) = arguments.listen {
         config.listen.rest = listen;
     }
+    if arguments.check {
+        return on_io_thread(async { check(&arguments.config, crate::standalone::check(&config)) });
+    }
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let mut told = Told::listen()?;
@@ -122,6 +134,19 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
         telemetry.stop();
         Ok(())
     })
+}
+
+/// Says what a start would have said of the configuration, and nothing of the machine.
+fn check(
+    arguments: &ConfigArguments,
+    outcome: Result<(), assembly::StartupError>,
+) -> Result<(), CommandError> {
+    outcome.map_err(startup)?;
+    match &arguments.config {
+        Some(file) => println!("{} can be used", file.display()),
+        None => println!("the defaults, with what the environment changes, can be used"),
+    }
+    Ok(())
 }
 
 async fn run_until_told(running: Running, mut told: Told, timeout: Duration) -> Result<(), CommandError> {

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
 
 mod call;
+mod check;
 mod node;
 mod stop;

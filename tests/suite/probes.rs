@@ -1,0 +1,112 @@
+//! The port of probes: what it tells of a node and of a gateway, while they serve and while they stop.
+
+use arsenal_runtime::Term;
+use arsenal_server::assembly;
+use arsenal_server::config::{Config, OptionalAddress};
+use arsenal_server::standalone::serve_gateway;
+use arsenal_tests::{Api, DEADLINE};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::json;
+use std::net::SocketAddr;
+use tonic::transport::Channel;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+
+const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+fn with_probes(probes: SocketAddr) -> Config {
+    let mut config = Config::default();
+    config.node.schedulers = 2;
+    (config.listen.grpc, config.listen.rest) = (FREE, FREE);
+    config.listen.probes = OptionalAddress(Some(probes));
+    config
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let outcome = runtime.block_on(async { tokio::time::timeout(DEADLINE * 2, test).await });
+    assert!(outcome.is_ok(), "it did not end");
+}
+
+async fn health(address: SocketAddr) -> HealthClient<Channel> {
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    HealthClient::new(channel.connect().await.unwrap())
+}
+
+async fn told(health: &mut HealthClient<Channel>, service: &str) -> ServingStatus {
+    let request = HealthCheckRequest { service: service.into() };
+    health.check(request).await.unwrap().into_inner().status()
+}
+
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let answer = client.get(format!("http://{address}{path}").parse().unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+#[test]
+fn a_node_that_stops_is_alive_and_not_ready() {
+    run(async {
+        let running = assembly::serve(&with_probes(FREE), Vec::new()).await.unwrap();
+        let mut health = health(running.probes().unwrap()).await;
+        assert_eq!(told(&mut health, "").await, ServingStatus::Serving);
+        assert_eq!(told(&mut health, "liveness").await, ServingStatus::Serving);
+        let watched = HealthCheckRequest::default();
+        let mut readiness = health.watch(watched).await.unwrap().into_inner();
+        assert_eq!(readiness.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        // told to stop, and does not
+        let api = Api::grpc(running.grpc).await;
+        let pid = api.start("recorder", json!({})).await;
+        let node = running.node.clone();
+        let stopping = tokio::spawn(running.stop(DEADLINE));
+        assert_eq!(readiness.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        assert_eq!(told(&mut health, "liveness").await, ServingStatus::Serving);
+        drop(api);
+        node.kill(pid.parse().unwrap(), Term::KILLED);
+        assert!(stopping.await.unwrap(), "the open watch on the port of probes held up the stop");
+    });
+}
+
+#[test]
+fn the_port_of_probes_has_health_and_metrics_and_nothing_else() {
+    run(async {
+        let mut config = with_probes(FREE);
+        config.listen.embedded_gateway = false;
+        let running = assembly::serve(&config, Vec::new()).await.unwrap();
+        let address = running.probes().unwrap();
+        let (status, metrics) = get(address, "/metrics").await;
+        assert_eq!(status, 200);
+        assert!(metrics.contains("\narsenal_processes 0\n"), "{metrics}");
+        for path in ["/v1/processes", "/docs", "/openapi.json", "/arsenal.v1.ProcessService/StartProcess"] {
+            assert_eq!(get(address, path).await.0, 404, "{path}");
+        }
+    });
+}
+
+#[test]
+fn there_is_no_such_port_unless_it_is_configured() {
+    run(async {
+        let mut config = with_probes(FREE);
+        config.listen.probes = OptionalAddress(None);
+        assert_eq!(assembly::serve(&config, Vec::new()).await.unwrap().probes(), None);
+    });
+}
+
+#[test]
+fn a_gateway_of_its_own_is_not_ready_once_it_stops() {
+    run(async {
+        // free a moment ago
+        let probes = std::net::TcpListener::bind(FREE).unwrap().local_addr().unwrap();
+        let (_, serving, stop) = serve_gateway(&with_probes(probes)).await.unwrap();
+        let mut health = health(probes).await;
+        let mut readiness = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+        assert_eq!(readiness.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        stop.send(true).unwrap();
+        assert_eq!(readiness.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        assert_eq!(told(&mut health, "liveness").await, ServingStatus::Serving);
+        serving.await.unwrap();
+    });
+}
