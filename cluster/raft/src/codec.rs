@@ -11,36 +11,11 @@ mod term;
 #[cfg(test)]
 mod tests;
 
+pub use arsenal_runtime::codec::{DecodeError, TERM_DEPTH_MAX};
+pub(crate) use arsenal_runtime::codec::{Reader, put_bytes, put_count};
+
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// Why bytes are not what they should be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// They end too early.
-    #[error("{0} bytes are missing")]
-    Short(usize),
-    /// A tag that this build does not know.
-    #[error("unknown {what} {tag}: written by another version, or damaged")]
-    Tag {
-        /// What was read.
-        what: &'static str,
-        /// What was found.
-        tag: u8,
-    },
-    /// Text that is not UTF-8.
-    #[error("text is not UTF-8")]
-    Text,
-    /// A term nested more deeply than is taken.
-    #[error("a term is nested more than {TERM_DEPTH_MAX} levels deep")]
-    Depth,
-    /// Bytes after the end.
-    #[error("{0} bytes too many")]
-    Trailing(usize),
-}
-
-/// Levels that a term may be nested, above what JSON parsers let through.
-pub const TERM_DEPTH_MAX: u32 = 256;
 
 /// What can be written and read back.
 pub(crate) trait Encode: Sized {
@@ -60,51 +35,6 @@ pub(crate) trait Encode: Sized {
         from.finish()?;
         Ok(value)
     }
-}
-
-/// Takes values off the front of bytes.
-pub(crate) struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    pub(crate) fn new(rest: &'a [u8]) -> Self {
-        Self { rest }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
-        let missing = count.saturating_sub(self.rest.len());
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(DecodeError::Short(missing))?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn word<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        self.take(N)?.try_into().map_err(|_| DecodeError::Short(N))
-    }
-
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
-        let count = u32::decode(self)?;
-        self.take(count as usize)
-    }
-
-    pub(crate) fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing(self.rest.len())) }
-    }
-}
-
-pub(crate) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    put_count(bytes.len(), out);
-    out.extend_from_slice(bytes);
-}
-
-/// Counts stay far below four billion: whatever is counted is bounded by a frame or a snapshot's size.
-pub(crate) fn put_count(count: usize, out: &mut Vec<u8>) {
-    u32::try_from(count).unwrap_or(u32::MAX).encode(out);
 }
 
 macro_rules! numbers {
@@ -141,7 +71,7 @@ impl Encode for Arc<str> {
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        std::str::from_utf8(from.bytes()?).map(Self::from).map_err(|_| DecodeError::Text)
+        from.text()
     }
 }
 
@@ -161,7 +91,7 @@ impl Encode for Bytes {
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        from.bytes().map(Self::copy_from_slice)
+        from.kept_bytes()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod alias;
 mod blocking;
 pub mod body;
 pub mod clock;
+pub mod codec;
 pub mod compact;
 pub mod context;
 pub mod control;
