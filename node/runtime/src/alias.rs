@@ -5,6 +5,7 @@ use crate::dead_letters::DeadLetterReason;
 use crate::message::{Kind, Signal};
 use crate::node::Node;
 use crate::pid::{Pid, Ref};
+use crate::remote::NOCONNECTION;
 use crate::term::{Reason, Term};
 use crate::wakes;
 use parking_lot::Mutex;
@@ -47,7 +48,11 @@ pub(crate) struct Waiting<'a> {
 
 /// Where the answer to one request arrives.
 #[derive(Default)]
-struct Arrival(Mutex<Arriving>);
+struct Arrival {
+    /// Who was asked.
+    server: Pid,
+    arriving: Mutex<Arriving>,
+}
 
 #[derive(Default)]
 struct Arriving {
@@ -80,7 +85,7 @@ impl Hasher for Serials {
 
 impl Arrival {
     fn arrive(&self, answer: Answer) {
-        let mut arriving = self.0.lock();
+        let mut arriving = self.arriving.lock();
         arriving.answer = Some(answer);
         let Some(waker) = arriving.waker.take() else { return };
         let gatherer = arriving.gatherer.take();
@@ -92,7 +97,7 @@ impl Arrival {
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Answer> {
-        let mut arriving = self.0.lock();
+        let mut arriving = self.arriving.lock();
         if let Some(answer) = arriving.answer.take() {
             return Poll::Ready(answer);
         }
@@ -124,7 +129,7 @@ impl Aliases {
             return None;
         }
         let alias = Pid::alias(node.id(), node.incarnation(), self.next.fetch_add(1, Relaxed));
-        let arrival = Arc::<Arrival>::default();
+        let arrival = Arc::new(Arrival { server, arriving: Mutex::default() });
         self.shard(alias).lock().insert(alias.serial, Arc::clone(&arrival));
         Some(Waiting { node, alias, reference: node.new_ref(), server, arrival })
     }
@@ -135,6 +140,22 @@ impl Aliases {
             self.waiting.fetch_sub(1, Relaxed);
         }
         arrival
+    }
+
+    /// Ends the requests to processes of a node that is out of reach.
+    pub(crate) fn cut(&self, node: u32) {
+        for shard in &self.shards {
+            let mut waiting = shard.lock();
+            let lost: Vec<u64> = waiting
+                .iter()
+                .filter(|(_, arrival)| arrival.server.node == node)
+                .map(|(serial, _)| *serial)
+                .collect();
+            let lost: Vec<_> = lost.into_iter().filter_map(|serial| waiting.remove(&serial)).collect();
+            drop(waiting);
+            self.waiting.fetch_sub(lost.len(), Relaxed);
+            lost.into_iter().for_each(|arrival| arrival.arrive(Answer::Down(NOCONNECTION)));
+        }
     }
 
     pub(crate) fn deliver(&self, node: &Node, alias: Pid, signal: Signal) {

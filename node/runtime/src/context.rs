@@ -171,7 +171,7 @@ impl Context<'_> {
     pub fn exit(&mut self, to: Pid, reason: Reason) {
         let from = self.me();
         let signal = if reason.is("kill") {
-            Signal::Kill { reason: Term::KILLED }
+            Signal::Kill { from, reason: Term::KILLED }
         } else {
             Signal::Exit { from, reason }
         };

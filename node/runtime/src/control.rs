@@ -8,6 +8,7 @@ use crate::node::Node;
 use crate::pid::{OwnedId, Pid};
 use crate::priority::Priority;
 use crate::process::{ProcessRef, UNPINNED, flag};
+use crate::remote::{Address, Parcel};
 use crate::term::Term;
 use crate::timer::{Due, TimerInfo, TimerTarget};
 use std::collections::BTreeMap;
@@ -105,6 +106,24 @@ impl Node {
         Ok(self.owned(b'm', reference.number()))
     }
 
+    /// `monitor/2` by `watcher` of `{Name, Node}`: of whoever has that local name on another node.
+    ///
+    /// # Errors
+    /// If `watcher` is not alive.
+    pub fn monitor_name_on(&self, watcher: Pid, node: u32, name: &str) -> Result<OwnedId, ControlError> {
+        let process = self.live(watcher)?;
+        let reference = self.new_ref();
+        let object = Term::map([("name", Term::str(name)), ("node", Term::str(format!("n{node}")))]);
+        let to = Address::Name { node, name: name.into() };
+        self.with_core(&process.0, |core, outbox| {
+            core.add_monitor(reference, to.stand_in());
+            core.extras_mut().remote_names.insert(reference, object.clone());
+            let signal = Signal::Monitor { watcher, reference, name: Some(Box::new(object)) };
+            outbox.leave(self, Parcel { to, signal });
+        });
+        Ok(self.owned(b'm', reference.number()))
+    }
+
     /// `demonitor/2` by `watcher`, of a process or a group. `flush` removes a DOWN that waits in the mailbox. Tells
     /// whether the monitor was still there (`info`).
     ///
@@ -118,6 +137,7 @@ impl Node {
         }
         Ok(self.with_core(&process.0, |core, outbox| {
             let target = core.remove_monitor(reference);
+            core.forget_watched_name(reference);
             if let Some(target) = target {
                 outbox.send(self, target, Signal::Demonitor { watcher, reference });
             }

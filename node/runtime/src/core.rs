@@ -261,7 +261,7 @@ impl Core {
                     self.link_exit(process, from, reason, node);
                 }
             }
-            Signal::Kill { reason } => self.exiting = Some(reason),
+            Signal::Kill { reason, .. } => self.exiting = Some(reason),
             Signal::Link { from } => {
                 self.links.insert(from, ());
             }
@@ -274,7 +274,8 @@ impl Core {
                     self.close_call(ReplyTo { to: watcher, reference });
                 }
             }
-            Signal::Down { reference, object, reason } => {
+            Signal::Down { reference, object, reason, .. } => {
+                self.forget_watched_name(reference);
                 let from = self.monitors.remove(reference).or_else(|| self.pending.remove(reference));
                 if let Some(from) = from {
                     let down =
@@ -325,6 +326,7 @@ impl Core {
     #[inline]
     pub(crate) fn looks_out(&self, process: &Process) -> bool {
         const ELSEWHERE: u16 = flag::PAUSED
+            | flag::HELD_BACK
             | flag::LOOKED_AT
             | flag::HIBERNATED
             | flag::SUSPENDED

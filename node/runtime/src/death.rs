@@ -53,6 +53,7 @@ pub(crate) fn finish(
     let mut left = std::mem::take(&mut remains.left);
     tell(node, process.pid, remains, &reason, outbox);
     if process.has(flag::WATCHER) {
+        node.remote().ties.forget(process.pid);
         node.holder_died(process.pid);
     }
     if process.has(flag::SESSION)
@@ -110,12 +111,13 @@ fn tell(node: &Node, me: Pid, remains: Remains, reason: &Reason, outbox: &mut Ou
     }
     // a caller whose request was never read hears of the end before those who only watch
     for call in remains.callers {
-        let down = Signal::Down { reference: call.reference, object: me.into(), reason: reason.clone() };
+        let down =
+            Signal::Down { reference: call.reference, from: me, object: me.into(), reason: reason.clone() };
         outbox.send(node, call.to, down);
     }
     for ((watcher, reference), name) in remains.watchers {
         let object = name.map_or(Term::Pid(me), |name| *name);
-        outbox.send(node, watcher, Signal::Down { reference, object, reason: reason.clone() });
+        outbox.send(node, watcher, Signal::Down { reference, from: me, object, reason: reason.clone() });
     }
     for (reference, of) in remains.monitors.into_iter().chain(remains.pending) {
         outbox.send(node, of, Signal::Demonitor { watcher: me, reference });

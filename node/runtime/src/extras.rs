@@ -33,6 +33,8 @@ pub(crate) struct Extras {
     pub(crate) dropped: u64,
     /// Messages taken out of the mailbox by surgery.
     pub(crate) removed: u64,
+    /// What it monitors by name on other nodes.
+    pub(crate) remote_names: BTreeMap<Ref, Term>,
     /// How long messages waited, since that is measured.
     pub(crate) waits: crate::surgery::Waits,
 }

@@ -45,6 +45,7 @@ pub mod process;
 mod queue;
 mod recent;
 pub mod registry;
+pub mod remote;
 pub mod request;
 mod scheduler;
 mod schedulers;

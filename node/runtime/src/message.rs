@@ -140,7 +140,7 @@ pub(crate) enum Signal {
     /// A linked process ended; dropped if the link is gone by then.
     LinkExit { from: Pid, reason: Reason },
     /// Ends the receiver whatever it traps; those linked to it see `reason`.
-    Kill { reason: Reason },
+    Kill { from: Pid, reason: Reason },
     /// `from` linked itself to the receiver.
     Link { from: Pid },
     /// `from` removed the link.
@@ -149,8 +149,8 @@ pub(crate) enum Signal {
     Monitor { watcher: Pid, reference: Ref, name: Option<Box<Term>> },
     /// The monitor, or the call, with this reference is over for its owner.
     Demonitor { watcher: Pid, reference: Ref },
-    /// A monitored process ended; dropped if the monitor is gone by then.
-    Down { reference: Ref, object: Term, reason: Reason },
+    /// A monitored process, `from`, ended; dropped if the monitor is gone by then. `object` is what it was named by.
+    Down { reference: Ref, from: Pid, object: Term, reason: Reason },
 }
 
 const _: () = assert!(size_of::<Message>() <= 72);

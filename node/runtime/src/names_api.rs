@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::process::flag;
 use crate::registry::{Applied, Change, Command, RegistryError, RegistryState, split_group_key};
+use crate::remote::Address;
 use crate::term::{Reason, Term};
 use std::sync::Arc;
 
@@ -72,6 +73,16 @@ impl Node {
         match name.strip_suffix("@global") {
             Some(name) => self.global_whereis(name),
             None => self.whereis(name).or_else(|| self.global_whereis(name)),
+        }
+    }
+
+    /// Where a name leads, which may be `NAME@n7`, the local one of another node; nothing if nobody here has it.
+    pub(crate) fn find(&self, name: &str) -> Option<Address> {
+        let elsewhere = name.rsplit_once('@').and_then(|(name, node)| Some((name, Self::node_number(node)?)));
+        match elsewhere {
+            Some((name, node)) if node == self.id() => self.whereis(name).map(Address::Pid),
+            Some((name, node)) => Some(Address::Name { node, name: name.into() }),
+            None => self.holder_of(name).map(Address::Pid),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::outbox::{Outbox, deliver_one};
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::process::{Code, Process, ProcessRef};
 use crate::registry::{LocalRegistry, Registry};
+use crate::remote::Remote;
 use crate::scheduler::{self, Scheduler};
 use crate::schedulers::Schedulers;
 use crate::table::Table;
@@ -88,6 +89,7 @@ struct Inner {
     names: Names,
     registry: Arc<dyn Registry>,
     watchers: Watchers,
+    remote: Remote,
     byte_bounds: ByteBounds,
     events: EventLog,
     dead_letters: DeadLetters,
@@ -161,6 +163,7 @@ impl Node {
             names: Names::default(),
             registry: config.registry,
             watchers: Watchers::default(),
+            remote: Remote::default(),
             byte_bounds: ByteBounds::default(),
             events: EventLog::new(
                 recorders,
@@ -335,6 +338,10 @@ impl Node {
         &self.0.watchers
     }
 
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.0.remote
+    }
+
     pub(crate) fn aliases(&self) -> &Aliases {
         &self.0.aliases
     }
@@ -402,8 +409,8 @@ impl Node {
     pub(crate) fn send_signal(&self, to: Pid, signal: Signal) {
         match self.process(to) {
             Some(process) => self.send_to_process(&process.0, signal),
-            None if to.is_alias() => self.0.aliases.deliver(self, to, signal),
-            None => self.with_outbox(|outbox| outbox.bounce(self, to, signal)),
+            None if to.is_alias() && self.is_local(to) => self.0.aliases.deliver(self, to, signal),
+            None => self.with_outbox(|outbox| outbox.elsewhere(self, to, signal)),
         }
     }
 
@@ -450,7 +457,8 @@ impl Node {
         // whoever waits for an answer to one of them hears at once that there will be none
         for ReplyTo { to: caller, reference } in callers {
             let reason = Term::Atom("queue_full");
-            self.send_signal(caller, Signal::Down { reference, object: Term::Pid(to.pid), reason });
+            let down = Signal::Down { reference, from: to.pid, object: Term::Pid(to.pid), reason };
+            self.send_signal(caller, down);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::node::Node;
 use crate::pid::Pid;
 use crate::process::{Code, Process};
 use crate::recent::Recent;
+use crate::remote::NOCONNECTION;
 use crate::term::Term;
 use crate::traffic::Run;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(crate) struct Outbox {
     pub(crate) in_turn: bool,
     /// Reductions that this turn owes for what it sent to crowded mailboxes.
     pub(crate) toll: u32,
+    /// The node to which more was sent than can leave; 0 for none.
+    pub(crate) clogged: u32,
     /// Who had the last of those mailboxes.
     pub(crate) crowded: Option<Arc<Process>>,
     /// Serial of who was sent the last signal of this turn, if it left alone; 0 for nobody.
@@ -47,7 +50,7 @@ impl Outbox {
         {
             return self.append(node, signal);
         }
-        if to.is_alias() {
+        if to.is_alias() && node.is_local(to) {
             // whoever waits there must find the effects of what was sent before
             self.flush(node);
             return node.aliases().deliver(node, to, signal);
@@ -60,7 +63,7 @@ impl Outbox {
         }
         match node.process(to) {
             Some(process) => self.push(node, &process.0, signal),
-            None => self.bounce(node, to, signal),
+            None => self.elsewhere(node, to, signal),
         }
     }
 
@@ -170,12 +173,13 @@ impl Outbox {
 
     /// Answers a signal to a process that is not there, as OTP does: `noproc` to who links or monitors, or calls.
     pub(crate) fn bounce(&mut self, node: &Node, to: Pid, signal: Signal) {
-        let reason = if node.is_local(to) { Term::NOPROC } else { Term::Atom("noconnection") };
+        // a pid of a former life of this node is one of a process that is dead for certain
+        let reason = if to.node == node.id() { Term::NOPROC } else { NOCONNECTION };
         match signal {
             Signal::Link { from } => self.send(node, from, Signal::LinkExit { from: to, reason }),
             Signal::Monitor { watcher, reference, name } => {
                 let object = name.map_or(Term::Pid(to), |name| *name);
-                self.send(node, watcher, Signal::Down { reference, object, reason });
+                self.send(node, watcher, Signal::Down { reference, from: to, object, reason });
             }
             Signal::Message(Message {
                 kind: Kind::Call | Kind::System,
@@ -183,7 +187,7 @@ impl Outbox {
                 reference: Some(reference),
                 ..
             }) => {
-                self.send(node, from, Signal::Down { reference, object: to.into(), reason });
+                self.send(node, from, Signal::Down { reference, from: to, object: to.into(), reason });
             }
             Signal::Message(message) if message.kind.is_one_way() => {
                 node.lost(to, [message], DeadLetterReason::DeadProcess);

@@ -82,12 +82,14 @@ pub(crate) mod flag {
     pub(crate) const GLOBAL: u16 = 128;
     pub(crate) const GROUPED: u16 = 256;
     pub(crate) const SESSION: u16 = 1024;
-    /// Watches a group or holds another process.
+    /// Watches a group, holds another process, or has a link, monitor or call across to another node.
     pub(crate) const WATCHER: u16 = 2048;
     /// How long its messages wait is measured.
     pub(crate) const MEASURED: u16 = 4096;
     /// Held so that it restarts nothing.
     pub(crate) const SUPERVISION_PAUSED: u16 = 16384;
+    /// Sent more to another node than can leave; it goes on when there is room.
+    pub(crate) const HELD_BACK: u16 = 32768;
     /// What its messages weigh is bounded.
     pub(crate) const BYTES_BOUND: u16 = 8192;
 }

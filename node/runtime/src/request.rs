@@ -7,6 +7,7 @@ use crate::node::Node;
 use crate::pid::Pid;
 use crate::process::{Process, ProcessRef};
 use crate::registry::RegistryError;
+use crate::remote::{Address, Carried};
 use crate::term::{Reason, Term};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -34,7 +35,10 @@ pub enum CallError {
         /// How long was waited.
         timeout: Duration,
     },
-    /// Its mailbox is full.
+    /// There is no way to its node: nothing was sent.
+    #[error("process {0} is on a node that cannot be reached")]
+    NoConnection(Pid),
+    /// Its mailbox, or the way to it, is full.
     #[error("the mailbox of {0} is full")]
     MailboxFull(Pid),
     /// The node has too many requests waiting.
@@ -60,8 +64,10 @@ pub enum Sent {
     Delivered,
     /// The process is dead.
     NoProcess,
-    /// The mailbox is full; the message is among the dead letters.
+    /// The mailbox, or the way to its node, is full; the message is among the dead letters.
     MailboxFull,
+    /// There is no way to its node.
+    NoConnection,
 }
 
 impl Node {
@@ -69,6 +75,11 @@ impl Node {
     pub fn send(&self, to: Pid, message: Message) -> Sent {
         match self.process(to) {
             Some(process) => self.send_to(&process, message),
+            None if self.is_remote(to) => match self.send_away(Address::Pid(to), message) {
+                Carried::Sent | Carried::Crowded => Sent::Delivered,
+                Carried::Full => Sent::MailboxFull,
+                Carried::NoConnection => Sent::NoConnection,
+            },
             None => Sent::NoProcess,
         }
     }
@@ -134,7 +145,10 @@ impl Node {
         mut message: Message,
         timeout: Option<Duration>,
     ) -> Result<Term, CallError> {
-        let process = self.process(to).ok_or(CallError::NoProcess(to))?;
+        let process = self.process(to);
+        if process.is_none() && !self.is_remote(to) {
+            return Err(CallError::NoProcess(to));
+        }
         let waiting = self.aliases().open(self, to);
         let mut waiting = waiting.ok_or(CallError::TooManyRequests(self.limits().waiting_requests_max))?;
         if message.from.is_none() {
@@ -142,12 +156,16 @@ impl Node {
         }
         message.from = waiting.alias;
         message.reference = Some(waiting.reference);
-        match self.send_to(&process, message) {
+        let sent = match process {
+            Some(process) => self.send_to(&process, message),
+            None => self.send(to, message),
+        };
+        match sent {
             Sent::Delivered => {}
+            Sent::NoConnection => return Err(CallError::NoConnection(to)),
             Sent::NoProcess => return Err(CallError::NoProcess(to)),
             Sent::MailboxFull => return Err(CallError::MailboxFull(to)),
         }
-        drop(process);
         let answer = match timeout {
             Some(timeout) => self
                 .sleep_or(timeout, waiting.answer())
@@ -182,7 +200,7 @@ impl Node {
     /// As [`Node::exit`], caused by this operation: a process that ends of it has it in its exit record.
     pub fn exit_by(&self, from: Pid, to: Pid, reason: Reason, operation: u64) {
         let signal = if reason.is("kill") {
-            Signal::Kill { reason: Term::KILLED }
+            Signal::Kill { from, reason: Term::KILLED }
         } else {
             Signal::Exit { from, reason }
         };
@@ -209,7 +227,7 @@ impl Node {
 
     /// As [`Node::kill`], caused by this operation.
     pub fn kill_by(&self, to: Pid, reason: Reason, operation: u64) {
-        self.end_by(to, Signal::Kill { reason }, operation);
+        self.end_by(to, Signal::Kill { from: Pid::NONE, reason }, operation);
     }
 
     fn end_by(&self, to: Pid, signal: Signal, operation: u64) {

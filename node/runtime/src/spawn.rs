@@ -115,10 +115,15 @@ impl Node {
             return Err(StartError::NameTaken { name: name.name.to_string(), holder });
         }
         let (parent, operation) = (options.parent.unwrap_or(Pid::NONE), options.operation);
+        let linked_elsewhere = options.link && self.is_remote(parent);
         let bytes_bound = options.mailbox.filter(|limit| limit.bytes_max > 0);
         let process = Arc::new(self.new_process(pid, code, body, options, by, now_ns));
         self.table().insert(&process);
         let handle = ProcessRef(Arc::clone(&process));
+        if linked_elsewhere {
+            // the parent's end of the link is a signal away
+            outbox.send(self, parent, Signal::Link { from: pid });
+        }
         if bytes_bound.is_some() {
             self.set_mailbox_limit(&handle, bytes_bound);
         }
@@ -264,7 +269,7 @@ impl Node {
 
     /// Kills one whose start took too long; its links are not told why.
     pub fn abort_start(&self, pid: Pid) {
-        self.send_signal(pid, Signal::Kill { reason: Term::KILLED });
+        self.send_signal(pid, Signal::Kill { from: Pid::NONE, reason: Term::KILLED });
     }
 }
 

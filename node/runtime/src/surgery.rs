@@ -175,7 +175,8 @@ impl Node {
                 taken.iter().filter(|message| message.kind == Kind::Call).filter_map(Message::reply_to)
             {
                 let object = Term::Pid(process.pid());
-                let down = Signal::Down { reference: call.reference, object, reason: Term::Atom("flushed") };
+                let (reference, reason) = (call.reference, Term::Atom("flushed"));
+                let down = Signal::Down { reference, from: process.pid(), object, reason };
                 outbox.send(self, call.to, down);
             }
             Ok(taken)

@@ -8,6 +8,7 @@ use crate::dead_letters::DeadLetterReason;
 use crate::message::Message;
 use crate::node::{Node, WeakNode};
 use crate::pid::{OwnedId, Pid};
+use crate::remote::Address;
 use crossbeam_utils::sync::{Parker, Unparker};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -20,7 +21,8 @@ use std::time::Duration;
 pub enum TimerTarget {
     /// This process; the timer ends with it.
     Process(Pid),
-    /// Whoever has this name when the timer fires: the local one, else the global one; `NAME@global` is the global one.
+    /// Whoever has this name when the timer fires: the local one, else the global one; `NAME@global` is the global one,
+    /// `NAME@n7` the local one of that node.
     Name(Arc<str>),
 }
 
@@ -171,8 +173,11 @@ pub(crate) fn fire_due(node: &Node) -> usize {
             // the timer has ended with its process
             Due::Message(TimerTarget::Process(pid), _) if node.is_local(pid) && !node.is_alive(pid) => {}
             Due::Message(TimerTarget::Process(pid), message) => node.fire_timer(pid, message),
-            Due::Message(TimerTarget::Name(name), message) => match node.holder_of(&name) {
-                Some(pid) => node.fire_timer(pid, message),
+            Due::Message(TimerTarget::Name(name), message) => match node.find(&name) {
+                Some(Address::Pid(pid)) => node.fire_timer(pid, message),
+                Some(elsewhere) => {
+                    node.send_away(elsewhere, message);
+                }
                 None => node.lost(Pid::NONE, [message], DeadLetterReason::DeadProcess),
             },
             Due::Alarm(pid) => node.alarm(pid),

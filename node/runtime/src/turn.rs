@@ -38,9 +38,9 @@ impl Scheduler {
             if let Some(reason) = core.exiting.take() {
                 return Outcome::Ended(core, reason, None);
             }
-            if process.has(flag::PAUSED | flag::LOOKED_AT) {
+            if process.has(flag::PAUSED | flag::LOOKED_AT | flag::HELD_BACK) {
                 show(process, body, &mut core);
-                if process.has(flag::PAUSED) {
+                if process.has(flag::PAUSED | flag::HELD_BACK) {
                     return Outcome::Idle(core);
                 }
             }
@@ -187,6 +187,9 @@ impl Scheduler {
         }));
         let burned = context.burned;
         let toll = self.outbox.end_turn(node);
+        if toll > 0 && self.outbox.clogged != 0 {
+            node.hold_back(process, std::mem::take(&mut self.outbox.clogged));
+        }
         used.toll = used.toll.saturating_add(toll);
         used.reductions = used.reductions.saturating_add(burned).saturating_add(toll);
         process.in_turn.store(false, Relaxed);

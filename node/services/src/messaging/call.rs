@@ -156,6 +156,7 @@ fn targets(
 fn reason_of(error: &CallError) -> Term {
     match error {
         CallError::NoProcess(_) => Term::NOPROC,
+        CallError::NoConnection(_) => Term::Atom("noconnection"),
         CallError::Died { reason, .. } => reason.clone(),
         CallError::Timeout { .. } => Term::TIMEOUT,
         CallError::MailboxFull(_) => Term::Atom("queue_full"),

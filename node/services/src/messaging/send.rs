@@ -21,12 +21,10 @@ const PIDS_MAX: usize = 10_000;
 
 /// Sends to whoever has this pid; whether it was put into a mailbox, where that can be told.
 fn deliver(node: &Node, to: Pid, message: Message) -> Result<Option<bool>, Status> {
-    if to.node != node.id() {
-        return Ok(None);
-    }
     match node.send(to, message) {
+        Sent::Delivered | Sent::NoConnection if to.node != node.id() => Ok(None),
         Sent::Delivered => Ok(Some(true)),
-        Sent::NoProcess => Ok(Some(false)),
+        Sent::NoProcess | Sent::NoConnection => Ok(Some(false)),
         Sent::MailboxFull => Err(of_call(node, &CallError::MailboxFull(to))),
     }
 }

@@ -318,8 +318,8 @@ fn delivery(node: &Node, pid: Pid, message: Message) -> v1::broadcast_to_group_r
     let reason = match node.send(pid, message) {
         Sent::Delivered => "",
         Sent::MailboxFull => "QUEUE_FULL",
-        Sent::NoProcess if node.is_local(pid) => "NOPROC",
-        Sent::NoProcess => "NOCONNECTION",
+        Sent::NoProcess => "NOPROC",
+        Sent::NoConnection => "NOCONNECTION",
     };
     v1::broadcast_to_group_response::Delivery {
         pid: pid.to_string(),

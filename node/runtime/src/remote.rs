@@ -1,0 +1,327 @@
+//! Processes of other nodes: where a signal leaves this node, where one arrives, and what happens when a node is out of
+//! reach.
+//!
+//! How signals travel is a [`Carrier`]'s business. This file promises what OTP promises of a connection: signals of one
+//! sender to one receiver arrive in order; when a connection is lost, whoever has a link, a monitor or a call across it
+//! hears `noconnection`, once; a process that sends more than a connection takes is held back until there is room.
+//!
+//! Invariants: what a process must hear of is noted ([`Ties`]) before the signal leaves; the local path never comes
+//! here.
+
+mod cut;
+mod ties;
+mod wire;
+
+pub(crate) use ties::Ties;
+
+use crate::codec::{DecodeError, Reader};
+use crate::dead_letters::DeadLetterReason;
+use crate::message::{Kind, Message, Signal};
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::pid::{Pid, Ref};
+use crate::process::{Process, flag};
+use crate::slice::SLICE;
+use crate::term::Term;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// The exit reason of a process that can no longer be reached.
+pub(crate) const NOCONNECTION: Term = Term::Atom("noconnection");
+
+/// Carries signals to other nodes.
+pub trait Carrier: Send + Sync + 'static {
+    /// Takes a signal for a process of another node. It must not block, and must not call the node.
+    fn carry(&self, parcel: &Parcel) -> Carried;
+
+    /// Whether less waits for that node than makes a sender wait.
+    fn has_room(&self, node: u32) -> bool;
+}
+
+/// What became of a signal for another node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Carried {
+    /// It is on its way.
+    Sent,
+    /// It is on its way; but so much is that its sender should wait until [`Node::room_again`].
+    Crowded,
+    /// It was not taken: it is a message, and too much waits.
+    Full,
+    /// It was not taken: there is no way to that node.
+    NoConnection,
+}
+
+/// Whom a signal to another node is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// This process.
+    Pid(Pid),
+    /// Whoever has this local name there when the signal arrives: OTP's `{Name, Node}`.
+    Name {
+        /// The node.
+        node: u32,
+        /// The name.
+        name: Arc<str>,
+    },
+}
+
+/// A signal and whom it is for.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    pub(crate) to: Address,
+    pub(crate) signal: Signal,
+}
+
+impl Parcel {
+    /// An ordinary message for a process, as a test or a bench of a carrier wants it.
+    pub fn message(to: Pid, message: Message) -> Self {
+        Self { to: Address::Pid(to), signal: Signal::Message(message) }
+    }
+
+    /// The node that it is for.
+    pub fn node(&self) -> u32 {
+        match &self.to {
+            Address::Pid(pid) => pid.node,
+            Address::Name { node, .. } => *node,
+        }
+    }
+
+    /// Whom it is for.
+    pub fn to(&self) -> &Address {
+        &self.to
+    }
+
+    /// Who sent it; [`Pid::NONE`] for nobody.
+    pub fn from(&self) -> Pid {
+        self.signal.sender()
+    }
+
+    /// Whether it is a message, which may be refused where too much waits, unlike a link, an exit or an answer.
+    pub fn may_be_refused(&self) -> bool {
+        matches!(&self.signal, Signal::Message(message) if message.kind.is_ordinary())
+    }
+
+    /// About how many bytes it takes.
+    pub fn size_bytes(&self) -> usize {
+        wire::size_bytes(self)
+    }
+
+    /// Writes it.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        wire::write(self, out);
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Bytes that are none.
+    pub fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        wire::read(from)
+    }
+}
+
+/// What a node knows of others.
+#[derive(Default)]
+pub(crate) struct Remote {
+    carrier: OnceLock<Arc<dyn Carrier>>,
+    pub(crate) ties: Ties,
+    /// Processes that wait until there is room, by node.
+    held_back: Mutex<BTreeMap<u32, Vec<Pid>>>,
+}
+
+impl Remote {
+    fn carry(&self, parcel: &Parcel) -> Carried {
+        self.carrier.get().map_or(Carried::NoConnection, |carrier| carrier.carry(parcel))
+    }
+}
+
+impl Signal {
+    /// Who sent it.
+    pub(crate) fn sender(&self) -> Pid {
+        match self {
+            Self::Message(message) => message.from,
+            Self::Exit { from, .. }
+            | Self::LinkExit { from, .. }
+            | Self::Kill { from, .. }
+            | Self::Link { from }
+            | Self::Unlink { from }
+            | Self::Down { from, .. } => *from,
+            Self::Monitor { watcher, .. } | Self::Demonitor { watcher, .. } => *watcher,
+        }
+    }
+
+    /// The process at its sender's end that has to hear of a lost connection, or at the receiver's end of it.
+    fn ties(&self) -> Option<Pid> {
+        match self {
+            Self::Link { from } => Some(*from),
+            Self::Monitor { watcher, .. } => Some(*watcher),
+            Self::Message(Message { kind: Kind::Call | Kind::System, from, reference: Some(_), .. }) => {
+                Some(*from)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Outbox {
+    /// A signal to nobody on this node, or to a process of another one.
+    #[cold]
+    pub(crate) fn elsewhere(&mut self, node: &Node, to: Pid, signal: Signal) {
+        if to.node == node.id() || to.is_none() {
+            return self.bounce(node, to, signal);
+        }
+        // what was sent before leaves first, so that it is not seen after what this may cause
+        self.flush(node);
+        self.leave(node, Parcel { to: Address::Pid(to), signal });
+    }
+
+    /// A signal to another node.
+    pub(crate) fn leave(&mut self, node: &Node, parcel: Parcel) -> Carried {
+        let remote = node.remote();
+        if let Some(process) = parcel.signal.ties().and_then(|pid| node.process(pid)) {
+            remote.ties.note(parcel.node(), &process.0);
+        }
+        let carried = remote.carry(&parcel);
+        match carried {
+            Carried::Sent => {}
+            Carried::Crowded => self.crowded_link(parcel.node()),
+            Carried::Full => {
+                self.crowded_link(parcel.node());
+                self.refused(node, parcel);
+            }
+            Carried::NoConnection => {
+                let to = parcel.to.stand_in();
+                self.bounce(node, to, parcel.signal);
+            }
+        }
+        carried
+    }
+
+    /// Has the process whose turn this is wait when the turn is over.
+    fn crowded_link(&mut self, node: u32) {
+        if self.in_turn {
+            self.clogged = node;
+            self.toll = self.toll.max(SLICE);
+        }
+    }
+
+    fn refused(&mut self, node: &Node, parcel: Parcel) {
+        let to = parcel.to.stand_in();
+        let Signal::Message(message) = parcel.signal else { return self.bounce(node, to, parcel.signal) };
+        let call = message.reply_to().filter(|_| message.kind == Kind::Call);
+        node.lost(to, [message], DeadLetterReason::Limit);
+        if let Some(call) = call {
+            let reason = Term::Atom("queue_full");
+            let down = Signal::Down { reference: call.reference, from: to, object: Term::Pid(to), reason };
+            self.send(node, call.to, down);
+        }
+    }
+
+    /// A signal that another node sent, for a process of this one.
+    fn arrive(&mut self, node: &Node, parcel: Parcel) {
+        let Parcel { to, mut signal } = parcel;
+        let to = match to {
+            Address::Pid(pid) => pid,
+            Address::Name { name, node: on } => match node.whereis(&name) {
+                Some(pid) => pid,
+                None => Address::Name { name, node: on }.stand_in(),
+            },
+        };
+        if let (Signal::Demonitor { watcher, reference }, 0) = (&signal, to.serial) {
+            return self.demonitor_by_name(node, *watcher, *reference);
+        }
+        if let Signal::Message(message) = &mut signal {
+            // operations are numbered by each node
+            message.operation = 0;
+        }
+        let tied = signal.ties().filter(|other| other.node != node.id());
+        let process = tied.and_then(|other| Some((other.node, node.process(to)?)));
+        if let Some((other, process)) = &process {
+            node.remote().ties.note(*other, &process.0);
+        }
+        self.send(node, to, signal);
+    }
+
+    /// Ends a monitor by name: the name may have gone to another process since.
+    fn demonitor_by_name(&mut self, node: &Node, watcher: Pid, reference: Ref) {
+        for pid in node.remote().ties.of(watcher.node) {
+            let Some(process) = node.process(pid) else { continue };
+            let watched = process.0.core.lock().watchers().any(|held| held == (watcher, reference));
+            if watched {
+                return self.send(node, pid, Signal::Demonitor { watcher, reference });
+            }
+        }
+    }
+}
+
+impl Address {
+    /// A pid of no process in place of a name, so that answers know the node.
+    pub(crate) fn stand_in(&self) -> Pid {
+        match self {
+            Self::Pid(pid) => *pid,
+            Self::Name { node, .. } => Pid::new(*node, 0, 0),
+        }
+    }
+}
+
+impl Node {
+    /// Has signals to other nodes carried; once.
+    pub fn set_carrier(&self, carrier: Arc<dyn Carrier>) {
+        if self.remote().carrier.set(carrier).is_err() {
+            tracing::warn!("the node's signals are carried already; the second carrier is not used");
+        }
+    }
+
+    /// Whether this is the pid of a process, living or not, of another node.
+    pub fn is_remote(&self, pid: Pid) -> bool {
+        pid.node != self.id() && !pid.is_none()
+    }
+
+    /// Takes signals that another node sent, in order. Gives the reductions that they cost a local sender besides, which
+    /// sends into mailboxes that are crowded: whoever carries signals lets their senders have as much less.
+    pub fn deliver(&self, parcels: impl IntoIterator<Item = Parcel>) -> u32 {
+        let mut outbox = Outbox::default();
+        outbox.in_turn = true;
+        for parcel in parcels {
+            outbox.arrive(self, parcel);
+        }
+        let toll = outbox.end_turn(self);
+        self.schedule_ready(&mut outbox);
+        toll
+    }
+
+    /// There is room again for what is sent to that node: those who were held back go on.
+    pub fn room_again(&self, node: u32) {
+        let waiting = self.remote().held_back.lock().remove(&node);
+        for pid in waiting.into_iter().flatten() {
+            if let Some(process) = self.process(pid) {
+                process.0.set(flag::HELD_BACK, false);
+                self.nudge(&process.0);
+            }
+        }
+    }
+
+    /// A turn is over that sent to a node more than can leave.
+    #[cold]
+    pub(crate) fn hold_back(&self, process: &Arc<Process>, node: u32) {
+        process.set(flag::HELD_BACK, true);
+        self.remote().held_back.lock().entry(node).or_default().push(process.pid);
+        // room that came before it was noted would be told to nobody
+        if self.remote().carrier.get().is_none_or(|carrier| carrier.has_room(node)) {
+            self.room_again(node);
+        }
+    }
+
+    /// Sends a message from outside to a process of another node.
+    pub(crate) fn send_away(&self, to: Address, message: Message) -> Carried {
+        let parcel = Parcel { to, signal: Signal::Message(message) };
+        self.with_outbox(|outbox| outbox.leave(self, parcel))
+    }
+
+    /// The node's number, of a name such as `n7`.
+    pub fn node_number(name: &str) -> Option<u32> {
+        let number = crate::pid::number(name.strip_prefix('n')?)?;
+        u32::try_from(number).ok().filter(|number| *number > 0)
+    }
+}
