@@ -205,5 +205,10 @@ async fn fill_and_empty(scale: Scale) {
             "full again, {last} bytes are resident; {second} were the second time"
         );
     }
+    if let (true, Some(Some(full))) = (scale.alone, residents.last()) {
+        // an idle scheduler gives back what it has freed
+        api.eventually(|| async { (resident_bytes()? * 2 < *full).then_some(()) }).await;
+        println!("idle again; {:?} bytes resident", resident_bytes());
+    }
     sandbox.stop().await;
 }

@@ -50,6 +50,9 @@ pub struct NodeConfig {
     pub modules: Vec<Arc<dyn Module>>,
     /// Where global names and groups are kept.
     pub registry: Arc<dyn Registry>,
+    /// Called on the thread of a scheduler that has had nothing to do for a second, and every ten from then on: an allocator
+    /// that keeps what a thread has freed can give it back then.
+    pub on_idle: Option<fn()>,
 }
 
 impl Default for NodeConfig {
@@ -62,6 +65,7 @@ impl Default for NodeConfig {
             limits: NodeLimits::default(),
             modules: Vec::new(),
             registry: Arc::new(LocalRegistry::default()),
+            on_idle: None,
         }
     }
 }
@@ -102,6 +106,7 @@ struct Inner {
     refs: AtomicU64,
     coarse_ms: AtomicU32,
     late_replies: AtomicU64,
+    on_idle: Option<fn()>,
     stopping: AtomicBool,
     closed: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -180,6 +185,7 @@ impl Node {
             refs: AtomicU64::new(1),
             coarse_ms: AtomicU32::new(0),
             late_replies: AtomicU64::new(0),
+            on_idle: config.on_idle,
             stopping: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             threads: Mutex::default(),
@@ -324,6 +330,13 @@ impl Node {
 
     pub(crate) fn count_late_reply(&self) {
         self.0.late_replies.fetch_add(1, Relaxed);
+    }
+
+    /// One of its schedulers has had nothing to do for a while.
+    pub(crate) fn idle(&self) {
+        if let Some(on_idle) = self.0.on_idle {
+            on_idle();
+        }
     }
 
     pub(crate) fn names(&self) -> &Names {

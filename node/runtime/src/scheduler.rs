@@ -33,6 +33,8 @@ pub(crate) struct Scheduler {
     tick: u32,
     /// Times yet that it goes to sleep without offering its core to others first.
     without_yields: u32,
+    /// Times in a row that it has slept for as long as it may.
+    full_sleeps: u32,
 }
 
 /// Slices after which the shared queues are looked at before the own one.
@@ -48,6 +50,12 @@ const YIELDS: u32 = 40;
 const TAKEN_NS: u64 = 50_000;
 /// Times it sleeps without offering its core, once somebody else has taken it.
 const SLEEPS_WITHOUT_YIELDS: u32 = 1_000;
+/// How long a scheduler sleeps when nobody wakes it.
+const SLEEP: Duration = Duration::from_millis(100);
+/// Such sleeps after which the node's `idle` is called, and those after which it is called again: what one thread has
+/// taken another may free.
+const SLEEPS_TO_IDLE: u32 = 10;
+const SLEEPS_BETWEEN_IDLE: u32 = 100;
 
 pub(crate) fn build(count: usize) -> (Schedulers, Vec<Scheduler>) {
     let (mut shared, mut schedulers) = (Vec::new(), Vec::new());
@@ -76,6 +84,7 @@ pub(crate) fn build(count: usize) -> (Schedulers, Vec<Scheduler>) {
             parker,
             tick: 0,
             without_yields: 0,
+            full_sleeps: 0,
         });
     }
     let all = Schedulers {
@@ -98,6 +107,7 @@ impl Scheduler {
                 if idle {
                     phase = self.change_phase(&node, phase, false);
                     idle = false;
+                    self.full_sleeps = 0;
                 }
                 self.run_slice(&node, process);
                 self.give_way(&node);
@@ -125,7 +135,6 @@ impl Scheduler {
     }
 
     fn sleep(&mut self, node: &Node) {
-        const LONGEST: Duration = Duration::from_millis(100);
         let all = node.schedulers();
         let own = &all.shared[usize::from(self.id)];
         let yields = if self.without_yields > 0 { 0 } else { YIELDS };
@@ -148,9 +157,14 @@ impl Scheduler {
             self.parker.park_timeout(Duration::ZERO);
             return;
         }
-        self.parker.park_timeout(LONGEST);
+        self.parker.park_timeout(SLEEP);
+        // whoever wakes it says so first
         if own.asleep.swap(false, SeqCst) {
             all.asleep.fetch_sub(1, SeqCst);
+            self.full_sleeps = self.full_sleeps.wrapping_add(1);
+            if self.full_sleeps % SLEEPS_BETWEEN_IDLE == SLEEPS_TO_IDLE {
+                node.idle();
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::grpc::GrpcPort;
 use crate::listener::{self, Protocols};
+use crate::memory;
 use crate::parting::PartingLayer;
 use crate::probes::{self, Probes};
 use crate::rest::RestPort;
@@ -100,6 +101,7 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
         schedulers: config.node.schedulers,
         limits: config.limits.to_node(),
         modules: all,
+        on_idle: Some(memory::give_back),
         ..NodeConfig::default()
     })
     .map_err(StartupError::Threads)?;
@@ -134,18 +136,12 @@ pub fn check(config: &Config) -> Result<(), StartupError> {
     if config.listen.embedded_gateway { gateway(config).map(drop) } else { Ok(()) }
 }
 
-/// What a thread that serves requests needs beside them: one that wakes those whose answers came, and a timer that is
-/// due before theirs. tokio writes to itself for each timer that is due before all others, as each call's would be on a
-/// thread whose connections alone have timers; so it has one that always is.
+/// What a thread that serves requests needs beside them: one that wakes those whose answers came, and one that looks now
+/// and then whether there are any. The timer of the second is due before theirs, which matters: tokio writes to itself for
+/// each timer that is due before all others, as each call's would be on a thread whose connections alone have timers.
 async fn serve_thread() -> Infallible {
-    const DUE: Duration = Duration::from_millis(500);
-    let timer = async {
-        loop {
-            tokio::time::sleep(DUE).await;
-        }
-    };
     tokio::select! {
-        never = timer => never,
+        never = memory::give_back_when_idle() => never,
         never = wakes::gather() => never,
     }
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod dynamic;
 mod grpc;
 mod listener;
+mod memory;
 pub mod metrics;
 mod parting;
 mod probes;

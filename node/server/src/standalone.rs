@@ -2,6 +2,7 @@
 
 use crate::assembly::{self, StartupError};
 use crate::config::Config;
+use crate::memory;
 use crate::parting::{PartingLayer, PartingUpstream};
 use crate::probes;
 use crate::telemetry::context::TracedUpstream;
@@ -32,6 +33,7 @@ pub async fn serve_gateway(
     let probes = probes::Bound::bind(config).await?;
     let (stop, stopped) = watch::channel(false);
     until(stopped.clone(), pool.clone().watch());
+    until(stopped.clone(), memory::give_back_when_idle());
     let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), pool.clone());
     let upstream: Arc<dyn Upstream> = match assembly::is_traced(config) {
         true => Arc::new(TracedUpstream::new(remote)),
@@ -96,10 +98,10 @@ async fn live(
 }
 
 /// Runs `work` beside the listener until that stops.
-fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()> + Send + 'static) {
+fn until(mut stopped: watch::Receiver<bool>, work: impl Future + Send + 'static) {
     tokio::spawn(async move {
         tokio::select! {
-            () = work => {}
+            _ = work => {}
             _ = stopped.wait_for(|stopped| *stopped) => {}
         }
     });
