@@ -1,11 +1,13 @@
 """A tree kept running over REST, errors, numbers and texts that JSON libraries get wrong, and a stream of lines."""
 
 import json
+import resource
 import sys
+from pathlib import Path
 from urllib.parse import quote
 
 import requests
-from arsenal_e2e import WAIT_SECONDS, Checks, Node, equal, holds
+from arsenal_e2e import WAIT_SECONDS, Checks, Node, equal, eventually, holds
 
 check = Checks()
 
@@ -13,9 +15,9 @@ check = Checks()
 class Api(requests.Session):
     """Paths of one node, and no request that hangs."""
 
-    def __init__(self, base):
+    def __init__(self, node):
         super().__init__()
-        self.base = base
+        self.node, self.base = node, node.rest
         # Proxies of the environment are not for the loopback interface.
         self.trust_env = False
 
@@ -182,5 +184,27 @@ def a_mutation_tells_under_which_id_it_is_logged(api):
     holds(answer.headers.get("arsenal-operation-id"), f"no operation id in {dict(answer.headers)}")
 
 
+def resident_bytes(pid):
+    """What the system says of a program's memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@check
+def memory_comes_back_from_a_hundred_thousand_processes(api):
+    supervisors, children = 5, 20_000
+    before = resident_bytes(api.node.process.pid)
+    for number in range(supervisors):
+        specs = [{"id": f"c{each}", "module": "counter"} for each in range(children)]
+        started = api.done("POST", "/v1/supervisors", json={"name": f"many{number}", "children": specs})
+        holds(started["pid"], f"no pid in {started}")
+    full = resident_bytes(api.node.process.pid)
+    holds(full - before > supervisors * children * 500, f"{full} bytes hold them all, and {before} none")
+    for number in range(supervisors):
+        api.done("POST", f"/v1/processes/many{number}:kill", json={})
+    # the logs of what happened stay, within their bounds
+    enough = before + (full - before) // 2
+    eventually(lambda: resident_bytes(api.node.process.pid), lambda now: now < enough, f"{enough} resident bytes of {full}")
+
+
 with Node() as node:
-    sys.exit(not check.run(Api(node.rest)))
+    sys.exit(not check.run(Api(node)))
