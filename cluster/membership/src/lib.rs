@@ -3,6 +3,14 @@
 //! What the layers above see of it is [`Nodes`]: the list of nodes and a way to each. What the voters agree on is kept by
 //! `cluster/raft`; here live the decisions about it, and the sockets.
 
+mod answering;
+mod dialer;
+mod hello;
 mod nodes;
+mod streams;
 
+pub use answering::{Answering, Voting};
+pub use dialer::Dialer;
+pub use hello::Introduction;
 pub use nodes::{Alone, Membership, Node, NodeError, NodeState, Nodes};
+pub use streams::Streams;

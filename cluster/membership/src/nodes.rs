@@ -3,10 +3,11 @@
 //! Invariants: the number of a node never becomes another's, and its incarnation only grows, so that the two name one life
 //! of a node for ever. What a node sees may lag behind what the voters agreed on; the index tells how new it is.
 
+use crate::dialer::Dialer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// How a node takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +92,12 @@ pub trait Nodes: Send + Sync + 'static {
     /// If the node is unknown or down.
     fn channel(&self, id: u32) -> Result<Channel, NodeError>;
 
-    /// Where a connection of one's own to a node is opened, with the settings that hold between nodes.
+    /// A connection of the caller's own to a node, with the settings that hold between nodes, as [`Nodes::channel`]
+    /// otherwise.
     ///
     /// # Errors
     /// If the node is unknown or down.
-    fn endpoint(&self, id: u32) -> Result<Endpoint, NodeError>;
+    fn dial(&self, id: u32) -> Result<Channel, NodeError>;
 
     /// Whether this node's session holds: if not, its names may already be another's, and what needs the cluster's
     /// consent must not be done here.
@@ -144,11 +146,11 @@ impl Nodes for Alone {
     }
 
     fn channel(&self, id: u32) -> Result<Channel, NodeError> {
-        self.endpoint(id).map(|endpoint| endpoint.connect_lazy())
+        self.dial(id)
     }
 
-    fn endpoint(&self, id: u32) -> Result<Endpoint, NodeError> {
-        endpoint_of(&self.membership(), id)
+    fn dial(&self, id: u32) -> Result<Channel, NodeError> {
+        dial(&Dialer::default(), &self.membership(), id)
     }
 
     fn is_in_session(&self) -> bool {
@@ -156,29 +158,26 @@ impl Nodes for Alone {
     }
 }
 
-/// Where a node is reached, if it is up.
-pub(crate) fn endpoint_of(membership: &Membership, id: u32) -> Result<Endpoint, NodeError> {
+/// A connection to a node, if it is up.
+pub(crate) fn dial(dialer: &Dialer, membership: &Membership, id: u32) -> Result<Channel, NodeError> {
     let node = membership.nodes.get(&id).ok_or(NodeError::Unknown(id))?;
     if node.state == NodeState::Down {
         return Err(NodeError::Down { id, incarnation: node.incarnation });
     }
-    Endpoint::from_shared(format!("http://{}", node.address)).map_err(|error| NodeError::Address {
-        id,
-        address: Arc::clone(&node.address),
-        reason: error.to_string(),
-    })
+    let unusable = |reason| NodeError::Address { id, address: Arc::clone(&node.address), reason };
+    dialer.channel(&node.address).map_err(unusable)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_node_that_is_alone_reaches_nobody_but_itself() {
+    #[tokio::test]
+    async fn a_node_that_is_alone_reaches_nobody_but_itself() {
         let alone = Alone::new(1, 4, "127.0.0.1:7450");
         assert_eq!(alone.membership().nodes[&1].incarnation, 4);
-        assert!(alone.endpoint(1).is_ok());
-        assert_eq!(alone.endpoint(2).err(), Some(NodeError::Unknown(2)));
+        assert!(alone.dial(1).is_ok());
+        assert_eq!(alone.dial(2).err(), Some(NodeError::Unknown(2)));
         assert!(alone.is_in_session());
     }
 
@@ -186,6 +185,7 @@ mod tests {
     fn a_node_that_is_down_is_not_dialled() {
         let mut membership = Membership::clone(&Alone::new(1, 4, "127.0.0.1:7450").membership());
         membership.nodes.entry(1).and_modify(|node| node.state = NodeState::Down);
-        assert_eq!(endpoint_of(&membership, 1).err(), Some(NodeError::Down { id: 1, incarnation: 4 }));
+        let refused = dial(&Dialer::default(), &membership, 1);
+        assert_eq!(refused.err(), Some(NodeError::Down { id: 1, incarnation: 4 }));
     }
 }

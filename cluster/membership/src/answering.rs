@@ -1,0 +1,122 @@
+//! The side of a stream between voters that answers: checks who speaks, hands each frame to the voter, and sends what it
+//! says, in the order in which it is said.
+//!
+//! Bounds: frames being answered a stream, and answers that wait to be sent. Who reads no answers is read no further.
+
+use crate::hello::Introduction;
+use arsenal_proto::internal::v1::raft_message::Content;
+use arsenal_proto::internal::v1::raft_service_server::RaftService;
+use arsenal_proto::internal::v1::{RaftFrame, RaftMessage, Refusal};
+use arsenal_raft::Group;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Frames of one stream that are being answered.
+pub(crate) const IN_FLIGHT_MAX: usize = 256;
+/// Answers that wait to be sent.
+const ANSWERS_MAX: usize = 64;
+/// How long who opened a stream may take to say who it is.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A voter that answers, and how it introduces itself.
+#[derive(Clone)]
+pub struct Voting {
+    /// The voter.
+    pub group: Group,
+    /// As whom it speaks.
+    pub introduction: Introduction,
+}
+
+/// Answers frames while there is a voter; its streams end with it.
+#[derive(Clone)]
+pub struct Answering {
+    voting: watch::Receiver<Option<Voting>>,
+}
+
+type Sender = mpsc::Sender<Result<RaftMessage, Status>>;
+
+impl Answering {
+    /// Answers for the voter that will be, or is, there.
+    pub fn new(voting: watch::Receiver<Option<Voting>>) -> Self {
+        Self { voting }
+    }
+
+    /// The voter to answer for, once the other side has said who it is.
+    async fn greet(&self, incoming: &mut Streaming<RaftMessage>) -> Result<Voting, String> {
+        let first = tokio::time::timeout(HELLO_TIMEOUT, incoming.message()).await;
+        let first = first.map_err(|_| "nothing was said".to_owned())?.map_err(|status| status.to_string())?;
+        let Some(Content::Hello(theirs)) = first.and_then(|message| message.content) else {
+            return Err("the first message says who speaks".to_owned());
+        };
+        let Some(voting) = self.voting.borrow().clone() else {
+            // versions first: they may be why it never will be one
+            Introduction::new(0, 0).agree(&theirs)?;
+            return Err("this node is no voter yet".to_owned());
+        };
+        voting.introduction.agree(&theirs)?;
+        Ok(voting)
+    }
+
+    /// Returns once the voter is gone that was greeted for.
+    async fn gone(mut self) {
+        // whoever would tell is gone with it
+        let _ = self.voting.wait_for(Option::is_none).await;
+    }
+
+    async fn serve(self, mut incoming: Streaming<RaftMessage>, answers: Sender) {
+        let voting = match self.greet(&mut incoming).await {
+            Ok(voting) => voting,
+            Err(reason) => {
+                tracing::info!(%reason, "a stream of another voter is refused");
+                // who asked may be gone
+                let _ = answers.send(Ok(message(Content::Refusal(Refusal { reason })))).await;
+                return;
+            }
+        };
+        if answers.send(Ok(message(Content::Hello(voting.introduction.hello())))).await.is_err() {
+            return;
+        }
+        let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        let mut gone = pin!(self.gone());
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            let content = tokio::select! {
+                () = answers.closed() => return,
+                () = &mut gone => return,
+                next = incoming.message() => match next {
+                    Ok(Some(next)) => next.content,
+                    Ok(None) | Err(_) => return,
+                },
+            };
+            let Some(Content::Request(RaftFrame { correlation, frame })) = content else { return };
+            let (group, answers) = (voting.group.clone(), answers.clone());
+            tokio::spawn(async move {
+                let frame = group.receive(frame).await;
+                // who asked may be gone
+                let _ = answers.send(Ok(message(Content::Answer(RaftFrame { correlation, frame })))).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+pub(crate) fn message(content: Content) -> RaftMessage {
+    RaftMessage { content: Some(content) }
+}
+
+#[tonic::async_trait]
+impl RaftService for Answering {
+    type ExchangeStream = ReceiverStream<Result<RaftMessage, Status>>;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<RaftMessage>>,
+    ) -> Result<Response<Self::ExchangeStream>, Status> {
+        let (answers, stream) = mpsc::channel(ANSWERS_MAX);
+        tokio::spawn(self.clone().serve(request.into_inner(), answers));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}

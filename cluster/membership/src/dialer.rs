@@ -1,0 +1,63 @@
+//! Connections to other nodes: the settings that hold between nodes, and their TLS.
+//!
+//! A connection whose other end is gone without a word is found by pings, long before the machine would: a voter that
+//! came back behind a healed partition must not wait for it.
+
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pings on a connection, and how long one may go unanswered.
+const PING_INTERVAL: Duration = Duration::from_millis(500);
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that may be under way on one stream and on one connection: a snapshot's part fits.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// Opens connections to other nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Dialer {
+    tls: Option<arsenal_tls::Client>,
+}
+
+impl Dialer {
+    /// Connections with TLS, or without.
+    pub fn new(tls: Option<arsenal_tls::Client>) -> Self {
+        Self { tls }
+    }
+
+    /// A connection to `HOST:PORT`, which connects when it is first used and again when it broke.
+    ///
+    /// # Errors
+    /// If the address is none.
+    pub fn channel(&self, address: &str) -> Result<Channel, String> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| error.to_string())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        let Some(tls) = self.tls.clone() else { return Ok(endpoint.connect_lazy()) };
+        Ok(endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| connect(tls.clone(), uri))))
+    }
+}
+
+async fn connect(
+    tls: arsenal_tls::Client,
+    uri: Uri,
+) -> io::Result<TokioIo<arsenal_tls::ClientStream<TcpStream>>> {
+    let missing = || io::Error::other(format!("`{uri}` names no host and port"));
+    let (host, port) = (uri.host().ok_or_else(missing)?, uri.port_u16().ok_or_else(missing)?);
+    let name = arsenal_tls::Client::server_name(host).map_err(io::Error::other)?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let socket = TcpStream::connect((bare, port)).await?;
+    socket.set_nodelay(true)?;
+    Ok(TokioIo::new(tls.connect(name, socket).await?))
+}
