@@ -21,6 +21,8 @@ pub struct Config {
     pub unescape: Unescape,
     /// A colon in the last segment always begins a verb; by default a verb that no rule has is text.
     pub strict_verbs: bool,
+    /// `/shelves/` is `/shelves`; by default only what `**` takes may end in a slash.
+    pub ignore_trailing_slash: bool,
     /// A body that contradicts the path is refused; by default the path wins.
     pub refuse_path_collision: bool,
     /// A PATCH without `update_mask` gets the fields present in its body.
@@ -69,6 +71,7 @@ impl Default for Config {
             query: QueryOptions::default(),
             unescape: Unescape::default(),
             strict_verbs: false,
+            ignore_trailing_slash: false,
             refuse_path_collision: false,
             patch_mask: true,
             compress_bytes_min: Some(1024),
@@ -175,7 +178,8 @@ pub enum Transcoder {
 pub enum UnlistedMetadata {
     /// It stays inside.
     Dropped,
-    /// It becomes headers behind `grpc-metadata-`, as grpc-gateway has it.
+    /// It becomes headers behind `grpc-metadata-`, as grpc-gateway has it; what comes with the status becomes trailers
+    /// behind `grpc-trailer-`, for clients that say `te: trailers`.
     Prefixed,
     /// It becomes headers under its own names.
     AsIs,

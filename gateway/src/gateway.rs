@@ -111,12 +111,17 @@ impl Gateway {
     }
 
     /// The gRPC paths of the unary methods that may be called twice without harm: by their standard option
-    /// `idempotency_level`, or as `also` says, which knows options of its own.
+    /// `idempotency_level`, since their rule is a GET (which is safe by HTTP's own word), or as `also` says, which knows
+    /// options of its own.
     pub fn idempotent(&self, also: impl Fn(&MethodDescriptor) -> bool) -> HashSet<String> {
         let services = self.compiled.schema.pool().services();
         let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
         let unary = methods.filter(|method| !method.is_client_streaming() && !method.is_server_streaming());
-        let idempotent = unary.filter(|method| rule::is_idempotent(method) || also(method));
+        let idempotent = unary.filter(|method| {
+            let read =
+                || self.methods().any(|bound| bound.http_method == "GET" && bound.descriptor == *method);
+            rule::is_idempotent(method) || also(method) || read()
+        });
         idempotent
             .map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()))
             .collect()

@@ -23,6 +23,7 @@ use crate::{
 };
 
 const PREFIX: &str = "grpc-metadata-";
+const TRAILER_PREFIX: &str = "grpc-trailer-";
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
@@ -96,9 +97,12 @@ impl Crossing {
             metadata.insert(FORWARDED_HOST, host.clone());
         }
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
-        let chain = match (told(FORWARDED_FOR).and_then(|chain| chain.to_str().ok()), peer) {
+        // the proxies before may have written a line each
+        let before = headers.get_all(FORWARDED_FOR).into_iter().filter(|_| self.trust_forwarded);
+        let before: Vec<&str> = before.filter_map(|line| line.to_str().ok()).collect();
+        let chain = match (Some(before.join(", ")).filter(|before| !before.is_empty()), peer) {
             (Some(chain), Some(peer)) => format!("{chain}, {peer}"),
-            (Some(chain), None) => chain.to_owned(),
+            (Some(chain), None) => chain,
             (None, Some(peer)) => peer,
             (None, None) => return,
         };
@@ -115,18 +119,43 @@ impl Crossing {
 
     /// Adds to `headers` what of the metadata crosses.
     pub fn response(&self, metadata: &HeaderMap, headers: &mut HeaderMap) {
+        self.cross(metadata, Some(PREFIX), headers);
+    }
+
+    /// Adds to `headers` what came with the status of a unary answer and crosses under its own name; there is time for
+    /// that, since the body is not sent yet. Gives what is left for HTTP trailers.
+    pub(crate) fn unary_end(&self, told: &HeaderMap, headers: &mut HeaderMap) -> HeaderMap {
+        self.cross(told, None, headers);
+        let mut trailers = HeaderMap::new();
+        if self.unlisted == UnlistedMetadata::Prefixed {
+            let unlisted = told.iter().filter(|(name, _)| !self.response.contains_key(*name));
+            let unlisted = unlisted.map(|(name, value)| (name.clone(), value.clone())).collect();
+            self.cross(&unlisted, Some(TRAILER_PREFIX), &mut trailers);
+        }
+        trailers
+    }
+
+    /// Adds to the trailers of a stream what came with its status.
+    pub(crate) fn stream_end(&self, told: &HeaderMap, trailers: &mut HeaderMap) {
+        self.cross(told, Some(TRAILER_PREFIX), trailers);
+    }
+
+    /// Without a prefix, what would go behind one does not cross.
+    fn cross(&self, metadata: &HeaderMap, prefix: Option<&str>, out: &mut HeaderMap) {
         for (name, value) in metadata {
             let unlisted = if steers_the_call(name) { UnlistedMetadata::Dropped } else { self.unlisted };
-            match unlisted {
-                _ if self.response.contains_key(name) => drop(headers.append(name.clone(), value.clone())),
-                UnlistedMetadata::Dropped => {}
-                UnlistedMetadata::AsIs => drop(headers.append(name.clone(), value.clone())),
-                UnlistedMetadata::Prefixed => {
-                    if let Ok(name) = HeaderName::from_bytes(format!("{PREFIX}{name}").as_bytes()) {
-                        headers.append(name, value.clone());
+            let name = match (unlisted, prefix) {
+                _ if self.response.contains_key(name) => name.clone(),
+                (UnlistedMetadata::AsIs, _) => name.clone(),
+                (UnlistedMetadata::Prefixed, Some(prefix)) => {
+                    match HeaderName::from_bytes(format!("{prefix}{name}").as_bytes()) {
+                        Ok(name) => name,
+                        Err(_) => continue,
                     }
                 }
-            }
+                (UnlistedMetadata::Prefixed | UnlistedMetadata::Dropped, _) => continue,
+            };
+            out.append(name, value.clone());
         }
     }
 }
@@ -277,6 +306,19 @@ mod tests {
         headers.insert("grpc-metadata-te", HeaderValue::from_static("gzip"));
         headers.insert("x-forwarded-for", HeaderValue::from_static("1.2.3.4"));
         assert!(crossing.request(&headers, &Extensions::new(), "test").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_trusted_chain_keeps_the_order_of_its_lines() {
+        let config = MetadataConfig { trust_forwarded: true, ..MetadataConfig::default() };
+        let crossing = Crossing::new(&config).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", HeaderValue::from_static("192.0.2.100"));
+        headers.append("x-forwarded-for", HeaderValue::from_static("192.0.2.101, 192.0.2.102"));
+        let mut extensions = Extensions::new();
+        extensions.insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 200], 12345))));
+        let metadata = crossing.request(&headers, &extensions, "test").unwrap();
+        assert_eq!(metadata["x-forwarded-for"], "192.0.2.100, 192.0.2.101, 192.0.2.102, 192.0.2.200");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Precedence is by specificity, never by order of registration: at each segment a literal goes before `*`, and `*`
 //! before `**`; a path that ends in a verb some template registers is read as that verb first. Two routes that no
 //! path could tell apart are refused when the table is built. An empty segment matches nothing: no expansion of a
-//! template makes one, and letting it match hands out empty ids.
+//! template makes one, and letting it match hands out empty ids. Only what `**` takes may end in a slash, as the names of
+//! files and folders do.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -115,11 +116,14 @@ impl<T> Table<T> {
         let mut segments: Segments<'_> = Segments::new();
         if !rest.is_empty() {
             for segment in rest.split('/') {
-                if segment.is_empty() {
+                if segments.last().is_some_and(|before| before.is_empty()) {
                     return Err(Miss::NotFound);
                 }
                 segments.push(segment);
             }
+        }
+        if segments.first().is_some_and(|first| first.is_empty()) {
+            return Err(Miss::NotFound);
         }
         if let Some((text, verb)) = segments.last().and_then(|last| last.rsplit_once(':'))
             && !text.is_empty()
@@ -205,6 +209,9 @@ impl Search<'_> {
             // `**` also stands for no segment at all.
             return self.leaf(node).or_else(|| self.descend_many(node, segments));
         };
+        if first.is_empty() {
+            return self.descend_many(node, segments);
+        }
         let literal = if first.contains('%') {
             path::decode_all(first).ok().and_then(|decoded| node.literals.get(&*decoded))
         } else {
@@ -280,9 +287,17 @@ mod tests {
 
     #[test]
     fn a_trailing_slash_and_an_empty_segment_match_nothing() {
-        let table = table(&[("GET", "/a/{b}"), ("GET", "/a"), ("GET", "/x/**")]);
-        for path in ["/a/", "/a//", "//a", "/x/a/", "", "a"] {
+        let table = table(&[("GET", "/a/{b}"), ("GET", "/a"), ("GET", "/x/**"), ("GET", "/**/end")]);
+        for path in ["/a/", "/a//", "//a", "//", "/x//a", "/x/a//", "/y/end/", "", "a"] {
             assert_eq!(table.find("GET", path, false), Err(Miss::NotFound), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_double_wildcard_takes_may_end_in_a_slash() {
+        let table = table(&[("GET", "/x/{rest=**}"), ("GET", "/x/{one}")]);
+        for path in ["/x/a/", "/x/a/b/", "/x/"] {
+            assert_eq!(table.find("GET", path, false).unwrap().route, "/x/{rest=**}", "{path}");
         }
     }
 

@@ -2,22 +2,26 @@
 //!
 //! A request is one future: when the client goes away the server drops it, and with it the call to upstream.
 
+mod body;
+
 use std::{
     collections::BTreeSet, convert::Infallible, fmt::Write as _, future::Future, pin::Pin, sync::Arc, task,
     time::Duration,
 };
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Version, header};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri, Version,
+    header,
+};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tower::Service;
 use tracing::Instrument as _;
 
 use crate::{
-    coding::{self, Coding, DecodeError, Decoded},
+    coding::{self, Coding, Decoded},
     conditional,
     failure::{Failure, GRPC_STATUS, Reason},
     gateway::Compiled,
@@ -25,6 +29,7 @@ use crate::{
     metadata,
     method::Method,
     negotiate,
+    path::without_trailing_slash,
     request::Target,
     route::Miss,
     stream::{self, websocket},
@@ -98,10 +103,13 @@ impl GatewayService {
         if let Some(answer) = web::answer(self, &request) {
             return answer.await;
         }
-        let request = match web::pass(self, request).await {
+        let mut request = match web::pass(self, request).await {
             Ok(response) => return Ok(response),
             Err(request) => request,
         };
+        if self.compiled.config.ignore_trailing_slash {
+            drop_trailing_slash(request.uri_mut());
+        }
         let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if target_bytes > self.compiled.config.limits.target_bytes_max {
             let message = format!("a target of {target_bytes} bytes");
@@ -234,9 +242,9 @@ impl GatewayService {
                 Err(compiled.failure(Reason::DeadlineExceeded, format!("no answer within {timeout:?}")))
             }),
         };
-        // Upstream can only say that the stream broke; why is known here.
+        // Upstream can only say that the stream broke, or make do with what came before; why is known here.
         let refused = refusal.lock().ok().and_then(|mut refused| refused.take());
-        let answer = if answer.is_err() { refused.map_or(answer, Err) } else { answer };
+        let answer = refused.map_or(answer, Err);
         let mut answer = answer.map_err(|failure| conditional::refused(failure, method, &parts));
         if let Some(id) = request_id {
             let headers = match &mut answer {
@@ -260,54 +268,6 @@ impl GatewayService {
         })
     }
 
-    /// Reads a body whole, and stops as soon as it is too large.
-    pub(crate) async fn read_body(&self, mut body: Body) -> Result<Bytes, Failure> {
-        let max = self.compiled.config.limits.request_bytes_max;
-        let too_large =
-            || self.compiled.failure(Reason::BodyTooLarge, format!("a body of more than {max} bytes"));
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
-        }
-        if body.size_hint().lower() > max as u64 {
-            return Err(too_large());
-        }
-        let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
-        let idle_max = self.compiled.config.limits.body_idle_max;
-        while let Some(frame) = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| {
-            self.compiled
-                .failure(Reason::BodyTooSlow, format!("nothing more of the body within {idle_max:?}"))
-        })? {
-            let frame = frame.map_err(|error| {
-                self.compiled.failure(Reason::BodyIncomplete, format!("the body broke off: {error}"))
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            if first.len() + rest.len() + data.len() > max {
-                return Err(too_large());
-            }
-            if first.is_empty() {
-                first = data;
-            } else {
-                rest.extend_from_slice(&data);
-            }
-        }
-        if rest.is_empty() {
-            return Ok(first);
-        }
-        Ok([&first[..], &rest[..]].concat().into())
-    }
-
-    /// A body without its coding, within the same bound.
-    fn plain(&self, coding: Option<Coding>, body: Bytes) -> Result<Bytes, Failure> {
-        let Some(coding) = coding else { return Ok(body) };
-        coding::decode(coding, body, self.compiled.config.limits.request_bytes_max).map_err(|error| {
-            let reason = match error {
-                DecodeError::TooLarge(_) => Reason::BodyTooLarge,
-                _ => Reason::InvalidBody,
-            };
-            self.compiled.failure(reason, format!("body: {error}"))
-        })
-    }
-
     async fn unary_response(
         &self,
         method: &Method,
@@ -328,11 +288,8 @@ impl GatewayService {
         out.insert(header::CONTENT_TYPE, content_type);
         out.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         compiled.crossing.response(headers, out);
-        if let Some(trailers) = &messages.trailers
-            && !headers.contains_key(GRPC_STATUS)
-        {
-            compiled.crossing.response(trailers, out);
-        }
+        let told = messages.trailers.as_ref().filter(|_| !headers.contains_key(GRPC_STATUS));
+        let trailers = told.map(|told| compiled.crossing.unary_end(told, out)).unwrap_or_default();
         if !out.contains_key(header::ETAG)
             && let Some(etag) = compiled.etag_of(method, &message)
         {
@@ -344,7 +301,15 @@ impl GatewayService {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }
-        *response.body_mut() = Body::from(body);
+        if trailers.is_empty() || !metadata::takes_trailers(&request.headers) {
+            *response.body_mut() = Body::from(body);
+            return Ok(response);
+        }
+        out.remove(header::CONTENT_LENGTH);
+        let names = trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>().join(", ");
+        out.extend(HeaderValue::from_str(&names).ok().map(|names| (header::TRAILER, names)));
+        let frames = [Frame::data(body), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+        *response.body_mut() = Body::new(StreamBody::new(futures_util::stream::iter(frames)));
         Ok(response)
     }
 }
@@ -381,6 +346,21 @@ pub(crate) fn grpc_request(method: &Method, metadata: HeaderMap, frames: Body) -
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     request
+}
+
+fn drop_trailing_slash(uri: &mut Uri) {
+    let path = without_trailing_slash(uri.path());
+    if path.len() == uri.path().len() {
+        return;
+    }
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    // a part of a target that was valid is one
+    if let Ok(target) = target.parse() {
+        *uri = target;
+    }
 }
 
 /// The methods of an `Allow` header; what GET can, HEAD can.

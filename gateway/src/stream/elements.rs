@@ -44,6 +44,8 @@ pub(super) struct Splitter {
     depth: usize,
     in_string: bool,
     escaped: bool,
+    /// A comma came between elements.
+    comma: bool,
     place: Place,
     element_max: usize,
 }
@@ -83,6 +85,7 @@ impl Splitter {
             depth: 0,
             in_string: false,
             escaped: false,
+            comma: false,
             place,
             element_max,
         }
@@ -139,11 +142,14 @@ impl Splitter {
             b']' if array => {
                 let last = self.cut(1);
                 self.place = Place::End;
-                // An element that is all blank is the end of an empty array, or a comma too many.
-                return Ok(last);
+                // Nothing but blanks before the end is an empty array; behind a comma it is a comma too many.
+                return if last.is_none() && self.comma { Err(SplitError::NoArray) } else { Ok(last) };
             }
             b'}' | b']' => return Err(SplitError::NoArray),
-            b',' if array && self.depth == 0 => return self.cut(1).map(Some).ok_or(SplitError::NoArray),
+            b',' if array && self.depth == 0 => {
+                self.comma = true;
+                return self.cut(1).map(Some).ok_or(SplitError::NoArray);
+            }
             b'\n' if !array && self.depth == 0 => return Ok(self.cut(1)),
             _ => {}
         }

@@ -131,7 +131,7 @@ impl Items {
 
     fn keep_trailers(&mut self, told: &HeaderMap) {
         if let Some(trailers) = &mut self.trailers {
-            self.compiled.crossing.response(told, trailers);
+            self.compiled.crossing.stream_end(told, trailers);
         }
     }
 

@@ -5,10 +5,12 @@
 
 mod any;
 
+use std::borrow::Cow;
+
 use super::{
     JsonOptions, Keys, Seen,
     lexer::{JsonError, JsonLimits, Lexer},
-    mask, nearest, scalar, structure, time, wire,
+    mask, nearest, number, scalar, structure, time, wire,
 };
 use crate::schema::{Cardinality, Field, Form, Kind, MessageId, Schema};
 
@@ -222,7 +224,7 @@ impl<'a> Decoder<'a> {
                 Written::Yes => wire::end_length(out, length),
                 Written::Dropped => out.truncate(start),
             }
-            if !keys.insert(key) {
+            if !keys.insert(one_spelling(key_field.kind, key)) {
                 return Err(self.lexer.error("a key that comes twice"));
             }
         }
@@ -314,6 +316,15 @@ pub(super) fn put_key(out: &mut Vec<u8>, kind: Kind, key: &str) -> Result<(), &'
         _ => scalar::put_number(out, kind, key, true)?,
     }
     Ok(())
+}
+
+/// A key in the form that all its spellings share: `1`, `1.0` and `1e0` are one number.
+fn one_spelling(kind: Kind, key: Cow<'_, str>) -> Cow<'_, str> {
+    let plain = |key: &str| key != "-0" && key.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if matches!(kind, Kind::String | Kind::Bool) || plain(&key) {
+        return key;
+    }
+    number::integer(&key).map_or(key, |number| Cow::Owned(number.to_string()))
 }
 
 /// Appends the fields of a Timestamp.

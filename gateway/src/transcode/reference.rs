@@ -1,9 +1,16 @@
 //! The same transcoding through prost-reflect's DynamicMessage: slower and simpler, and written by others.
 //!
-//! The tests hold the plans against it; the gateway runs it when `Config::transcoder` says so.
+//! The tests hold the plans against it; the gateway runs it when `Config::transcoder` says so. One thing is added: it
+//! passes over members that come twice, which both ways refuse.
+
+use std::collections::HashSet;
 
 use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
+};
 
 use super::JsonOptions;
 
@@ -13,6 +20,7 @@ pub fn json_to_wire(
     json: &str,
     options: JsonOptions,
 ) -> Result<Vec<u8>, String> {
+    serde_json::from_str::<NoTwins>(json).map_err(|error| error.to_string())?;
     let strict = DeserializeOptions::new().deny_unknown_fields(!options.ignore_unknown_fields);
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let message = DynamicMessage::deserialize_with_options(descriptor, &mut deserializer, &strict)
@@ -37,4 +45,61 @@ pub fn wire_to_json(
         .serialize_with_options(&mut serde_json::Serializer::new(&mut json), &how)
         .map_err(|error| error.to_string())?;
     Ok(json)
+}
+
+/// JSON in whose objects no member comes twice. Nothing is kept of it.
+struct NoTwins;
+
+impl<'de> Deserialize<'de> for NoTwins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NoTwins)
+    }
+}
+
+impl<'de> Visitor<'de> for NoTwins {
+    type Value = NoTwins;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("JSON without a member that comes twice")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NoTwins, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            map.next_value::<NoTwins>()?;
+            if let Some(twin) = seen.replace(key) {
+                return Err(A::Error::custom(format!("`{twin}` comes twice")));
+            }
+        }
+        Ok(NoTwins)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<NoTwins, A::Error> {
+        while list.next_element::<NoTwins>()?.is_some() {}
+        Ok(NoTwins)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+
+    fn visit_unit<E>(self) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
 }

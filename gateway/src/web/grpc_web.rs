@@ -11,7 +11,7 @@ use std::{
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request::Parts};
 use http_body::Frame;
 
 use crate::{
@@ -72,7 +72,8 @@ pub(super) async fn pass(
         parts.headers.remove(name);
     }
     if dialect != Dialect::Grpc {
-        body = match request_frames(service, dialect, body).await {
+        let frames = request_frames(service, dialect, body).await;
+        body = match frames.and_then(|frames| check_frames(service, &parts, &frames).map(|()| frames)) {
             Ok(frames) => Body::from(frames),
             Err(failure) => return failed(dialect, &failure),
         };
@@ -101,32 +102,58 @@ pub(super) async fn pass(
     Response::from_parts(parts, Body::new(WebBody { body, dialect, trailers, ended: false }))
 }
 
-/// The request's frames, checked; a call without a message cannot be made.
+/// The request's frames.
 async fn request_frames(service: &GatewayService, dialect: Dialect, body: Body) -> Result<Bytes, Failure> {
-    let compiled = &service.compiled;
-    let mut bytes = service.read_body(body).await?;
-    if dialect == Dialect::WebText {
-        let text = std::str::from_utf8(&bytes).ok();
-        let decoded = text.and_then(|text| transcode::base64(text.trim_ascii()));
-        bytes = decoded.ok_or_else(|| compiled.failure(Reason::InvalidBody, "body: no base64"))?.into();
+    let bytes = service.read_body(body).await?;
+    if dialect != Dialect::WebText {
+        return Ok(bytes);
     }
+    let text = std::str::from_utf8(&bytes).ok();
+    let decoded = text.and_then(|text| transcode::base64(text.trim_ascii()));
+    decoded.map(Bytes::from).ok_or_else(|| service.compiled.failure(Reason::InvalidBody, "body: no base64"))
+}
+
+/// Refuses frames that no server could take: none, several where the method takes one, pressed by no coding that is told.
+fn check_frames(service: &GatewayService, parts: &Parts, frames: &Bytes) -> Result<(), Failure> {
+    let compiled = &service.compiled;
+    let refused = |code, message: String| Failure { code, ..compiled.failure(Reason::InvalidBody, message) };
+    let encoding = parts.headers.get("grpc-encoding").and_then(|value| value.to_str().ok());
+    let pressed = encoding.is_some_and(|encoding| encoding != "identity");
     let mut deframer = Deframer::default();
-    deframer.push(bytes.clone());
+    deframer.push(frames.clone());
     let mut messages = 0;
-    let counted = loop {
+    loop {
         match deframer.next(compiled.config.limits.request_bytes_max) {
             Ok(Some(_)) => messages += 1,
+            Ok(None) => break,
             // Compressed messages pass through as well.
-            Ok(None) | Err(FrameError::Compressed) => break Ok(()),
-            Err(error) => break Err(error),
+            Err(FrameError::Compressed) if pressed => return Ok(()),
+            Err(error @ FrameError::Compressed) => {
+                return Err(refused(Code::Internal, format!("body: {error}")));
+            }
+            Err(error) => return Err(refused(Code::InvalidArgument, format!("body: {error}"))),
         }
-    };
-    counted.map_err(|error| compiled.failure(Reason::InvalidBody, format!("body: {error}")))?;
-    if messages == 0 && bytes.is_empty() {
-        let failure = compiled.failure(Reason::InvalidBody, "a call without a message");
-        return Err(Failure { code: Code::Unimplemented, ..failure });
     }
-    Ok(bytes)
+    if deframer.finish().is_err() {
+        return Err(refused(Code::InvalidArgument, "body: it ends within a message".to_owned()));
+    }
+    if messages == 0 && !takes_stream(service, parts.uri.path()) {
+        return Err(refused(Code::Unimplemented, "a call without a message".to_owned()));
+    }
+    if messages > 1 && !takes_stream(service, parts.uri.path()) {
+        return Err(refused(Code::Unimplemented, format!("{messages} messages for a method that takes one")));
+    }
+    Ok(())
+}
+
+/// Whether a method, or one that the descriptors do not know, takes a stream.
+fn takes_stream(service: &GatewayService, path: &str) -> bool {
+    let method =
+        path.strip_prefix('/').and_then(|path| path.split_once('/')).and_then(|(service_name, name)| {
+            let found = service.compiled.schema.pool().get_service_by_name(service_name)?;
+            found.methods().find(|method| method.name() == name)
+        });
+    method.is_none_or(|method| method.is_client_streaming())
 }
 
 fn failed(dialect: Dialect, failure: &Failure) -> Response<Body> {

@@ -35,7 +35,7 @@ fn gateway() -> Gateway {
 /// Reading a book does no harm; sending does.
 fn pooled(nodes: Vec<Arc<dyn Upstream>>, config: PoolConfig) -> (GatewayService, Pool) {
     let gateway = gateway();
-    let idempotent = gateway.idempotent(|method| method.name() == "GetBook");
+    let idempotent = gateway.idempotent(|_| false);
     assert_eq!(idempotent, HashSet::from(["/t.Library/GetBook".to_owned()]));
     let pool = Pool::new(nodes, idempotent, config);
     (gateway.service(pool.clone()), pool)
@@ -96,6 +96,23 @@ impl Upstream for Failing {
 
 fn answering() -> Recorder {
     Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() })
+}
+
+#[test]
+fn a_read_is_idempotent_and_so_is_what_says_it_is() {
+    let proto = r#"syntax = "proto3"; package t; import "google/api/annotations.proto"; message M {}
+        service S {
+          rpc Get(M) returns (M) { option (google.api.http) = { get: "/m" }; }
+          rpc Follow(M) returns (stream M) { option (google.api.http) = { get: "/m:follow" }; }
+          rpc Put(M) returns (M) { option (google.api.http) = { put: "/m" }; option idempotency_level = IDEMPOTENT; }
+          rpc Ask(M) returns (M) { option idempotency_level = NO_SIDE_EFFECTS; }
+          rpc Post(M) returns (M) { option (google.api.http) = { post: "/m" }; }
+          rpc Also(M) returns (M);
+        }"#;
+    let gateway = Gateway::builder(protos::descriptor_set(proto).unwrap()).build().unwrap();
+    let idempotent = gateway.idempotent(|method| method.name() == "Also");
+    let paths = ["/t.S/Get", "/t.S/Put", "/t.S/Ask", "/t.S/Also"].map(str::to_owned);
+    assert_eq!(idempotent, HashSet::from(paths));
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ pub(crate) fn config(options: &Value, transcoder: Transcoder) -> Result<Config, 
             }
             ("unknown_fields", text) => config.json.ignore_unknown_fields = text == "ignore",
             ("match_unregistered_verb", _) => config.strict_verbs = flag,
+            ("trailing_slash", text) => config.ignore_trailing_slash = text == "ignore",
             ("path_collision", text) => config.refuse_path_collision = text == "reject",
             ("emit_defaults", _) => config.json.emit_defaults = flag,
             ("enums_as_ints", _) => config.json.enum_numbers = flag,

@@ -53,7 +53,7 @@ pub(crate) fn rule_validate(vector: &Vector) -> Result<(), String> {
 pub(crate) fn path_match(vector: &Vector) -> Outcome {
     let wanted = &vector.input["options"];
     for name in wanted.as_object().into_iter().flatten().map(|(name, _)| name) {
-        if !matches!(name.as_str(), "unescape" | "match_unregistered_verb") {
+        if !matches!(name.as_str(), "unescape" | "match_unregistered_verb" | "trailing_slash") {
             return Outcome::Skipped(format!("no option {name}"));
         }
     }
@@ -69,7 +69,10 @@ pub(crate) fn path_match(vector: &Vector) -> Outcome {
         }
     }
     let request = &vector.input["request"];
-    let path = request["path"].as_str().unwrap().split('?').next().unwrap();
+    let mut path = request["path"].as_str().unwrap().split('?').next().unwrap();
+    if wanted["trailing_slash"] == "ignore" {
+        path = path::without_trailing_slash(path);
+    }
     let strict = wanted["match_unregistered_verb"].as_bool().unwrap_or_default();
     let found = match table.find(request["method"].as_str().unwrap(), path, strict) {
         Err(miss) => return check_miss(vector, &miss).into(),

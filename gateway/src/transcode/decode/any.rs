@@ -28,7 +28,7 @@ impl Decoder<'_> {
             }
             return Err(self.lexer.error("an Any without `@type`"));
         };
-        let Some((schema, id)) = self.schema.resolve_type_url(&url).filter(|_| !url.is_empty()) else {
+        let Some((schema, id)) = self.schema.resolve_type_url(&url).filter(|_| url.contains('/')) else {
             return Err(self.lexer.error(format!("unknown type `{}` in `@type`", shown(&url))));
         };
         self.lexer.rewind(start);

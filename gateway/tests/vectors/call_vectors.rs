@@ -1,0 +1,223 @@
+//! Vectors about what stands around a message: metadata, deadlines, statuses, health. Each is one call of a plain method.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use arsenal_gateway::{Config, Gateway, GatewayService};
+use axum::body::Body;
+use http::{HeaderMap, Request};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Vector,
+    canned::{Canned, Recorder},
+    http_vectors::{PLAIN_PROTO, check_body, check_status, collect, collect_body, gateway, pairs},
+    protos,
+};
+
+/// What the smaller kinds can be given and asked to expect; a vector that has something else is skipped by name.
+const UNDERSTOOD: [(&str, &[&str], &[&str]); 6] = [
+    (
+        "grpc_web",
+        &["request_content_type", "body_hex", "body", "path", "headers", "upstream", "options"],
+        &["grpc_code", "http", "content_type", "body_hex", "messages_hex", "trailers"],
+    ),
+    ("health", &["grpc_health"], &["http", "headers", "body"]),
+    ("cancel", &["event"], &["upstream_cancelled_within_ms"]),
+    ("metadata_in", &["headers", "peer", "options"], &["metadata", "absent", "error", "http"]),
+    (
+        "metadata_out",
+        &["response_metadata", "trailers", "request_headers", "options"],
+        &["headers", "http_trailers", "absent_headers"],
+    ),
+    ("deadline", &["headers", "options", "upstream_delay_ms"], &["timeout_ms", "error", "http", "within_ms"]),
+];
+
+/// Names that mean the address the request came from.
+const PEER: [&str; 6] = ["peer", "remote_addr", "remote_address", "peer_address", "client_ip", "remote"];
+
+pub(crate) fn not_understood(vector: &Vector) -> Option<String> {
+    let (_, given, wanted) = UNDERSTOOD.iter().find(|(kind, ..)| *kind == vector.kind)?;
+    let strange = |value: &Value, known: &[&str]| {
+        let mut keys = value.as_object()?.keys().filter(|key| *key != "note");
+        keys.find(|key| !known.contains(&key.as_str()) && !PEER.contains(&key.as_str())).cloned()
+    };
+    let name = strange(&vector.input, given).or_else(|| strange(&vector.expect, wanted))?;
+    Some(format!("the runner does not know what `{name}` means for {}", vector.kind))
+}
+
+async fn plain_call(
+    vector: &Vector,
+    config: Config,
+    canned: Canned,
+    headers: &[(String, String)],
+) -> Result<(http::response::Parts, Value, Recorder), String> {
+    let upstream = Recorder::new(canned);
+    let service = gateway(vector, config)?.service(upstream.clone());
+    let mut builder = Request::post("/call");
+    for (name, value) in headers {
+        builder = builder.header(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    let mut request = builder.body(Body::empty()).unwrap();
+    request.extensions_mut().extend(peer(&vector.input));
+    let response = service.handle(request).await;
+    let (mut parts, body) = response.into_parts();
+    let (body, _, trailers) = collect_body(body).await;
+    parts.extensions.insert(trailers);
+    Ok((parts, serde_json::from_slice(&body).unwrap_or_default(), upstream))
+}
+
+/// Where the request comes from, if a vector says so.
+fn peer(input: &Value) -> http::Extensions {
+    let text = PEER.iter().find_map(|name| input[*name].as_str());
+    let address = text.and_then(|text| text.parse::<SocketAddr>().ok());
+    let address = address.or_else(|| Some(SocketAddr::new(text?.parse().ok()?, 1)));
+    let mut extensions = http::Extensions::new();
+    if let Some(address) = address {
+        extensions.insert(axum::extract::ConnectInfo(address));
+    }
+    extensions
+}
+
+pub(crate) async fn error_map(vector: &Vector, config: Config) -> Result<(), String> {
+    let code = vector.input["grpc_code"].to_string();
+    let canned = Canned {
+        trailers: Some(vec![("grpc-status".into(), code)]),
+        trailers_only: true,
+        ..Canned::default()
+    };
+    let (parts, body, _) = plain_call(vector, config, canned, &[]).await?;
+    if vector.input["name"].as_str().is_some_and(|name| body["error"]["status"] != name) {
+        return Err(format!("body {body}"));
+    }
+    check_status(parts.status.as_u16(), vector.expect["http"].as_u64().unwrap_or(0), &body.to_string())
+}
+
+pub(crate) async fn http_to_code(vector: &Vector, config: Config) -> Result<(), String> {
+    let http_status = vector.input["http"].as_u64().map(|status| status as u16);
+    let (_, body, _) =
+        plain_call(vector, config, Canned { http_status, plain: true, ..Canned::default() }, &[]).await?;
+    if body["error"]["status"] == vector.expect["code"] { Ok(()) } else { Err(format!("body {body}")) }
+}
+
+pub(crate) fn one_message() -> Canned {
+    Canned { messages: vec![Vec::new()], ..Canned::default() }
+}
+
+pub(crate) async fn metadata_in(vector: &Vector, config: Config) -> Result<(), String> {
+    let (parts, body, upstream) =
+        plain_call(vector, config, one_message(), &pairs(&vector.input["headers"])).await?;
+    if let Some(wanted) = vector.expect["http"].as_u64() {
+        return check_status(parts.status.as_u16(), wanted, &body.to_string());
+    }
+    let asked = upstream.asked().pop().ok_or("upstream was not called")?;
+    for (name, values) in vector.expect["metadata"].as_object().into_iter().flatten() {
+        let found: Vec<&str> =
+            asked.metadata.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        let wanted = values.as_array().into_iter().flatten();
+        let wanted: Vec<&str> = wanted
+            .filter_map(|value| {
+                value.as_str().or_else(|| value["base64"].as_str().map(|text| text.trim_end_matches('=')))
+            })
+            .collect();
+        if found != wanted {
+            return Err(format!("{name}: {found:?}"));
+        }
+    }
+    match vector.expect["absent"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|name| name.as_str().is_some_and(|name| asked.metadata.contains_key(name)))
+    {
+        Some(name) => Err(format!("{name} crossed")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) async fn metadata_out(vector: &Vector, config: Config) -> Result<(), String> {
+    let ok = ("grpc-status".to_owned(), "0".to_owned());
+    let trailers = pairs(&vector.input["trailers"]).into_iter().chain([ok]).collect();
+    let headers = pairs(&vector.input["response_metadata"]);
+    let canned = Canned { headers, trailers: Some(trailers), ..one_message() };
+    let (parts, ..) = plain_call(vector, config, canned, &pairs(&vector.input["request_headers"])).await?;
+    let trailers = parts.extensions.get::<HeaderMap>().cloned().unwrap_or_default();
+    for (told, wanted) in [(&parts.headers, "headers"), (&trailers, "http_trailers")] {
+        for (name, values) in vector.expect[wanted].as_object().into_iter().flatten() {
+            let found: Vec<&str> =
+                told.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+            if json!(found) != *values && json!(found.first()) != *values {
+                return Err(format!("{name}: {found:?}"));
+            }
+        }
+    }
+    if vector.expect["http_trailers"].as_object().is_some_and(Map::is_empty) && !trailers.is_empty() {
+        return Err(format!("trailers {trailers:?}"));
+    }
+    let absent = vector.expect["absent_headers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    match absent.into_iter().find(|name| parts.headers.contains_key(*name)) {
+        Some(name) => Err(format!("{name} is there")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) async fn deadline(vector: &Vector, config: Config) -> Result<(), String> {
+    let delay = Duration::from_millis(vector.input["upstream_delay_ms"].as_u64().unwrap_or(0));
+    let started = std::time::Instant::now();
+    let canned = Canned { delay, ..one_message() };
+    let (parts, body, upstream) =
+        plain_call(vector, config, canned, &pairs(&vector.input["headers"])).await?;
+    if let Some(wanted) = vector.expect["http"].as_u64() {
+        let within = vector.expect["within_ms"].as_u64().unwrap_or(u64::MAX);
+        if started.elapsed().as_millis() > u128::from(within) {
+            return Err(format!("after {:?}", started.elapsed()));
+        }
+        return check_status(parts.status.as_u16(), wanted, &body.to_string());
+    }
+    let asked = upstream.asked().pop().ok_or(format!("upstream was not called: {body}"))?;
+    let told =
+        arsenal_gateway::metadata::timeout(&asked.metadata, "test").map_err(|failure| failure.message)?;
+    let told = told.unwrap_or_default().as_secs_f64() * 1000.0;
+    let wanted = vector.expect["timeout_ms"].as_f64().unwrap_or(0.0);
+    // Eight digits are all that gRPC's header has.
+    if (told - wanted).abs() <= wanted * 1e-7 { Ok(()) } else { Err(format!("{told} ms")) }
+}
+
+pub(crate) async fn cancel(config: Config) -> Result<(), String> {
+    let descriptors = protos::descriptor_set(PLAIN_PROTO).map_err(|error| error.to_string())?;
+    let gateway = Gateway::builder(descriptors).config(config).build().map_err(|error| error.to_string())?;
+    let upstream = Recorder::new(Canned { delay: Duration::from_secs(60), ..one_message() });
+    let ended = Arc::new(tokio::sync::Notify::new());
+    upstream.notify_end(ended.clone());
+    let service: GatewayService = gateway.service(upstream.clone());
+    let call =
+        tokio::spawn(
+            async move { service.handle(Request::post("/call").body(Body::empty()).unwrap()).await },
+        );
+    let asked = async {
+        while upstream.asked().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), asked).await.map_err(|_| "upstream was not called")?;
+    call.abort();
+    tokio::time::timeout(Duration::from_secs(1), ended.notified())
+        .await
+        .map_err(|_| "upstream runs on".to_owned())
+}
+
+pub(crate) async fn health(vector: &Vector, config: Config) -> Result<(), String> {
+    let names = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
+    let status =
+        names.iter().position(|name| vector.input["grpc_health"] == *name).ok_or("no such status")? as u8;
+    let upstream = Recorder::new(Canned { messages: vec![vec![8, status]], ..Canned::default() });
+    let service = gateway(vector, config)?.service(upstream);
+    let response = service.handle(Request::get("/healthz").body(Body::empty()).unwrap()).await;
+    let (parts, body, _) = collect(response).await;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    check_status(parts.status.as_u16(), vector.expect["http"].as_u64().unwrap_or(200), &text)?;
+    let json = parts.headers.get("content-type").is_some_and(|value| value == "application/json");
+    if !json {
+        return Err("no JSON".to_owned());
+    }
+    check_body(vector, &text, false)
+}
