@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Each crate's manifest and the crates of ours that it may depend on.
-const ALLOWED: [(&str, &str, &[&str]); 11] = [
+const ALLOWED: [(&str, &str, &[&str]); 12] = [
     ("proto", include_str!("../../proto/Cargo.toml"), &[]),
     ("runtime", include_str!("../../node/runtime/Cargo.toml"), &[]),
     ("behaviours", include_str!("../../node/behaviours/Cargo.toml"), &["runtime"]),
@@ -14,6 +14,7 @@ const ALLOWED: [(&str, &str, &[&str]); 11] = [
         &["proto", "runtime", "behaviours", "observe", "membership"],
     ),
     ("raft", include_str!("../../cluster/raft/Cargo.toml"), &["runtime"]),
+    ("names", include_str!("../../cluster/names/Cargo.toml"), &["runtime", "raft"]),
     ("tls", include_str!("../../tls/Cargo.toml"), &[]),
     ("membership", include_str!("../../cluster/membership/Cargo.toml"), &["proto", "runtime", "raft", "tls"]),
     ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto", "tls"]),

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::gate::Gate;
 use crate::log::{Journal, JournalError, Log, Reader as LogReader, Writer};
-use crate::machine::{Machine, View};
+use crate::machine::{Machine, Observer, View};
 use crate::network::Network;
 use crate::proposer::{self, Item};
 use crate::reader::{self, Request};
@@ -306,6 +306,12 @@ impl Group {
     /// Looks at this voter's state, which may lag behind.
     pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         self.core.view.look(look)
+    }
+
+    /// Has `observer` told of all that becomes of this voter's state from now on, in order, each before its proposer here
+    /// is told. It must neither block nor take long: the next entry waits for it.
+    pub fn observe(&self, observer: Observer) {
+        self.core.view.observe(observer);
     }
 
     /// Returns once this voter's state has every write that was completed anywhere before this call: a look after it is

@@ -27,6 +27,8 @@ pub use command::{Command, NodeOutcome, Outcome};
 pub use config::Config;
 pub use group::{Group, MembershipError, ProposeError, ReadError, StartError, Status};
 pub use log::JournalError;
+pub use machine::{Committed, Observer};
+pub use runtime::sleep;
 pub use snapshot::SnapshotError;
 pub use state::State;
 pub use types::{NodeId, Voter};

@@ -2,7 +2,7 @@
 //! voter what their commands gave, builds and installs snapshots.
 
 use crate::codec::{DecodeError, Encode};
-use crate::command::{Origin, Outcome, split};
+use crate::command::{Command, Origin, Outcome, Proposal, split};
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshots;
 use crate::state::State;
@@ -24,6 +24,28 @@ struct Applied {
     membership: StoredMembership,
 }
 
+/// What has become of a voter's state.
+#[derive(Debug)]
+pub enum Committed<'a> {
+    /// A command was applied, whoever proposed it.
+    Applied {
+        /// The command.
+        command: &'a Command,
+        /// What it gave.
+        outcome: &'a Outcome,
+    },
+    /// The state was replaced by a snapshot's, and the commands between are not known.
+    Replaced {
+        /// As it was.
+        before: &'a State,
+        /// As it is.
+        after: &'a State,
+    },
+}
+
+/// Who is told what has become of a voter's state.
+pub type Observer = Arc<dyn Fn(&Committed<'_>) + Send + Sync>;
+
 /// The state of one voter, and who waits for it to change.
 pub(crate) struct View {
     /// This life of the voter, drawn when it began.
@@ -31,6 +53,7 @@ pub(crate) struct View {
     applied: RwLock<Applied>,
     index: watch::Sender<u64>,
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Outcome>>>,
+    observers: RwLock<Vec<Observer>>,
 }
 
 impl View {
@@ -40,6 +63,7 @@ impl View {
             applied: RwLock::default(),
             index: watch::Sender::new(0),
             waiting: Mutex::default(),
+            observers: RwLock::default(),
         })
     }
 
@@ -71,6 +95,16 @@ impl View {
         self.waiting.lock().remove(&serial);
     }
 
+    /// Has `observer` told of all that becomes of the state from now on, in order, before a proposer is told.
+    pub(crate) fn observe(&self, observer: Observer) {
+        self.observers.write().push(observer);
+    }
+
+    /// The state is not locked: who is told may look at it.
+    fn tell(&self, committed: &Committed<'_>) {
+        self.observers.read().iter().for_each(|observer| observer(committed));
+    }
+
     fn apply(&self, entries: impl IntoIterator<Item = Entry>) -> Result<usize, StorageError> {
         let mut count = 0;
         let mut outcomes = Vec::new();
@@ -87,9 +121,7 @@ impl View {
                         let unread = |error: DecodeError| StorageIOError::apply(entry.log_id, &error);
                         for proposal in split(batch.bytes()).map_err(unread)? {
                             let outcome = applied.state.apply(&proposal.command);
-                            if proposal.origin.life == self.life {
-                                outcomes.push((proposal.origin.serial, outcome));
-                            }
+                            outcomes.push((proposal, outcome));
                         }
                     }
                 }
@@ -98,18 +130,24 @@ impl View {
             applied.last
         };
         self.publish(last);
-        for (serial, outcome) in outcomes {
-            let waiter = self.waiting.lock().remove(&serial);
-            // who proposed it may have given up
-            let _ = waiter.map(|waiter| waiter.send(outcome));
+        for (Proposal { origin, command }, outcome) in outcomes {
+            self.tell(&Committed::Applied { command: &command, outcome: &outcome });
+            if origin.life == self.life {
+                let waiter = self.waiting.lock().remove(&origin.serial);
+                // who proposed it may have given up
+                let _ = waiter.map(|waiter| waiter.send(outcome));
+            }
         }
         Ok(count)
     }
 
     fn replace(&self, meta: &SnapshotMeta, state: State) {
         let last = meta.last_log_id;
-        *self.applied.write() = Applied { state, last, membership: meta.last_membership.clone() };
+        let membership = meta.last_membership.clone();
+        let after = state.clone();
+        let before = std::mem::replace(&mut *self.applied.write(), Applied { state, last, membership });
         self.publish(last);
+        self.tell(&Committed::Replaced { before: &before.state, after: &after });
     }
 
     fn publish(&self, last: Option<LogId>) {

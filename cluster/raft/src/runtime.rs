@@ -93,6 +93,11 @@ impl Sub for Instant {
     }
 }
 
+/// Sleeps in the time of this thread: the machine's, or a simulated world's.
+pub async fn sleep(duration: Duration) {
+    Runtime::sleep(duration).await;
+}
+
 impl Runtime {
     pub(crate) fn now() -> Instant {
         let ns = world::now_ns().unwrap_or_else(|| nanoseconds(machine_now().duration_since(*START)));

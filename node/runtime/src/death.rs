@@ -9,7 +9,6 @@ use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::pid::Pid;
 use crate::process::{Process, flag};
-use crate::registry::Command;
 use crate::term::{Reason, Term};
 use std::any::Any;
 use std::sync::Arc;
@@ -45,7 +44,7 @@ pub(crate) fn finish(
     record(node, process, &mut remains, &reason, error);
     node.table().release(process.pid);
     if process.has(flag::GLOBAL) || process.has(flag::GROUPED) {
-        node.propose_and_forget(Command::ProcessDown { pid: process.pid });
+        node.registry().release(process.pid);
     }
     // whoever is told `noproc` from here on finds neither process nor name
     let late = process.inbound.lock().close();

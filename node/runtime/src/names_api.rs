@@ -5,7 +5,7 @@ use crate::names::{NameEntry, NameError, check_name};
 use crate::node::Node;
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::process::flag;
-use crate::registry::{Applied, Change, Command, RegistryError, RegistryState, split_group_key};
+use crate::registry::{Applied, Change, Command, Committed, RegistryError, RegistryState, split_group_key};
 use crate::remote::Address;
 use crate::term::{Reason, Term};
 use std::sync::Arc;
@@ -112,9 +112,11 @@ impl Node {
         Ok(entry)
     }
 
-    /// Who holds a global name, by the local view.
+    /// Who holds a global name, by the local view. One of this node's own that has just ended does no more, though that
+    /// may not be committed yet.
     pub fn global_whereis(&self, name: &str) -> Option<Pid> {
-        self.read_registry(|state| state.names().get(name).map(|entry| entry.pid))
+        let holder = self.read_registry(|state| state.names().get(name).map(|entry| entry.pid));
+        holder.filter(|pid| !self.is_local(*pid) || self.is_alive(*pid))
     }
 
     /// A look at the replicated registry's local view.
@@ -141,55 +143,32 @@ impl Node {
         receiver.await.unwrap_or_else(|_| Err(RegistryError::Unavailable("the node is stopping".into())))
     }
 
-    /// Has a command committed, and everybody told whom it concerns on this node.
+    /// Has a command committed, and logs what it did.
     ///
     /// # Errors
     /// As [`RegistryError`] says.
     pub async fn propose(&self, command: Command, operation: u64) -> Result<Applied, RegistryError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.propose_with(command, operation, move |outcome| {
-            let _ = sender.send(outcome);
-        });
-        receiver.await.unwrap_or_else(|_| Err(RegistryError::Unavailable("the node is stopping".into())))
-    }
-
-    pub(crate) fn propose_and_forget(&self, command: Command) {
-        self.propose_with(command, 0, |_| {});
-    }
-
-    fn propose_with(
-        &self,
-        command: Command,
-        operation: u64,
-        then: impl FnOnce(Result<Applied, RegistryError>) + Send + 'static,
-    ) {
         let node = self.downgrade();
         let proposed = command.clone();
         let done = move |outcome: Result<Applied, RegistryError>| {
             if let (Ok(applied), Some(node)) = (&outcome, node.upgrade()) {
-                node.after_commit(&proposed, applied, operation);
+                node.log_commit(&proposed, applied, operation);
             }
-            then(outcome);
+            let _ = sender.send(outcome);
         };
         self.registry().propose(command, Box::new(done));
+        let stopping = || RegistryError::Unknown("the node is stopping".into());
+        receiver.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// Keeps the processes' own notes in step, tells who watches groups, and logs what was done.
-    fn after_commit(&self, command: &Command, applied: &Applied, operation: u64) {
+    fn log_commit(&self, command: &Command, applied: &Applied, operation: u64) {
         let log = |kind, pid: Pid, detail| self.record(kind, pid, Pid::NONE, detail, operation);
         let global = |name: &Arc<str>| Term::tagged("global", Term::Str(Arc::clone(name)));
         match command {
-            Command::Register { name, pid, .. } => {
-                if let Some(holder) = applied.holder.filter(|holder| holder != pid) {
-                    self.forget_global_name(holder, name);
-                }
-                self.note_global_name(*pid, name);
-                log("name.registered", *pid, global(name));
-            }
+            Command::Register { name, pid, .. } => log("name.registered", *pid, global(name)),
             Command::Unregister { name, .. } => {
-                let holder = applied.holder.unwrap_or_default();
-                self.forget_global_name(holder, name);
-                log("name.unregistered", holder, global(name));
+                log("name.unregistered", applied.holder.unwrap_or_default(), global(name));
             }
             Command::SetMetadata { name, .. } => {
                 log("name.changed", applied.holder.unwrap_or_default(), global(name));
@@ -200,15 +179,67 @@ impl Node {
             Command::DeleteGroup { group, .. } => {
                 log("group.deleted", Pid::NONE, Term::Str(Arc::clone(group)));
             }
-            Command::Join { pids, .. } => pids.iter().for_each(|pid| self.note_membership(*pid)),
             _ => {}
         }
-        for change in &applied.changes {
-            let kind = if change.joined { "group.joined" } else { "group.left" };
-            for pid in &change.pids {
-                log(kind, *pid, Term::Str(Arc::clone(&change.group)));
+        applied.changes.iter().for_each(|change| self.log_change(change, operation));
+    }
+
+    fn log_change(&self, change: &Change, operation: u64) {
+        let kind = if change.joined { "group.joined" } else { "group.left" };
+        for pid in &change.pids {
+            self.record(kind, *pid, Pid::NONE, Term::Str(Arc::clone(&change.group)), operation);
+        }
+    }
+
+    /// Keeps the processes' own notes in step with the registry, and tells who watches groups, whoever changed it.
+    pub(crate) fn registry_changed(&self, committed: &Committed<'_>) {
+        match committed {
+            Committed::Applied { command, applied } => {
+                self.note_command(command, applied);
+                applied.changes.iter().for_each(|change| self.tell_group_watchers(change));
             }
-            self.tell_group_watchers(change);
+            Committed::Replaced { before, after } => {
+                let own = |state: &RegistryState| -> Vec<(Pid, Arc<str>)> {
+                    let names = state.names().iter().filter(|(_, entry)| self.is_local(entry.pid));
+                    names.map(|(name, entry)| (entry.pid, Arc::clone(name))).collect()
+                };
+                own(before).iter().for_each(|(pid, name)| self.forget_global_name(*pid, name));
+                own(after).iter().for_each(|(pid, name)| self.note_global_name(*pid, name));
+                for change in before.changes_to(after) {
+                    if change.joined {
+                        change.pids.iter().for_each(|pid| self.note_membership(*pid));
+                    }
+                    self.tell_group_watchers(&change);
+                }
+            }
+        }
+    }
+
+    fn note_command(&self, command: &Command, applied: &Applied) {
+        match command {
+            Command::Register { name, pid, .. } => {
+                if let Some(holder) = applied.holder.filter(|holder| holder != pid) {
+                    self.forget_global_name(holder, name);
+                }
+                self.note_global_name(*pid, name);
+            }
+            Command::Unregister { name, .. } => {
+                self.forget_global_name(applied.holder.unwrap_or_default(), name);
+            }
+            Command::Join { pids, .. } => pids.iter().for_each(|pid| self.note_membership(*pid)),
+            // nobody proposed it who would log it
+            Command::ProcessesDown { .. } => {
+                let own =
+                    applied.changes.iter().filter(|change| change.pids.iter().any(|pid| self.is_local(*pid)));
+                own.for_each(|change| self.log_change(change, 0));
+            }
+            // this node was taken for dead: what its processes had has to be won again
+            Command::NodeDown { node, incarnation }
+                if *node == self.id() && *incarnation >= self.incarnation() =>
+            {
+                self.forget_all_global_names();
+            }
+            _ => {}
         }
     }
 
@@ -223,7 +254,7 @@ impl Node {
         });
         if !alive && self.is_local(pid) {
             // it died before its name was committed
-            self.propose_and_forget(Command::ProcessDown { pid });
+            self.registry().release(pid);
         }
     }
 
@@ -233,13 +264,22 @@ impl Node {
         }
     }
 
+    fn forget_all_global_names(&self) {
+        self.visit_processes(0, |process| {
+            if process.0.has(flag::GLOBAL) {
+                process.0.core.lock().extras_mut().global_names.clear();
+            }
+            true
+        });
+    }
+
     fn note_membership(&self, pid: Pid) {
         match self.process(pid) {
             Some(process) => {
                 process.0.set(flag::GROUPED, true);
             }
             // it died before it was committed
-            None if self.is_local(pid) => self.propose_and_forget(Command::ProcessDown { pid }),
+            None if self.is_local(pid) => self.registry().release(pid),
             None => {}
         }
     }

@@ -193,6 +193,12 @@ impl Node {
         for module in config.modules {
             node.add_module(module);
         }
+        let weak = node.downgrade();
+        node.0.registry.observe(Arc::new(move |committed| {
+            if let Some(node) = weak.upgrade() {
+                node.registry_changed(committed);
+            }
+        }));
         (node, threads, parker)
     }
 

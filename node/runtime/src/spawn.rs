@@ -249,16 +249,12 @@ impl Node {
             metadata: Term::Null,
             at_ms: self.calendar_ms(),
         };
-        let (node, process, name) = (self.downgrade(), Arc::clone(process), Arc::clone(&name.name));
+        let (node, process) = (self.downgrade(), Arc::clone(process));
         let done = move |outcome: Result<_, crate::registry::RegistryError>| {
             let Some(node) = node.upgrade() else { return };
             let mut core = process.core.lock();
             match outcome {
-                Ok(_) => {
-                    process.set(flag::GLOBAL, true);
-                    core.extras_mut().global_names.push(name);
-                    core.ready = Ready::Start;
-                }
+                Ok(_) => core.ready = Ready::Start,
                 Err(error) => core.exiting = Some(crate::names_api::global_start_error(&error)),
             }
             drop(core);

@@ -287,6 +287,8 @@ pub fn of_registry(error: &RegistryError) -> Status {
         RegistryError::BoundTooLow { .. } => bad_argument("max_members", message),
         RegistryError::UnexpectedCount { .. } => failure(Code::Aborted, "COUNT_MISMATCH", message).status(),
         RegistryError::Unavailable(_) => failure(Code::Unavailable, "NO_QUORUM", message).status(),
+        RegistryError::Exhausted(_) => failure(Code::ResourceExhausted, "REGISTRY_BUSY", message).status(),
+        RegistryError::Unknown(_) => failure(Code::Aborted, "OUTCOME_UNKNOWN", message).status(),
     }
 }
 

@@ -14,7 +14,7 @@ mod tag {
     pub(super) const DELETE_GROUP: u8 = 5;
     pub(super) const JOIN: u8 = 6;
     pub(super) const LEAVE: u8 = 7;
-    pub(super) const PROCESS_DOWN: u8 = 8;
+    pub(super) const PROCESSES_DOWN: u8 = 8;
     pub(super) const NODE_DOWN: u8 = 9;
 }
 
@@ -38,7 +38,7 @@ impl Encode for Command {
             }
             Self::Join { group, pids } => put!(out, tag::JOIN, group, pids),
             Self::Leave { group, pids } => put!(out, tag::LEAVE, group, pids),
-            Self::ProcessDown { pid } => put!(out, tag::PROCESS_DOWN, pid),
+            Self::ProcessesDown { pids } => put!(out, tag::PROCESSES_DOWN, pids),
             Self::NodeDown { node, incarnation } => put!(out, tag::NODE_DOWN, node, incarnation),
         }
     }
@@ -72,7 +72,7 @@ impl Encode for Command {
             },
             tag::JOIN => Self::Join { group: Arc::decode(from)?, pids: Vec::decode(from)? },
             tag::LEAVE => Self::Leave { group: Arc::decode(from)?, pids: Vec::decode(from)? },
-            tag::PROCESS_DOWN => Self::ProcessDown { pid: Pid::decode(from)? },
+            tag::PROCESSES_DOWN => Self::ProcessesDown { pids: Vec::decode(from)? },
             tag::NODE_DOWN => Self::NodeDown { node: u32::decode(from)?, incarnation: u32::decode(from)? },
             tag => return Err(DecodeError::Tag { what: "registry command", tag }),
         })

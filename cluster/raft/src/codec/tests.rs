@@ -66,7 +66,7 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         (name(), pids()).prop_map(|(group, pids)| Registry::Join { group, pids }),
         (name(), pids()).prop_map(|(group, pids)| Registry::Leave { group, pids }),
-        pid().prop_map(|pid| Registry::ProcessDown { pid }),
+        pids().prop_map(|pids| Registry::ProcessesDown { pids }),
         (1u32..4, 1u32..3).prop_map(|(node, incarnation)| Registry::NodeDown { node, incarnation }),
     ];
     prop_oneof![4 => registry.prop_map(Command::Registry), 1 => node().prop_map(Command::Node)]

@@ -161,7 +161,7 @@ fn told(cluster: &Cluster) -> String {
 fn propose_anywhere(cluster: &Cluster) -> Option<()> {
     for _ in 0..60 {
         let (id, group) = cluster.running().into_iter().next()?;
-        let command = Command::Registry(Registry::ProcessDown { pid: Pid::new(9, 9, 9) });
+        let command = Command::Registry(Registry::ProcessesDown { pids: vec![Pid::new(9, 9, 9)] });
         let proposed = cluster.on(id, Duration::from_secs(3), async move { group.propose(command).await });
         if matches!(proposed, Some(Ok(_))) {
             return Some(());
