@@ -208,10 +208,14 @@ impl Term {
         self.is("normal") || self.is_shutdown()
     }
 
-    /// As an exit reason: `shutdown` or `[shutdown, _]`.
+    /// As an exit reason: `shutdown` or `[shutdown, _]`; so also a crash with the reason `shutdown`, which to OTP is
+    /// `{shutdown, Stack}`.
     pub fn is_shutdown(&self) -> bool {
         match self.view() {
             Self::List(terms) => terms.len() == 2 && terms[0].is("shutdown"),
+            Self::Map(members) => {
+                matches!(&**members, [(key, reason)] if &**key == "crash" && reason.is("shutdown"))
+            }
             term => term.is("shutdown"),
         }
     }
@@ -381,8 +385,9 @@ mod tests {
     }
 
     #[test]
-    fn a_shutdown_with_a_value_is_orderly_and_a_crash_is_not() {
+    fn a_shutdown_with_a_value_or_a_stack_is_orderly_and_another_crash_is_not() {
         assert!(Term::tagged("shutdown", Term::Int(1)).is_orderly());
+        assert!(Term::crash(Term::SHUTDOWN).is_orderly());
         assert!(!Term::crash(Term::Atom("normal")).is_orderly());
         assert!(!Term::KILLED.is_orderly());
     }

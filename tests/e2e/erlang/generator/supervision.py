@@ -19,9 +19,7 @@ def args(rng):
     if rng.random() < 0.25:
         made["init"] = outcomes(rng)
     if rng.random() < 0.1:
-        # an error `shutdown` is `{shutdown, Stack}` to OTP, and passes for an orderly end
-        kind = rng.choice(["terminate_crash", "terminate_exit"])
-        made[kind] = rng.choice(["oops", "normal"] + (["shutdown"] if kind == "terminate_exit" else []))
+        made[rng.choice(["terminate_crash", "terminate_exit"])] = rng.choice(["oops", "normal", "shutdown"])
     if rng.random() < 0.1:
         made["terminate_sleep"] = rng.choice([50, 250])
     return made
