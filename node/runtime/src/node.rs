@@ -1,29 +1,30 @@
-//! A node: the process table, the schedulers and all that processes share, assembled.
+//! A node: the process table, the schedulers and all that processes share, assembled. How signals enter it is `delivery`,
+//! what drives it `threads`.
 //!
 //! The runtime never knows who asks: a gRPC handler, a test and an embedding program call the same methods.
+
+mod delivery;
+mod threads;
 
 use crate::alias::Aliases;
 use crate::blocking::BlockingPool;
 use crate::clock::Clock;
-use crate::dead_letters::{DeadLetterReason, DeadLetters};
+use crate::dead_letters::DeadLetters;
 use crate::dispatch::Dispatch;
 use crate::events::EventLog;
 use crate::limits::NodeLimits;
 use crate::mailbox_bytes::ByteBounds;
-use crate::message::{Kind, Message, ReplyTo, Signal};
 use crate::module::Module;
 use crate::names::Names;
-use crate::outbox::{Outbox, deliver_one};
 use crate::pid::{OwnedId, Pid, Ref};
-use crate::process::{Code, Process, ProcessRef};
+use crate::process::{Code, ProcessRef};
 use crate::registry::{LocalRegistry, Registry};
 use crate::remote::Remote;
 use crate::scheduler::{self, Scheduler};
 use crate::schedulers::Schedulers;
 use crate::table::Table;
-use crate::term::Term;
-use crate::timer::{self, Timers};
-use crate::traffic::{Run, TrafficTable};
+use crate::timer::Timers;
+use crate::traffic::TrafficTable;
 use crate::turn_observer::TurnObserver;
 use crate::watch::Watchers;
 use parking_lot::{Mutex, RwLock};
@@ -32,7 +33,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// How a node is set up.
 pub struct NodeConfig {
@@ -113,40 +113,6 @@ struct Inner {
 }
 
 impl Node {
-    /// Starts a node with its scheduler, timer and ticker threads.
-    ///
-    /// # Errors
-    /// If the machine refuses a thread.
-    pub fn start(config: NodeConfig) -> std::io::Result<Self> {
-        let count = match config.schedulers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            count => count,
-        };
-        let (node, schedulers, parker) = Self::build(config, count);
-        let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
-            let thread = std::thread::Builder::new().name(name).spawn(work)?;
-            node.0.threads.lock().push(thread);
-            std::io::Result::Ok(())
-        };
-        for scheduler in schedulers {
-            let weak = node.downgrade();
-            spawn(format!("scheduler-{}", scheduler.id), Box::new(move || scheduler.run(&weak)))?;
-        }
-        let weak = node.downgrade();
-        spawn("arsenal-timer".into(), Box::new(move || timer::run(&weak, &parker)))?;
-        let weak = node.downgrade();
-        spawn("arsenal-ticker".into(), Box::new(move || tick(&weak)))?;
-        Ok(node)
-    }
-
-    /// A deterministic node: no threads, virtual time, one scheduler that runs when it is told to.
-    pub fn deterministic(mut config: NodeConfig) -> Self {
-        config.clock = Clock::virtual_clock();
-        let (node, mut schedulers, _) = Self::build(config, 1);
-        *node.0.stepped.lock() = schedulers.pop();
-        node
-    }
-
     fn build(config: NodeConfig, count: usize) -> (Self, Vec<Scheduler>, crossbeam_utils::sync::Parker) {
         let (schedulers, threads) = scheduler::build(count);
         let (timers, parker) = Timers::new(config.limits.timers_max);
@@ -424,73 +390,6 @@ impl Node {
         self.process(pid).is_some()
     }
 
-    /// Sends one signal from outside.
-    pub(crate) fn send_signal(&self, to: Pid, signal: Signal) {
-        match self.process(to) {
-            Some(process) => self.send_to_process(&process.0, signal),
-            None if to.is_alias() && self.is_local(to) => self.0.aliases.deliver(self, to, signal),
-            None => self.with_outbox(|outbox| outbox.elsewhere(self, to, signal)),
-        }
-    }
-
-    pub(crate) fn send_to_process(&self, process: &Arc<Process>, signal: Signal) {
-        match deliver_one(self, process, signal) {
-            Ok(accepted) if accepted.wakes => self.0.schedulers.inject(Arc::clone(process)),
-            Ok(_) => {}
-            Err(signal) => self.with_outbox(|outbox| outbox.bounce(self, process.pid, signal)),
-        }
-    }
-
-    /// Runs `work` with an outbox of this thread; what it sends leaves afterwards.
-    pub(crate) fn with_outbox<R>(&self, work: impl FnOnce(&mut Outbox) -> R) -> R {
-        let mut outbox = Outbox::default();
-        let result = work(&mut outbox);
-        outbox.flush(self);
-        self.schedule_ready(&mut outbox);
-        result
-    }
-
-    pub(crate) fn schedule_ready(&self, outbox: &mut Outbox) {
-        for process in outbox.ready.drain(..) {
-            self.0.schedulers.inject(process);
-        }
-    }
-
-    /// Has a process look at itself.
-    pub(crate) fn nudge(&self, process: &Arc<Process>) {
-        if process.inbound.lock().wake(process) {
-            self.0.schedulers.inject(Arc::clone(process));
-        }
-    }
-
-    pub(crate) fn count_traffic(&self, scheduler: usize, to: Pid, runs: impl Iterator<Item = Run>) {
-        self.0.traffic[scheduler].count(to, runs, self.coarse_ms());
-    }
-
-    pub(crate) fn mailbox_overflow(&self, to: &Process, messages: Vec<Message>) {
-        let count = messages.len() as u64;
-        let is_call = |message: &&Message| message.kind == Kind::Call;
-        let callers: Vec<_> = messages.iter().filter(is_call).filter_map(Message::reply_to).collect();
-        self.lost(to.pid, messages, DeadLetterReason::Limit);
-        to.core.lock().extras_mut().dropped += count;
-        // whoever waits for an answer to one of them hears at once that there will be none
-        for ReplyTo { to: caller, reference } in callers {
-            let reason = Term::Atom("queue_full");
-            let down = Signal::Down { reference, from: to.pid, object: Term::Pid(to.pid), reason };
-            self.send_signal(caller, down);
-        }
-    }
-
-    /// Keeps messages that no code will handle.
-    pub(crate) fn lost(
-        &self,
-        to: Pid,
-        messages: impl IntoIterator<Item = Message>,
-        reason: DeadLetterReason,
-    ) {
-        self.0.dead_letters.add(to, messages, reason, self.now_ns(), 0);
-    }
-
     /// A handle that does not keep the node alive.
     pub fn downgrade(&self) -> WeakNode {
         WeakNode(Arc::downgrade(&self.0))
@@ -505,49 +404,6 @@ impl Node {
     pub fn stop_accepting(&self) {
         self.0.stopping.store(true, SeqCst);
     }
-
-    /// Whether [`Node::close`] was called.
-    pub fn is_closed(&self) -> bool {
-        self.0.closed.load(SeqCst)
-    }
-
-    /// Ends the node's threads and waits for them. Processes are not told; stop them first.
-    pub fn close(&self) {
-        self.0.stopping.store(true, SeqCst);
-        self.0.closed.store(true, SeqCst);
-        self.0.schedulers.wake_all();
-        self.0.timers.wake();
-        let threads = std::mem::take(&mut *self.0.threads.lock());
-        let me = std::thread::current().id();
-        for thread in threads.into_iter().filter(|thread| thread.thread().id() != me) {
-            // a thread that panicked has nothing left to wait for
-            let _ = thread.join();
-        }
-    }
-
-    /// Of a deterministic node: runs until no process has anything to do; gives how many slices that took.
-    pub fn run_until_idle(&self) -> usize {
-        let mut stepped = self.0.stepped.lock();
-        let Some(scheduler) = stepped.as_mut() else { return 0 };
-        let mut slices = 0;
-        while let Some(process) = scheduler.next(self) {
-            scheduler.run_slice(self, process);
-            slices += 1;
-        }
-        slices
-    }
-
-    /// Of a deterministic node: moves time forward, firing timers at their due times and running what they wake.
-    pub fn advance(&self, by: Duration) {
-        self.run_until_idle();
-        let until = self.now_ns() + u64::try_from(by.as_nanos()).unwrap_or(u64::MAX >> 1);
-        while let Some(due) = self.0.timers.next_due().filter(|due| *due <= until) {
-            self.0.clock.advance_to(due);
-            timer::fire_due(self);
-            self.run_until_idle();
-        }
-        self.0.clock.advance_to(until);
-    }
 }
 
 impl WeakNode {
@@ -560,35 +416,5 @@ impl WeakNode {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({}.{})", self.0.name, self.0.incarnation)
-    }
-}
-
-/// The ticker: marks schedulers that have been in one slice since the last tick, and wakes sleepers for what waits
-/// behind them.
-fn tick(node: &WeakNode) {
-    const TICK: Duration = Duration::from_millis(1);
-    const SLOW: Duration = Duration::from_millis(20);
-    let mut seen: Vec<u64> = Vec::new();
-    loop {
-        let Some(node) = node.upgrade() else { return };
-        if node.is_closed() {
-            return;
-        }
-        let schedulers = node.schedulers();
-        node.tick_clock(node.now_ns());
-        seen.resize(schedulers.len(), u64::MAX);
-        for (shared, seen) in schedulers.shared.iter().zip(&mut seen) {
-            let slices = shared.counters.slices.load(Relaxed);
-            let runs = shared.counters.current.load(Relaxed) != 0;
-            shared.counters.stuck.store(runs && slices == *seen, Relaxed);
-            if slices != *seen {
-                shared.counters.slice_since_ms.store(node.now_ms(), Relaxed);
-            }
-            *seen = slices;
-        }
-        schedulers.balance();
-        let pause = if schedulers.all_asleep() { SLOW } else { TICK };
-        drop(node);
-        std::thread::sleep(pause);
     }
 }
