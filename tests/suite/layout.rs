@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Each crate's manifest and the crates of ours that it may depend on.
-const ALLOWED: [(&str, &str, &[&str]); 12] = [
+const ALLOWED: [(&str, &str, &[&str]); 13] = [
     ("proto", include_str!("../../proto/Cargo.toml"), &[]),
     ("runtime", include_str!("../../node/runtime/Cargo.toml"), &[]),
     ("behaviours", include_str!("../../node/behaviours/Cargo.toml"), &["runtime"]),
@@ -16,6 +16,7 @@ const ALLOWED: [(&str, &str, &[&str]); 12] = [
     ("raft", include_str!("../../cluster/raft/Cargo.toml"), &["runtime"]),
     ("names", include_str!("../../cluster/names/Cargo.toml"), &["runtime", "raft"]),
     ("tls", include_str!("../../tls/Cargo.toml"), &[]),
+    ("link", include_str!("../../cluster/link/Cargo.toml"), &["proto", "runtime", "membership"]),
     ("membership", include_str!("../../cluster/membership/Cargo.toml"), &["proto", "runtime", "raft", "tls"]),
     ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto", "tls"]),
     (

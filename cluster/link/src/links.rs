@@ -1,0 +1,164 @@
+//! The links of a node: the carrier that its runtime sends signals through, and a task for each other node that moves
+//! frames between a [`Peer`] and the network.
+//!
+//! A scheduler's thread writes a signal into its lane and goes on; it wakes the task only if that sleeps. While a line
+//! is busy what waits grows into larger batches.
+
+use crate::config::LinkConfig;
+use crate::frame::{Frame, Head, Life};
+use crate::network::{Connection, Network};
+use crate::outgoing::Outgoing;
+use crate::task;
+use arsenal_runtime::Node;
+use arsenal_runtime::node::WeakNode;
+use arsenal_runtime::remote::{Carried, Carrier, Parcel};
+use futures_util::StreamExt as _;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
+
+/// Lines and words from the cluster that may wait for a link's task.
+const COMMANDS_MAX: usize = 16;
+
+/// The links of one node. Cloning gives another handle to the same ones.
+#[derive(Clone)]
+pub struct Links(Arc<Inner>);
+
+struct Inner {
+    own: Life,
+    node: WeakNode,
+    config: LinkConfig,
+    network: Arc<dyn Network>,
+    tasks: Handle,
+    peers: RwLock<BTreeMap<u32, Arc<Peering>>>,
+}
+
+/// What the rest of the node has to do with one link.
+pub(crate) struct Peering {
+    pub(crate) outgoing: Arc<Outgoing>,
+    /// Its task looks at what waits before it sleeps.
+    pub(crate) awake: AtomicBool,
+    pub(crate) wake: Notify,
+    commands: mpsc::Sender<Command>,
+}
+
+/// What a link's task is told from outside.
+pub(crate) enum Command {
+    /// The other side opened a line, on which this came first.
+    Accepted(Connection, Head),
+    /// The life of the node is over.
+    NodeDown,
+}
+
+impl Links {
+    /// Carries the signals of `node` from now on. Links are moved by tasks of `tasks`; none is opened before it is
+    /// needed.
+    pub fn start(node: &Node, config: LinkConfig, network: Arc<dyn Network>, tasks: Handle) -> Self {
+        let links = Self(Arc::new(Inner {
+            own: Life { node: node.id(), incarnation: node.incarnation() },
+            node: node.downgrade(),
+            config,
+            network,
+            tasks,
+            peers: RwLock::default(),
+        }));
+        node.set_carrier(Arc::new(links.clone()));
+        links
+    }
+
+    /// Takes a line that another node has opened.
+    pub fn accept(&self, connection: Connection) {
+        let links = self.clone();
+        self.0.tasks.spawn(async move {
+            let Connection { sender, mut frames } = connection;
+            let first = tokio::time::timeout(links.0.config.dial_timeout, frames.next()).await;
+            let Ok(Some(Frame { head, .. })) = first else { return };
+            let (node, head) = match Head::read(&head) {
+                Ok(Head::Hello(hello)) => (hello.from.node, Head::Hello(hello)),
+                Ok(Head::DataLine { from, session, attempt }) => {
+                    (from.node, Head::DataLine { from, session, attempt })
+                }
+                Ok(_) => return tracing::warn!("a line that does not begin with a greeting"),
+                Err(error) => return tracing::warn!(%error, "a line that begins with no greeting"),
+            };
+            if node == links.0.own.node || node == 0 {
+                return tracing::warn!(node, "a line of a node with this node's own number");
+            }
+            let command = Command::Accepted(Connection { sender, frames }, head);
+            // a link whose task is gone goes with the node
+            let _ = links.peer(node).commands.send(command).await;
+        });
+    }
+
+    /// The cluster has agreed that this life of a node is over: whoever has to do with it hears so now.
+    pub async fn node_down(&self, node: u32) {
+        let peering = self.0.peers.read().get(&node).cloned();
+        if let Some(peering) = peering {
+            let _ = peering.commands.send(Command::NodeDown).await;
+        }
+    }
+
+    /// The most bytes that ever waited for a node, of what made somebody wait; 0 if nobody had to.
+    pub fn most_queued_bytes(&self, node: u32) -> usize {
+        self.0.peers.read().get(&node).map_or(0, |peering| peering.outgoing.most_queued_bytes())
+    }
+
+    fn peer(&self, node: u32) -> Arc<Peering> {
+        if let Some(peering) = self.0.peers.read().get(&node) {
+            return Arc::clone(peering);
+        }
+        let mut peers = self.0.peers.write();
+        let peering = peers.entry(node).or_insert_with(|| self.begin(node));
+        Arc::clone(peering)
+    }
+
+    fn begin(&self, node: u32) -> Arc<Peering> {
+        let Inner { own, node: runtime, config, network, tasks, .. } = &*self.0;
+        let (commands, incoming) = mpsc::channel(COMMANDS_MAX);
+        let peering = Arc::new(Peering {
+            outgoing: Arc::new(Outgoing::new(config.clone())),
+            awake: AtomicBool::new(true),
+            wake: Notify::new(),
+            commands,
+        });
+        let task = task::Task::new(
+            *own,
+            node,
+            runtime.clone(),
+            config.clone(),
+            Arc::clone(network),
+            Arc::clone(&peering),
+            incoming,
+        );
+        tasks.spawn(task.run());
+        peering
+    }
+}
+
+impl Carrier for Links {
+    fn carry(&self, parcel: &Parcel) -> Carried {
+        let peers = self.0.peers.read();
+        let Some(peering) = peers.get(&parcel.node()) else {
+            drop(peers);
+            return self.peer(parcel.node()).carry(parcel);
+        };
+        peering.carry(parcel)
+    }
+
+    fn has_room(&self, node: u32) -> bool {
+        self.0.peers.read().get(&node).is_none_or(|peering| peering.outgoing.has_room())
+    }
+}
+
+impl Peering {
+    fn carry(&self, parcel: &Parcel) -> Carried {
+        let carried = self.outgoing.put(parcel);
+        if !self.awake.load(SeqCst) && !self.awake.swap(true, SeqCst) {
+            self.wake.notify_one();
+        }
+        carried
+    }
+}

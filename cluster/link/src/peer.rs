@@ -1,0 +1,534 @@
+//! One other node, as a pure state machine: events in, actions out, no I/O and no clock.
+//!
+//! A *session* begins when one side dials and the other welcomes it, and goes on across cuts of its lines for as long as
+//! each is mended within `resume_timeout`; then it is lost, and whatever was on its way with it. If both sides dial at
+//! once the node with the lower number goes first.
+//!
+//! Invariants: nothing of a new session is handed on before the loss of the former one was told ([`Action::Lost`]), and
+//! nothing is taken for it ([`Outgoing::refuse`]); each session that carried anything is told as lost once, on both sides.
+
+use crate::config::LinkConfig;
+use crate::flow::{Arrived, Inflow, Outflow};
+use crate::frame::{Frame, Head, Hello, Life, PROTOCOL_MAX, PROTOCOL_MIN, Refused, Welcome};
+use crate::outgoing::Outgoing;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Number of a line, given by whoever moves its frames; never used twice.
+pub(crate) type Line = u64;
+
+/// What happens to a link.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Something waits in [`Outgoing`].
+    Queued,
+    /// Both lines that were dialled are open.
+    Dialed { attempt: u32, control: Line, data: Line },
+    /// They are not, and why.
+    DialFailed { attempt: u32, reason: String },
+    /// The other side opened a line; this came first on it.
+    Accepted { line: Line, head: Head },
+    /// A frame came on a line.
+    Frame { line: Line, frame: Frame },
+    /// A line broke.
+    Closed { line: Line },
+    /// What arrived in a lane was handed on, and cost so much toll.
+    Delivered { lane: u8, toll: u32 },
+    /// What arrived could not be read.
+    Corrupt { reason: String },
+    /// The cluster says that the node's life is over.
+    NodeDown,
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Open both lines.
+    Dial { attempt: u32 },
+    /// Send a frame on a line; a sign of life only if the line is not busy anyway.
+    Send { line: Line, frame: Frame },
+    /// Close a line, after what was sent on it.
+    Close { line: Line },
+    /// Hand signals on.
+    Deliver(Arrived),
+    /// Tell the node that the connection is lost; then let [`Outgoing`] accept again.
+    Lost { reason: String },
+}
+
+pub(crate) struct Peer {
+    own: Life,
+    node: u32,
+    config: LinkConfig,
+    pub(crate) outgoing: Arc<Outgoing>,
+    session: Option<Session>,
+    /// Sessions dialled so far, and tries to open lines for them.
+    dialed: u64,
+    attempts: u32,
+    /// The newest life of the node that spoke here; the last of its sessions that was welcome here, and the last of this
+    /// side's that was welcome there.
+    incarnation: u32,
+    accepted: u64,
+    welcomed: u64,
+    /// Not dialled before then: it could not be reached a moment ago.
+    not_before: Duration,
+    /// A data line whose control line has not come yet.
+    early: Option<(u64, u32, Line)>,
+    actions: Vec<Action>,
+}
+
+struct Session {
+    number: u64,
+    /// This side dials.
+    dials: bool,
+    attempt: u32,
+    /// The other side has agreed, once.
+    established: bool,
+    /// The lines are open and the greetings exchanged.
+    up: bool,
+    control: Option<Line>,
+    data: Option<Line>,
+    out: Outflow,
+    into: Inflow,
+    /// When the other side was heard last on control and on data: one may be stuck while the other is not.
+    heard: [Duration; 2],
+    /// When it was given a sign of life last.
+    spoke: Duration,
+    /// While it is not up: when it is lost.
+    lost_at: Duration,
+    redial_at: Option<Duration>,
+}
+
+impl Peer {
+    pub(crate) fn new(own: Life, node: u32, config: LinkConfig, outgoing: Arc<Outgoing>) -> Self {
+        Self {
+            own,
+            node,
+            config,
+            outgoing,
+            session: None,
+            dialed: 0,
+            attempts: 0,
+            incarnation: 0,
+            accepted: 0,
+            welcomed: 0,
+            not_before: Duration::ZERO,
+            early: None,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes an event; gives what is to be done.
+    pub(crate) fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        match event {
+            Event::Queued => self.queued(now),
+            Event::Dialed { attempt, control, data } => self.dialed(attempt, control, data, now),
+            Event::DialFailed { attempt, reason } => self.dial_failed(attempt, &reason, now),
+            Event::Accepted { line, head: Head::Hello(hello) } => self.hello(line, &hello, now),
+            Event::Accepted { line, head: Head::DataLine { session, attempt, .. } } => {
+                self.accept_data(line, session, attempt, now);
+            }
+            Event::Accepted { line, .. } => self.close(line),
+            Event::Frame { line, frame } => self.frame(line, frame, now),
+            Event::Closed { line } => self.closed(line, now),
+            Event::Delivered { lane, toll } => {
+                if let Some(session) = &mut self.session
+                    && toll > 0
+                {
+                    session.into.hold_back(lane, now + self.config.toll_pause * toll);
+                }
+            }
+            Event::Corrupt { reason } => self.lose(&reason, now),
+            Event::NodeDown => self.lose("the node is down", now),
+            Event::Tick => {}
+        }
+        self.look_at_the_clock(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// The next data frame, as far as the line is open and credits go.
+    pub(crate) fn next_data(&mut self) -> Option<Frame> {
+        let session = self.session.as_mut().filter(|session| session.up)?;
+        session.out.next(&self.outgoing, &self.config)
+    }
+
+    /// The line on which data frames leave, while they may.
+    pub(crate) fn data_line(&self) -> Option<Line> {
+        self.session.as_ref().filter(|session| session.up)?.data
+    }
+
+    /// Whether [`Peer::next_data`] would give a frame.
+    pub(crate) fn may_send(&self) -> bool {
+        let session = self.session.as_ref().filter(|session| session.up);
+        session.is_some_and(|session| session.out.may_send(&self.outgoing, &self.config))
+    }
+
+    /// When [`Event::Tick`] is due, if nothing happens before.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        let session = self.session.as_ref()?;
+        if !session.up {
+            return Some(session.redial_at.map_or(session.lost_at, |at| at.min(session.lost_at)));
+        }
+        let signs = (session.heard() + self.config.silence_max).min(session.spoke + self.config.heartbeat);
+        Some(session.into.due(&self.config).map_or(signs, |ack| ack.min(signs)))
+    }
+
+    fn queued(&mut self, now: Duration) {
+        if self.session.is_some() || self.outgoing.is_empty() {
+            return;
+        }
+        if now < self.not_before {
+            return self.lose("it could not be reached a moment ago", now);
+        }
+        self.dialed += 1;
+        self.attempts += 1;
+        let lost_at = now + self.config.dial_timeout;
+        self.session = Some(Session::new(self.dialed, true, self.attempts, now, lost_at));
+        self.actions.push(Action::Dial { attempt: self.attempts });
+    }
+
+    fn dialed(&mut self, attempt: u32, control: Line, data: Line, now: Duration) {
+        let (own, node, knows) = (self.own, self.node, self.accepted);
+        let Some(session) = self.session.as_mut().filter(|session| session.awaits(attempt)) else {
+            self.close(control);
+            return self.close(data);
+        };
+        (session.control, session.data) = (Some(control), Some(data));
+        (session.heard, session.spoke) = ([now; 2], now);
+        let hello = Head::Hello(Hello {
+            protocol_min: PROTOCOL_MIN,
+            protocol_max: PROTOCOL_MAX,
+            from: own,
+            to: node,
+            session: session.number,
+            knows,
+            attempt,
+            resume: session.established,
+            received: session.into.received(),
+        });
+        session.into.told();
+        let data_line = Head::DataLine { from: own, session: session.number, attempt };
+        self.actions.push(Action::Send { line: control, frame: hello.alone() });
+        self.actions.push(Action::Send { line: data, frame: data_line.alone() });
+    }
+
+    fn dial_failed(&mut self, attempt: u32, reason: &str, now: Duration) {
+        match &mut self.session {
+            Some(session) if session.awaits(attempt) && session.established => {
+                session.redial_at = Some(now + self.config.redial_pause);
+            }
+            Some(session) if session.awaits(attempt) => self.lose(reason, now),
+            _ => {}
+        }
+    }
+
+    fn hello(&mut self, line: Line, hello: &Hello, now: Duration) {
+        let Some(protocol) = common_version(hello) else {
+            let reason = format!(
+                "node n{} speaks versions {PROTOCOL_MIN} to {PROTOCOL_MAX} of the link protocol, n{} versions {} to {}",
+                self.own.node, hello.from.node, hello.protocol_min, hello.protocol_max
+            );
+            return self.refuse(line, Refused::Version, reason);
+        };
+        if hello.to != self.own.node || hello.from.incarnation < self.incarnation {
+            let reason = format!("this is node n{}, life {}", self.own.node, self.own.incarnation);
+            return self.refuse(line, Refused::Stranger, reason);
+        }
+        if hello.resume {
+            return self.resume(line, protocol, hello, now);
+        }
+        self.meet(hello.from.incarnation);
+        if hello.session <= self.accepted || hello.knows < self.welcomed {
+            return self.refuse(line, Refused::UnknownSession, "a newer session has begun since".into());
+        }
+        let dials = self.session.as_ref().filter(|session| session.dials && !session.established);
+        if dials.is_some() && self.own.node < self.node {
+            return self.refuse(line, Refused::Busy, "this side is opening the link".into());
+        }
+        match self.session.take() {
+            // nothing has gone over it yet, and what waits goes over the other's
+            Some(own) if own.dials && !own.established => self.close_lines(&own),
+            Some(former) => {
+                self.session = Some(former);
+                self.lose("the other side has begun anew", now);
+            }
+            None => {}
+        }
+        self.accepted = hello.session;
+        let mut session = Session::new(hello.session, false, hello.attempt, now, now);
+        session.established = true;
+        self.session = Some(session);
+        self.welcome(line, protocol, hello, now);
+    }
+
+    fn resume(&mut self, line: Line, protocol: u16, hello: &Hello, now: Duration) {
+        let known = self.session.as_ref().is_some_and(|session| {
+            !session.dials && session.number == hello.session && session.attempt < hello.attempt
+        });
+        if !known || hello.from.incarnation != self.incarnation {
+            return self.refuse(line, Refused::UnknownSession, "the session is over".into());
+        }
+        let mut lines = (None, None);
+        if let Some(session) = &mut self.session {
+            lines = (session.control.take(), session.data.take());
+            session.attempt = hello.attempt;
+        }
+        lines.0.into_iter().chain(lines.1).for_each(|line| self.close(line));
+        self.welcome(line, protocol, hello, now);
+    }
+
+    /// The session's control line is open; the data line follows, or was faster.
+    fn welcome(&mut self, line: Line, protocol: u16, hello: &Hello, now: Duration) {
+        let (own, resume_timeout) = (self.own, self.config.resume_timeout);
+        let Some(session) = &mut self.session else { return };
+        session.control = Some(line);
+        session.up = false;
+        session.redial_at = None;
+        (session.heard, session.spoke, session.lost_at) = ([now; 2], now, now + resume_timeout);
+        let known = session.out.resume(&hello.received);
+        let welcome = Head::Welcome(Welcome {
+            protocol,
+            from: own,
+            session: session.number,
+            attempt: session.attempt,
+            received: session.into.received(),
+        });
+        session.into.told();
+        let (number, attempt) = (session.number, session.attempt);
+        self.actions.push(Action::Send { line, frame: welcome.alone() });
+        if !known {
+            return self.lose("the other side has what was never sent", now);
+        }
+        if let Some((early, tried, line)) = self.early.take() {
+            if (early, tried) == (number, attempt) {
+                self.accept_data(line, early, tried, now);
+            } else {
+                self.close(line);
+            }
+        }
+    }
+
+    fn accept_data(&mut self, line: Line, number: u64, attempt: u32, now: Duration) {
+        match &mut self.session {
+            Some(session)
+                if !session.dials
+                    && (session.number, session.attempt) == (number, attempt)
+                    && session.control.is_some()
+                    && session.data.is_none() =>
+            {
+                session.data = Some(line);
+                session.up = true;
+                session.heard = [now; 2];
+            }
+            _ => {
+                if let Some((_, _, former)) = self.early.replace((number, attempt, line)) {
+                    self.close(former);
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, line: Line, frame: Frame, now: Duration) {
+        let Some(session) = &mut self.session else { return self.close(line) };
+        let (control, data) = (session.control == Some(line), session.data == Some(line));
+        if !control && !data {
+            // of a line that was given up
+            return;
+        }
+        session.heard[usize::from(data)] = now;
+        match Head::read(&frame.head) {
+            Ok(head) if control => self.control(line, head, now),
+            Ok(head) => self.data(&head, frame.body, now),
+            Err(error) => self.lose(&format!("a frame that cannot be read: {error}"), now),
+        }
+    }
+
+    fn control(&mut self, line: Line, head: Head, now: Duration) {
+        match head {
+            Head::Welcome(welcome) => self.welcomed(&welcome, now),
+            Head::Refusal { why, reason } => self.refused(line, why, &reason, now),
+            Head::Ack(lanes) => {
+                let Some(session) = &mut self.session else { return };
+                if !lanes.iter().all(|(lane, sequence)| session.out.acknowledged(*lane, *sequence)) {
+                    self.lose("an acknowledgement of what was never sent", now);
+                }
+            }
+            Head::Ping => {}
+            _ => self.lose("a frame that does not belong on a control line", now),
+        }
+    }
+
+    fn welcomed(&mut self, welcome: &Welcome, now: Duration) {
+        let Some(session) = &mut self.session else { return };
+        if !session.dials
+            || (session.number, session.attempt) != (welcome.session, welcome.attempt)
+            || session.up
+        {
+            return;
+        }
+        if session.established && welcome.from.incarnation != self.incarnation {
+            return self.lose("the other side began a new life", now);
+        }
+        session.established = true;
+        session.up = true;
+        session.redial_at = None;
+        let (known, number) = (session.out.resume(&welcome.received), session.number);
+        self.meet(welcome.from.incarnation);
+        self.welcomed = number;
+        if !known {
+            self.lose("the other side has what was never sent", now);
+        }
+    }
+
+    /// A life of the node speaks here; a newer one numbers its sessions anew.
+    fn meet(&mut self, incarnation: u32) {
+        if incarnation > self.incarnation {
+            (self.incarnation, self.accepted, self.welcomed) = (incarnation, 0, 0);
+        }
+    }
+
+    fn refused(&mut self, line: Line, why: Refused, reason: &str, now: Duration) {
+        let Some(session) = &mut self.session else { return };
+        if !session.dials || session.up {
+            return;
+        }
+        if why == Refused::Busy {
+            // the other side's hello is on its way, most likely
+            session.redial_at = Some(now + self.config.redial_pause * 2);
+            let (control, data) = (session.control.take(), session.data.take());
+            return control.into_iter().chain(data).for_each(|line| self.close(line));
+        }
+        self.close(line);
+        self.lose(reason, now);
+    }
+
+    fn data(&mut self, head: &Head, body: Bytes, now: Duration) {
+        let Some(session) = &mut self.session else { return };
+        match session.into.take(head, body, now, &self.config) {
+            Ok(arrived) => self.actions.extend(arrived.map(Action::Deliver)),
+            Err(violation) => self.lose(&violation.to_string(), now),
+        }
+    }
+
+    fn closed(&mut self, line: Line, now: Duration) {
+        if self.early.is_some_and(|(_, _, early)| early == line) {
+            self.early = None;
+        }
+        let Some(session) = &self.session else { return };
+        if session.control == Some(line) || session.data == Some(line) {
+            self.cut(now, now + self.config.resume_timeout);
+        }
+    }
+
+    /// The lines are of no use any more; the session may go on with others until then.
+    fn cut(&mut self, now: Duration, lost_at: Duration) {
+        let Some(session) = &mut self.session else { return };
+        let lines = (session.control.take(), session.data.take());
+        let pause = if session.up { Duration::ZERO } else { self.config.redial_pause };
+        if session.up {
+            session.lost_at = lost_at;
+        }
+        session.up = false;
+        if session.dials {
+            session.redial_at = Some(now + pause);
+        }
+        let established = session.established;
+        lines.0.into_iter().chain(lines.1).for_each(|line| self.close(line));
+        if !established {
+            self.lose("the line broke before the greetings were exchanged", now);
+        }
+    }
+
+    /// The session is over, and what was on its way with it.
+    fn lose(&mut self, reason: &str, now: Duration) {
+        if let Some(session) = self.session.take() {
+            self.close_lines(&session);
+        }
+        self.not_before = now + self.config.redial_pause;
+        self.outgoing.refuse();
+        self.actions.push(Action::Lost { reason: reason.to_owned() });
+    }
+
+    fn look_at_the_clock(&mut self, now: Duration) {
+        let config = &self.config;
+        let Some(session) = &mut self.session else { return };
+        if !session.up {
+            if now >= session.lost_at {
+                return self.lose("it was not reached again in time", now);
+            }
+            if session.redial_at.is_some_and(|at| now >= at) {
+                session.redial_at = None;
+                self.attempts += 1;
+                session.attempt = self.attempts;
+                self.actions.push(Action::Dial { attempt: session.attempt });
+            }
+            return;
+        }
+        let heard = session.heard();
+        if now >= heard + config.silence_max {
+            let lost_at = (heard + config.resume_timeout).max(now + config.redial_pause);
+            return self.cut(now, lost_at);
+        }
+        let (Some(control), Some(data)) = (session.control, session.data) else { return };
+        let acknowledged = session.into.acknowledge(now, config);
+        if !acknowledged.is_empty() {
+            self.actions.push(Action::Send { line: control, frame: Head::Ack(acknowledged).alone() });
+        }
+        if now >= session.spoke + config.heartbeat {
+            session.spoke = now;
+            for line in [control, data] {
+                self.actions.push(Action::Send { line, frame: Head::Ping.alone() });
+            }
+        }
+    }
+
+    fn refuse(&mut self, line: Line, why: Refused, reason: String) {
+        self.actions.push(Action::Send { line, frame: Head::Refusal { why, reason }.alone() });
+        self.close(line);
+    }
+
+    fn close_lines(&mut self, session: &Session) {
+        session.control.into_iter().chain(session.data).for_each(|line| self.close(line));
+    }
+
+    fn close(&mut self, line: Line) {
+        self.actions.push(Action::Close { line });
+    }
+}
+
+impl Session {
+    fn new(number: u64, dials: bool, attempt: u32, now: Duration, lost_at: Duration) -> Self {
+        Self {
+            number,
+            dials,
+            attempt,
+            established: false,
+            up: false,
+            control: None,
+            data: None,
+            out: Outflow::default(),
+            into: Inflow::default(),
+            heard: [now; 2],
+            spoke: now,
+            lost_at,
+            redial_at: None,
+        }
+    }
+
+    /// When the line that has been quiet for longest was heard last.
+    fn heard(&self) -> Duration {
+        self.heard[0].min(self.heard[1])
+    }
+
+    /// Whether it waits for the lines of this attempt.
+    fn awaits(&self, attempt: u32) -> bool {
+        self.dials && !self.up && self.attempt == attempt && self.control.is_none()
+    }
+}
+
+fn common_version(hello: &Hello) -> Option<u16> {
+    let version = hello.protocol_max.min(PROTOCOL_MAX);
+    (version >= hello.protocol_min.max(PROTOCOL_MIN)).then_some(version)
+}

@@ -1,0 +1,292 @@
+//! The task of one link: waits for what happens, asks the [`Peer`], does what it says.
+
+use crate::config::LinkConfig;
+use crate::flow::Arrived;
+use crate::frame::{Frame, Head, Life};
+use crate::links::{Command, Peering};
+use crate::network::{Connection, DialError, Dialing, Frames, Network};
+use crate::peer::{Action, Event, Line, Peer};
+use arsenal_runtime::codec::Reader;
+use arsenal_runtime::node::WeakNode;
+use arsenal_runtime::remote::Parcel;
+use futures_util::FutureExt as _;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Data frames sent in a row before the task looks at what arrived.
+const FRAMES_IN_A_ROW: usize = 8;
+
+pub(crate) struct Task {
+    node: u32,
+    runtime: WeakNode,
+    network: Arc<dyn Network>,
+    peering: Arc<Peering>,
+    commands: mpsc::Receiver<Command>,
+    peer: Peer,
+    config: LinkConfig,
+    lines: Vec<OpenLine>,
+    last_line: Line,
+    /// The lines that are being opened, and for which attempt.
+    dialing: Option<(u32, Dialing)>,
+    /// The data line's next free place, while it has none.
+    room: Option<Room>,
+    events: VecDeque<Event>,
+    began: Instant,
+}
+
+type Room = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+struct OpenLine {
+    number: Line,
+    sender: mpsc::Sender<Frame>,
+    frames: Frames,
+}
+
+/// What woke the task.
+enum Woken {
+    Event(Event),
+    Command(Command),
+    Dialed(u32, Result<[Connection; 2], DialError>),
+    /// There may be something to send.
+    Look,
+    /// Nobody needs it any more.
+    Over,
+}
+
+impl Task {
+    pub(crate) fn new(
+        own: Life,
+        node: u32,
+        runtime: WeakNode,
+        config: LinkConfig,
+        network: Arc<dyn Network>,
+        peering: Arc<Peering>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        Self {
+            node,
+            runtime,
+            network,
+            commands,
+            peer: Peer::new(own, node, config.clone(), Arc::clone(&peering.outgoing)),
+            peering,
+            config,
+            lines: Vec::new(),
+            last_line: 0,
+            dialing: None,
+            room: None,
+            events: VecDeque::new(),
+            began: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Runs until the node is gone.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.step(Event::Queued);
+            self.send();
+            // whoever puts something in from here on wakes the task
+            self.peering.awake.store(false, SeqCst);
+            let more = !self.peering.outgoing.is_empty() && self.room.is_none();
+            let woken = if more && self.can_send() { Woken::Look } else { self.wait().await };
+            self.peering.awake.store(true, SeqCst);
+            match woken {
+                Woken::Event(event) => self.step(event),
+                Woken::Command(Command::NodeDown) => self.step(Event::NodeDown),
+                Woken::Command(Command::Accepted(connection, head)) => self.accept(connection, head),
+                Woken::Dialed(attempt, dialed) => self.dialed(attempt, dialed),
+                Woken::Look => tokio::task::yield_now().await,
+                Woken::Over => return,
+            }
+            if self.runtime.upgrade().is_none_or(|node| node.is_closed()) {
+                return;
+            }
+        }
+    }
+
+    /// Whether the last look left something that could leave.
+    fn can_send(&self) -> bool {
+        self.peer.may_send()
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let deadline = self.peer.deadline().map(|at| self.began + at);
+        let peering = Arc::clone(&self.peering);
+        let mut notified = std::pin::pin!(peering.wake.notified());
+        let mut sleep = std::pin::pin!(tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)));
+        poll_fn(|context| {
+            if let Poll::Ready(woken) = self.poll(context) {
+                return Poll::Ready(woken);
+            }
+            if notified.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Woken::Look);
+            }
+            if deadline.is_some() && sleep.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Woken::Event(Event::Tick));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Woken> {
+        match self.commands.poll_recv(context) {
+            Poll::Ready(Some(command)) => return Poll::Ready(Woken::Command(command)),
+            Poll::Ready(None) => return Poll::Ready(Woken::Over),
+            Poll::Pending => {}
+        }
+        if let Some((attempt, dialing)) = &mut self.dialing
+            && let Poll::Ready(dialed) = dialing.poll_unpin(context)
+        {
+            let attempt = *attempt;
+            self.dialing = None;
+            return Poll::Ready(Woken::Dialed(attempt, dialed));
+        }
+        for line in &mut self.lines {
+            if let Poll::Ready(frame) = line.frames.as_mut().poll_next(context) {
+                let number = line.number;
+                let event = match frame {
+                    Some(frame) => Event::Frame { line: number, frame },
+                    None => Event::Closed { line: number },
+                };
+                if matches!(event, Event::Closed { .. }) {
+                    self.lines.retain(|line| line.number != number);
+                }
+                return Poll::Ready(Woken::Event(event));
+            }
+        }
+        if let Some(room) = &mut self.room
+            && room.poll_unpin(context).is_ready()
+        {
+            self.room = None;
+            return Poll::Ready(Woken::Look);
+        }
+        Poll::Pending
+    }
+
+    fn accept(&mut self, connection: Connection, head: Head) {
+        let line = self.open(connection);
+        self.step(Event::Accepted { line, head });
+    }
+
+    fn dialed(&mut self, attempt: u32, dialed: Result<[Connection; 2], DialError>) {
+        let event = match dialed {
+            Ok([control, data]) => {
+                Event::Dialed { attempt, control: self.open(control), data: self.open(data) }
+            }
+            Err(error) => Event::DialFailed { attempt, reason: error.to_string() },
+        };
+        self.step(event);
+    }
+
+    fn open(&mut self, connection: Connection) -> Line {
+        self.last_line += 1;
+        let Connection { sender, frames } = connection;
+        self.lines.push(OpenLine { number: self.last_line, sender, frames });
+        self.last_line
+    }
+
+    /// Tells the peer, does what it says, and tells it what came of that.
+    fn step(&mut self, event: Event) {
+        self.events.push_back(event);
+        while let Some(event) = self.events.pop_front() {
+            let now = self.now();
+            for action in self.peer.step(event, now) {
+                self.perform(action);
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Dial { attempt } => {
+                let dialing = tokio::time::timeout(self.config.dial_timeout, self.network.dial(self.node));
+                let node = self.node;
+                let timed_out = move |_| Err(DialError { node, reason: "it does not answer".into() });
+                let dialing = async move { dialing.await.unwrap_or_else(timed_out) };
+                self.dialing = Some((attempt, Box::pin(dialing)));
+            }
+            Action::Send { line, frame } => {
+                let busy_anyway = frame.is_ping();
+                let Some(open) = self.lines.iter().find(|open| open.number == line) else { return };
+                let failed = match open.sender.try_send(frame) {
+                    Ok(()) => false,
+                    Err(mpsc::error::TrySendError::Full(_)) => !busy_anyway,
+                    Err(mpsc::error::TrySendError::Closed(_)) => true,
+                };
+                if failed {
+                    // it is broken, or the other side does not even take what control says
+                    self.lines.retain(|open| open.number != line);
+                    self.events.push_back(Event::Closed { line });
+                }
+            }
+            Action::Close { line } => self.lines.retain(|open| open.number != line),
+            Action::Deliver(arrived) => self.deliver(&arrived),
+            Action::Lost { reason } => {
+                tracing::info!(node = self.node, reason, "the link is lost");
+                if let Some(node) = self.runtime.upgrade() {
+                    node.connection_lost(self.node);
+                }
+                self.peering.outgoing.accept();
+            }
+        }
+    }
+
+    fn deliver(&mut self, arrived: &Arrived) {
+        let Some(node) = self.runtime.upgrade() else { return };
+        let mut from = Reader::of_shared(&arrived.signals);
+        let mut broken = None;
+        let parcels = std::iter::from_fn(|| {
+            if from.is_empty() {
+                return None;
+            }
+            Parcel::decode(&mut from).map_err(|error| broken = Some(error)).ok()
+        });
+        let toll = node.deliver(parcels);
+        if let Some(error) = broken {
+            self.events
+                .push_back(Event::Corrupt { reason: format!("a signal that cannot be read: {error}") });
+        } else if toll > 0 {
+            self.events.push_back(Event::Delivered { lane: arrived.lane, toll });
+        }
+    }
+
+    /// Sends data frames as long as the line has room for them.
+    fn send(&mut self) {
+        for _ in 0..FRAMES_IN_A_ROW {
+            let Some(line) = self.peer.data_line() else { break };
+            let Some(open) = self.lines.iter().find(|open| open.number == line) else { break };
+            let sender = open.sender.clone();
+            let permit = match sender.try_reserve() {
+                Ok(permit) => permit,
+                Err(mpsc::error::TrySendError::Full(())) => {
+                    let sender = sender.clone();
+                    self.room = Some(Box::pin(async move { sender.reserve().await.is_ok() }));
+                    break;
+                }
+                Err(mpsc::error::TrySendError::Closed(())) => {
+                    self.lines.retain(|open| open.number != line);
+                    return self.step(Event::Closed { line });
+                }
+            };
+            let Some(frame) = self.peer.next_data() else { break };
+            permit.send(frame);
+        }
+        if self.peering.outgoing.room_came()
+            && let Some(node) = self.runtime.upgrade()
+        {
+            node.room_again(self.node);
+        }
+    }
+}
