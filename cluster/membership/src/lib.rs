@@ -5,12 +5,14 @@
 
 mod answering;
 mod dialer;
+mod directory;
 mod hello;
 mod nodes;
 mod streams;
 
 pub use answering::{Answering, Voting};
 pub use dialer::Dialer;
+pub use directory::{Directory, DirectoryError, Founder, Identity, Place};
 pub use hello::Introduction;
 pub use nodes::{Alone, Membership, Node, NodeError, NodeState, Nodes};
 pub use streams::Streams;

@@ -20,13 +20,13 @@ use crate::watchdog::{self, End, Pulse};
 use crate::{DecodeError, keeper};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use openraft::{AsyncRuntime as _, Raft};
+use openraft::{AsyncRuntime as _, ChangeMembers, Raft};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// After a refusal that is certain, the next try waits so long: an election takes several of it.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
@@ -108,6 +108,8 @@ pub struct Status {
     pub purged: u64,
     /// The voters it knows.
     pub voters: BTreeSet<NodeId>,
+    /// Those that follow the log without a vote.
+    pub learners: BTreeSet<NodeId>,
 }
 
 /// What the tasks of a voter share.
@@ -205,6 +207,15 @@ impl Group {
     pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), MembershipError> {
         let changed = self.core.raft.change_membership(voters, false).await;
         changed.map(drop).map_err(|error| MembershipError(error.to_string()))
+    }
+
+    /// Forgets members that have no vote: the log is not sent to them any more. On the leader.
+    ///
+    /// # Errors
+    /// If this voter does not lead, or a change is going on.
+    pub async fn remove_learners(&self, ids: BTreeSet<NodeId>) -> Result<(), MembershipError> {
+        let removed = self.core.raft.change_membership(ChangeMembers::RemoveNodes(ids), false).await;
+        removed.map(drop).map_err(|error| MembershipError(error.to_string()))
     }
 
     /// Stands for election now: how a leader that is about to leave is followed by a chosen one.
@@ -352,6 +363,11 @@ impl Group {
         self.receiver.receive(self, &self.core, &frame).await
     }
 
+    /// Follows the log index of what is applied here. A receiver sees the newest and may miss those between.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.core.view.indexes()
+    }
+
     /// What this voter knows of the group.
     pub fn status(&self) -> Status {
         let index = |log_id: Option<LogId>| log_id.map_or(0, |log_id| log_id.index);
@@ -364,6 +380,7 @@ impl Group {
             snapshot: index(metrics.snapshot),
             purged: index(metrics.purged),
             voters: metrics.membership_config.voter_ids().collect(),
+            learners: metrics.membership_config.membership().learner_ids().collect(),
         }
     }
 

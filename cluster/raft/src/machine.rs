@@ -77,6 +77,11 @@ impl View {
         *self.index.borrow()
     }
 
+    /// Follows the log index of the last entry applied.
+    pub(crate) fn indexes(&self) -> watch::Receiver<u64> {
+        self.index.subscribe()
+    }
+
     /// Returns once the state is as new as this index.
     pub(crate) async fn reach(&self, index: u64) {
         // the sender lives as long as this

@@ -2,8 +2,10 @@
 //! numbers that were given away.
 //!
 //! Invariants: a number is given to one identity and never again; a node's incarnation never goes back; one process at a
-//! time holds the session of a node. When a lease has run out is not decided here: a log has no clock. The leader
-//! watches it and proposes [`NodeCommand::Down`].
+//! time holds the session of a node. When a lease has run out is not decided here: a log has no clock. A leader that
+//! renews sessions, their *keeper*, opens each with a number of its own before it renews it the first time, and proposes
+//! [`NodeCommand::Down`] for the keeper whose leases it saw run out. So what a leader of before thought of a lease ends
+//! nothing that a later one has renewed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub enum NodeCommand {
         address: Arc<str>,
         /// Label of its zone; empty for none.
         zone: Arc<str>,
+        /// Drawn by the leader that will renew it.
+        keeper: u64,
     },
     /// A life is about to end by its own will: nothing new goes to it.
     Leave {
@@ -44,6 +48,8 @@ pub enum NodeCommand {
         node: u32,
         /// Which life of it.
         incarnation: u32,
+        /// Who saw its lease run out; nothing if it ended by its own word.
+        keeper: Option<u64>,
     },
     /// Forgets a node that is down. Its number stays used.
     Remove {
@@ -87,6 +93,8 @@ pub struct NodeRecord {
     pub incarnation: u32,
     /// What the process drew that lives it.
     pub life: u64,
+    /// What the leader drew that renews its session.
+    pub keeper: u64,
     /// How it takes part.
     pub phase: NodePhase,
 }
@@ -108,6 +116,9 @@ pub enum NodeRefusal {
         /// The life it is in.
         incarnation: u32,
     },
+    /// Another leader renews its session.
+    #[error("the session of n{0} is kept by another leader")]
+    Kept(u32),
     /// It is up.
     #[error("n{0} is not down")]
     Alive(u32),
@@ -120,12 +131,18 @@ pub enum NodeRefusal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeTable {
     next: u32,
+    changes: u64,
     nodes: BTreeMap<u32, NodeRecord>,
 }
 
 impl NodeTable {
-    pub(crate) fn from_parts(next: u32, nodes: BTreeMap<u32, NodeRecord>) -> Self {
-        Self { next, nodes }
+    pub(crate) fn from_parts(next: u32, changes: u64, nodes: BTreeMap<u32, NodeRecord>) -> Self {
+        Self { next, changes, nodes }
+    }
+
+    /// How many commands have changed it: two tables of one cluster with the same count are the same.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The number that the next node gets; 0 before the first ones are named.
@@ -149,6 +166,12 @@ impl NodeTable {
 
     /// Applies one command; gives the number of the node that it is about, 0 for none.
     pub(crate) fn apply(&mut self, command: &NodeCommand) -> Result<u32, NodeRefusal> {
+        let applied = self.change(command);
+        self.changes += u64::from(applied.is_ok());
+        applied
+    }
+
+    fn change(&mut self, command: &NodeCommand) -> Result<u32, NodeRefusal> {
         match command {
             NodeCommand::Found { nodes } => {
                 if self.next == 0 {
@@ -158,11 +181,19 @@ impl NodeTable {
                 Ok(0)
             }
             NodeCommand::Join(candidate) => self.join(candidate),
-            NodeCommand::Open { node, incarnation, life, address, zone } => {
-                self.open(*node, *incarnation, *life, address, zone)
+            NodeCommand::Open { node, incarnation, life, address, zone, keeper } => {
+                let record = self.open(*node, *incarnation, *life)?;
+                record.candidate.address = Arc::clone(address);
+                record.candidate.zone = Arc::clone(zone);
+                record.keeper = *keeper;
+                Ok(*node)
             }
-            NodeCommand::Leave { node, incarnation } => self.change(*node, *incarnation, NodePhase::Leaving),
-            NodeCommand::Down { node, incarnation } => self.change(*node, *incarnation, NodePhase::Down),
+            NodeCommand::Leave { node, incarnation } => {
+                self.enter(*node, *incarnation, NodePhase::Leaving, None)
+            }
+            NodeCommand::Down { node, incarnation, keeper } => {
+                self.enter(*node, *incarnation, NodePhase::Down, *keeper)
+            }
             NodeCommand::Remove { node } => {
                 let record = self.nodes.get(node).ok_or(NodeRefusal::Unknown(*node))?;
                 if matches!(record.phase, NodePhase::Up | NodePhase::Leaving) {
@@ -178,7 +209,7 @@ impl NodeTable {
         let number = self.next;
         self.next = number.checked_add(1).ok_or(NodeRefusal::Exhausted)?;
         let candidate = candidate.clone();
-        let record = NodeRecord { candidate, incarnation: 0, life: 0, phase: NodePhase::Joined };
+        let record = NodeRecord { candidate, incarnation: 0, life: 0, keeper: 0, phase: NodePhase::Joined };
         self.nodes.insert(number, record);
         Ok(number)
     }
@@ -194,14 +225,7 @@ impl NodeTable {
         }
     }
 
-    fn open(
-        &mut self,
-        node: u32,
-        incarnation: u32,
-        life: u64,
-        address: &Arc<str>,
-        zone: &Arc<str>,
-    ) -> Result<u32, NodeRefusal> {
+    fn open(&mut self, node: u32, incarnation: u32, life: u64) -> Result<&mut NodeRecord, NodeRefusal> {
         let record = self.nodes.get_mut(&node).ok_or(NodeRefusal::Unknown(node))?;
         let later = incarnation > record.incarnation;
         let same = incarnation == record.incarnation && life == record.life;
@@ -211,16 +235,23 @@ impl NodeTable {
         let leaves = same && record.phase == NodePhase::Leaving;
         record.phase = if leaves { NodePhase::Leaving } else { NodePhase::Up };
         (record.incarnation, record.life) = (incarnation, life);
-        record.candidate.address = Arc::clone(address);
-        record.candidate.zone = Arc::clone(zone);
-        Ok(node)
+        Ok(record)
     }
 
     /// Changes the phase of a life. A life that is over stays over: only a session begins it anew.
-    fn change(&mut self, node: u32, incarnation: u32, phase: NodePhase) -> Result<u32, NodeRefusal> {
+    fn enter(
+        &mut self,
+        node: u32,
+        incarnation: u32,
+        phase: NodePhase,
+        keeper: Option<u64>,
+    ) -> Result<u32, NodeRefusal> {
         let record = self.nodes.get_mut(&node).ok_or(NodeRefusal::Unknown(node))?;
         if record.incarnation != incarnation {
             return Err(NodeRefusal::Superseded { node, incarnation: record.incarnation });
+        }
+        if keeper.is_some_and(|keeper| keeper != record.keeper) {
+            return Err(NodeRefusal::Kept(node));
         }
         if record.phase != NodePhase::Down {
             record.phase = phase;
@@ -245,7 +276,16 @@ mod tests {
     }
 
     fn open(node: u32, incarnation: u32, life: u64) -> NodeCommand {
-        NodeCommand::Open { node, incarnation, life, address: "127.0.0.1:2".into(), zone: Arc::from("") }
+        kept(node, incarnation, life, 1)
+    }
+
+    fn kept(node: u32, incarnation: u32, life: u64, keeper: u64) -> NodeCommand {
+        let (address, zone) = ("127.0.0.1:2".into(), Arc::from(""));
+        NodeCommand::Open { node, incarnation, life, address, zone, keeper }
+    }
+
+    fn down(node: u32, incarnation: u32) -> NodeCommand {
+        NodeCommand::Down { node, incarnation, keeper: None }
     }
 
     #[test]
@@ -263,7 +303,7 @@ mod tests {
         assert_eq!(table.apply(&NodeCommand::Join(candidate(9))), Err(NodeRefusal::NotFounded));
         let mut table = founded();
         assert_eq!(table.apply(&NodeCommand::Found { nodes: vec![candidate(7)] }), Ok(0));
-        assert_eq!(table, founded());
+        assert_eq!(table.nodes(), founded().nodes());
     }
 
     #[test]
@@ -275,15 +315,28 @@ mod tests {
         table.apply(&open(1, 2, 12)).unwrap();
         assert!(table.apply(&open(1, 1, 10)).is_err());
         assert!(table.is_alive(1, 2) && !table.is_alive(1, 1));
-        assert!(table.apply(&NodeCommand::Down { node: 1, incarnation: 1 }).is_err());
+        assert!(table.apply(&down(1, 1)).is_err());
         assert!(table.is_alive(1, 2), "a late word about a former life");
+    }
+
+    #[test]
+    fn what_a_leader_of_before_thought_of_a_lease_ends_nothing_that_a_later_one_keeps() {
+        let mut table = founded();
+        table.apply(&kept(1, 1, 10, 7)).unwrap();
+        table.apply(&kept(1, 1, 10, 8)).unwrap();
+        let late = NodeCommand::Down { node: 1, incarnation: 1, keeper: Some(7) };
+        assert_eq!(table.apply(&late), Err(NodeRefusal::Kept(1)));
+        assert!(table.is_alive(1, 1));
+        let now = NodeCommand::Down { node: 1, incarnation: 1, keeper: Some(8) };
+        table.apply(&now).unwrap();
+        assert!(!table.is_alive(1, 1));
     }
 
     #[test]
     fn a_live_node_that_was_called_dead_takes_up_the_same_life() {
         let mut table = founded();
         table.apply(&open(1, 1, 10)).unwrap();
-        table.apply(&NodeCommand::Down { node: 1, incarnation: 1 }).unwrap();
+        table.apply(&down(1, 1)).unwrap();
         assert!(!table.is_alive(1, 1));
         table.apply(&NodeCommand::Leave { node: 1, incarnation: 1 }).unwrap();
         assert!(!table.is_alive(1, 1), "what is down does not leave");

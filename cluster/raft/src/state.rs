@@ -84,7 +84,7 @@ mod tests {
 
     fn open(incarnation: u32) -> Command {
         let (address, zone) = (Arc::from("127.0.0.1:1"), Arc::from(""));
-        Command::Node(NodeCommand::Open { node: 1, incarnation, life: 5, address, zone })
+        Command::Node(NodeCommand::Open { node: 1, incarnation, life: 5, address, zone, keeper: 1 })
     }
 
     fn register(incarnation: u32) -> Command {
@@ -111,7 +111,7 @@ mod tests {
         let mut state = one_node();
         state.apply(&open(1));
         assert!(matches!(state.apply(&register(1)), Outcome::Registry(Ok(_))));
-        let down = Command::Node(NodeCommand::Down { node: 1, incarnation: 1 });
+        let down = Command::Node(NodeCommand::Down { node: 1, incarnation: 1, keeper: None });
         assert!(matches!(state.apply(&down), Outcome::Node(Ok((1, Some(_))))));
         assert!(state.registry().names().is_empty());
         let late = state.apply(&register(1));

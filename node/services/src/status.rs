@@ -177,9 +177,9 @@ pub fn of_call(node: &Node, error: &CallError) -> Status {
         CallError::Died { process, reason } if reason.is("noconnection") => {
             failure(Code::Aborted, "NOCONNECTION", message).exit(reason, *process, None).status()
         }
-        CallError::NoConnection(pid) => failure(Code::Unavailable, "NOCONNECTION", message)
-            .resource("process", &pid.to_string())
-            .status(),
+        CallError::NoConnection(pid) => {
+            failure(Code::Unavailable, "NOCONNECTION", message).resource("process", &pid.to_string()).status()
+        }
         CallError::Died { process, reason } => {
             let words = node.events().exit_of(*process).and_then(|record| record.error);
             failure(Code::Aborted, "EXITED", message).exit(reason, *process, words.as_deref()).status()

@@ -23,11 +23,11 @@ impl Encode for NodeCommand {
         match self {
             Self::Found { nodes } => put!(out, tag::FOUND, nodes),
             Self::Join(candidate) => put!(out, tag::JOIN, candidate),
-            Self::Open { node, incarnation, life, address, zone } => {
-                put!(out, tag::OPEN, node, incarnation, life, address, zone);
+            Self::Open { node, incarnation, life, address, zone, keeper } => {
+                put!(out, tag::OPEN, node, incarnation, life, address, zone, keeper);
             }
             Self::Leave { node, incarnation } => put!(out, tag::LEAVE, node, incarnation),
-            Self::Down { node, incarnation } => put!(out, tag::DOWN, node, incarnation),
+            Self::Down { node, incarnation, keeper } => put!(out, tag::DOWN, node, incarnation, keeper),
             Self::Remove { node } => put!(out, tag::REMOVE, node),
         }
     }
@@ -42,9 +42,14 @@ impl Encode for NodeCommand {
                 life: u64::decode(from)?,
                 address: Arc::decode(from)?,
                 zone: Arc::decode(from)?,
+                keeper: u64::decode(from)?,
             },
             tag::LEAVE => Self::Leave { node: u32::decode(from)?, incarnation: u32::decode(from)? },
-            tag::DOWN => Self::Down { node: u32::decode(from)?, incarnation: u32::decode(from)? },
+            tag::DOWN => Self::Down {
+                node: u32::decode(from)?,
+                incarnation: u32::decode(from)?,
+                keeper: Option::decode(from)?,
+            },
             tag::REMOVE => Self::Remove { node: u32::decode(from)? },
             tag => return Err(DecodeError::Tag { what: "node command", tag }),
         })
@@ -89,7 +94,7 @@ impl Encode for NodePhase {
 
 impl Encode for NodeRecord {
     fn encode(&self, out: &mut Vec<u8>) {
-        put!(out, self.candidate, self.incarnation, self.life, self.phase);
+        put!(out, self.candidate, self.incarnation, self.life, self.keeper, self.phase);
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -97,6 +102,7 @@ impl Encode for NodeRecord {
             candidate: Candidate::decode(from)?,
             incarnation: u32::decode(from)?,
             life: u64::decode(from)?,
+            keeper: u64::decode(from)?,
             phase: NodePhase::decode(from)?,
         })
     }
@@ -104,10 +110,10 @@ impl Encode for NodeRecord {
 
 impl Encode for NodeTable {
     fn encode(&self, out: &mut Vec<u8>) {
-        put!(out, self.next(), self.nodes());
+        put!(out, self.next(), self.changes(), self.nodes());
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self::from_parts(u32::decode(from)?, BTreeMap::decode(from)?))
+        Ok(Self::from_parts(u32::decode(from)?, u64::decode(from)?, BTreeMap::decode(from)?))
     }
 }

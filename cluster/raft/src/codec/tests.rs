@@ -82,10 +82,15 @@ fn node() -> impl Strategy<Value = NodeCommand> {
             incarnation,
             life,
             address: "b".into(),
-            zone: "z".into()
+            zone: "z".into(),
+            keeper: 1
         }),
         life().prop_map(|(node, incarnation)| NodeCommand::Leave { node, incarnation }),
-        life().prop_map(|(node, incarnation)| NodeCommand::Down { node, incarnation }),
+        (life(), prop::option::of(1u64..3)).prop_map(|((node, incarnation), keeper)| NodeCommand::Down {
+            node,
+            incarnation,
+            keeper
+        }),
         (1u32..4).prop_map(|node| NodeCommand::Remove { node }),
     ]
 }
