@@ -12,6 +12,7 @@
 mod config;
 mod flow;
 mod frame;
+pub mod grpc;
 mod links;
 pub mod memory;
 pub mod network;

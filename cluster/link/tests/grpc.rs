@@ -1,0 +1,153 @@
+//! Links over real sockets on loopback.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use arsenal_link::grpc::{GrpcNetwork, LinkServer};
+use arsenal_link::{LinkConfig, Links};
+use arsenal_membership::{Dialer, Membership, NodeError, Nodes};
+use arsenal_proto::internal::v1::link_service_server::LinkServiceServer;
+use arsenal_runtime::{
+    Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Receive,
+    StartOptions, Step, Term,
+};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Channel, Server};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nodes whose addresses are known from the start.
+struct Addresses(BTreeMap<u32, SocketAddr>);
+
+impl Nodes for Addresses {
+    fn own(&self) -> u32 {
+        0
+    }
+
+    fn incarnation(&self) -> u32 {
+        1
+    }
+
+    fn membership(&self) -> Arc<Membership> {
+        Arc::default()
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<Membership>> {
+        watch::channel(Arc::default()).1
+    }
+
+    fn channel(&self, id: u32) -> Result<Channel, NodeError> {
+        self.dial(id)
+    }
+
+    fn dial(&self, id: u32) -> Result<Channel, NodeError> {
+        let address = self.0.get(&id).ok_or(NodeError::Unknown(id))?;
+        Ok(Dialer::default().channel(&address.to_string()).unwrap())
+    }
+
+    fn is_in_session(&self) -> bool {
+        true
+    }
+}
+
+struct Pair {
+    nodes: [Node; 2],
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl Pair {
+    async fn start(config: &LinkConfig) -> Self {
+        let listeners = [
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        ];
+        let addresses: BTreeMap<u32, SocketAddr> =
+            listeners.iter().zip([1, 2]).map(|(listener, id)| (id, listener.local_addr().unwrap())).collect();
+        let nodes =
+            [1, 2].map(|id| Node::start(NodeConfig { id, schedulers: 1, ..NodeConfig::default() }).unwrap());
+        let mut servers = Vec::new();
+        for (node, listener) in nodes.iter().zip(listeners) {
+            let network = Arc::new(GrpcNetwork::new(Arc::new(Addresses(addresses.clone()))));
+            let links = Links::start(node, config.clone(), network, Handle::current());
+            let served = Server::builder()
+                .add_service(LinkServiceServer::new(LinkServer::new(links)))
+                .serve_with_incoming(TcpListenerStream::new(listener));
+            servers.push(tokio::spawn(async move { served.await.unwrap() }));
+        }
+        Self { nodes, servers }
+    }
+
+    fn teller(&self, at: usize) -> (Pid, mpsc::UnboundedReceiver<Message>) {
+        let (told, heard) = mpsc::unbounded_channel();
+        let options = StartOptions { trap_exit: true, ..StartOptions::default() };
+        let description = Arc::new(Description::native("teller", Behaviour::Plain));
+        (self.nodes[at].spawn(&description, Box::new(Teller(told)), options).unwrap().pid(), heard)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.servers.iter().for_each(JoinHandle::abort);
+        self.nodes.iter().for_each(Node::close);
+    }
+}
+
+struct Teller(mpsc::UnboundedSender<Message>);
+
+impl Body for Teller {
+    fn step(&mut self, event: Event, context: &mut Context<'_>) -> Step {
+        if let Event::Message(message) = event {
+            if let (Kind::Call, Some(call)) = (message.kind, message.reply_to()) {
+                context.reply(call, message.payload.clone());
+            }
+            let _ = self.0.send(message);
+        }
+        Step::Wait(Receive::any())
+    }
+}
+
+async fn next(heard: &mut mpsc::UnboundedReceiver<Message>) -> Message {
+    tokio::time::timeout(PATIENCE, heard.recv()).await.expect("something is received").unwrap()
+}
+
+#[tokio::test]
+async fn calls_floods_and_big_messages_cross_sockets_in_order() {
+    let pair = Pair::start(&LinkConfig::default()).await;
+    let (there, mut heard) = pair.teller(1);
+    assert_eq!(pair.nodes[0].call(there, Term::Int(5), Some(PATIENCE), 0).await, Ok(Term::Int(5)));
+    next(&mut heard).await;
+    let (sender, _) = pair.teller(0);
+    let big = Term::Bytes(Bytes::from(vec![3; 5 << 20]).into());
+    for number in 0..10_000 {
+        let payload = if number == 5_000 { big.clone() } else { Term::Int(number) };
+        pair.nodes[0].send(there, Message::info(sender, payload));
+    }
+    for number in 0..10_000 {
+        let expected = if number == 5_000 { big.clone() } else { Term::Int(number) };
+        assert_eq!(next(&mut heard).await.payload, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_ends_is_noconnection_and_one_that_is_unknown_too() {
+    let config = LinkConfig { resume_timeout: Duration::from_millis(200), ..LinkConfig::default() };
+    let mut pair = Pair::start(&config).await;
+    let ((here, mut heard), (there, mut other)) = (pair.teller(0), pair.teller(1));
+    pair.nodes[0].link(here, there).unwrap();
+    pair.nodes[0].send(there, Message::info(here, Term::OK));
+    next(&mut other).await;
+    pair.servers.pop().unwrap().abort();
+    pair.nodes[1].close();
+    assert_eq!(next(&mut heard).await.payload, Term::from("noconnection"));
+    pair.nodes[0].monitor(here, Some(Pid::new(9, 1, 1)), None).unwrap();
+    let down = next(&mut heard).await;
+    assert_eq!(down.down().unwrap().1, &Term::from("noconnection"));
+}
