@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::{
     path::Unescape,
     transcode::{JsonOptions, lexer::JsonLimits, query::QueryOptions},
@@ -109,6 +111,10 @@ pub struct Limits {
     pub json_values_max: usize,
     /// The bytes of path and query. More is 414.
     pub target_bytes_max: usize,
+    /// The bytes of a request's headers: names and values, and 32 for each, as HTTP/2 counts them. More is 431.
+    pub header_bytes_max: usize,
+    /// How many headers a request may have. More is 431.
+    pub headers_max: usize,
 }
 
 impl Default for Limits {
@@ -120,6 +126,8 @@ impl Default for Limits {
             depth_max: 100,
             json_values_max: 1 << 20,
             target_bytes_max: 16 << 10,
+            header_bytes_max: 32 << 10,
+            headers_max: 100,
         }
     }
 }
@@ -196,8 +204,10 @@ pub struct MetadataConfig {
     pub response_headers: Vec<String>,
     /// What becomes of response metadata that is not listed.
     pub unlisted_response: UnlistedMetadata,
-    /// Believe the client's `x-forwarded-*` headers and append to them; else they are replaced.
+    /// Believe anybody's `x-forwarded-*` headers and append to them; else those of strangers are replaced.
     pub trust_forwarded: bool,
+    /// The networks whose `x-forwarded-*` headers are believed in any case: those of the proxies before the gateway.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for MetadataConfig {
@@ -207,6 +217,7 @@ impl Default for MetadataConfig {
             response_headers: ["etag", "retry-after", "x-request-id"].map(str::to_owned).into(),
             unlisted_response: UnlistedMetadata::Dropped,
             trust_forwarded: false,
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -53,6 +53,8 @@ pub enum Reason {
     InvalidTarget,
     /// Path and query are too long.
     TargetTooLong,
+    /// The headers are too many, or too long.
+    HeadersTooLarge,
     /// A query parameter that the request has no field for.
     UnknownQueryParameter,
     /// A query parameter that does not fit its field.
@@ -101,6 +103,7 @@ impl Reason {
             Reason::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Reason::InvalidTarget => "INVALID_TARGET",
             Reason::TargetTooLong => "TARGET_TOO_LONG",
+            Reason::HeadersTooLarge => "HEADERS_TOO_LARGE",
             Reason::UnknownQueryParameter => "UNKNOWN_QUERY_PARAMETER",
             Reason::InvalidQueryParameter => "INVALID_QUERY_PARAMETER",
             Reason::InvalidPathParameter => "INVALID_PATH_PARAMETER",
@@ -127,7 +130,9 @@ impl Reason {
         match self {
             Reason::RouteNotFound => Code::NotFound,
             Reason::MethodNotAllowed => Code::Unimplemented,
-            Reason::BodyTooLarge | Reason::ResponseTooLarge => Code::ResourceExhausted,
+            Reason::BodyTooLarge | Reason::HeadersTooLarge | Reason::ResponseTooLarge => {
+                Code::ResourceExhausted
+            }
             Reason::DeadlineExceeded | Reason::BodyTooSlow => Code::DeadlineExceeded,
             Reason::UpstreamUnavailable => Code::Unavailable,
             Reason::OriginNotAllowed => Code::PermissionDenied,
@@ -141,6 +146,7 @@ impl Reason {
         match self {
             Reason::MethodNotAllowed => Some(StatusCode::METHOD_NOT_ALLOWED),
             Reason::TargetTooLong => Some(StatusCode::URI_TOO_LONG),
+            Reason::HeadersTooLarge => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
             Reason::BodyTooLarge => Some(StatusCode::PAYLOAD_TOO_LARGE),
             Reason::BodyTooSlow => Some(StatusCode::REQUEST_TIMEOUT),
             Reason::UnsupportedMediaType => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),

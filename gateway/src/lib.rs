@@ -51,6 +51,7 @@ mod web;
 pub use config::{Config, EtagFields, Info, Limits};
 pub use gateway::{BuildError, Builder, Gateway};
 pub use live::Live;
+pub use metadata::Peer;
 pub use service::GatewayService;
 pub use transcode::JsonOptions;
 pub use upstream::Upstream;

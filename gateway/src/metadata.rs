@@ -3,9 +3,12 @@
 //! Request headers cross by an allow list, or behind `grpc-metadata-`; nothing that steers the call itself (`grpc-*`,
 //! `te`, `content-type`, ...) can be set from outside. A value that gRPC could not carry is left out, and the call goes on.
 
+mod forwarded;
+
+pub use forwarded::Peer;
+
 use std::{
     hash::{BuildHasher as _, RandomState},
-    net::SocketAddr,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -13,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ConnectInfo;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use forwarded::Forwarding;
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 use crate::{
     config::{MetadataConfig, UnlistedMetadata},
@@ -27,8 +30,6 @@ const TRAILER_PREFIX: &str = "grpc-trailer-";
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A set of names. The map's own hash is the quick one.
@@ -40,7 +41,7 @@ pub struct Crossing {
     request: Names,
     response: Names,
     unlisted: UnlistedMetadata,
-    trust_forwarded: bool,
+    forwarding: Forwarding,
 }
 
 /// A name in the configuration that is no header name.
@@ -58,19 +59,14 @@ impl Crossing {
             request: names(ALWAYS.into_iter().chain(configured))?,
             response: names(config.response_headers.iter().map(String::as_str))?,
             unlisted: config.unlisted_response,
-            trust_forwarded: config.trust_forwarded,
+            forwarding: Forwarding::new(config),
         })
     }
 
     /// The metadata of a request.
-    pub fn request(
-        &self,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-        domain: &str,
-    ) -> Result<HeaderMap, Failure> {
+    pub fn request(&self, request: &Parts, domain: &str) -> Result<HeaderMap, Failure> {
         let mut metadata = HeaderMap::with_capacity(8);
-        for (name, value) in headers {
+        for (name, value) in &request.headers {
             let target = match name.as_str().strip_prefix(PREFIX) {
                 Some(inner) => match HeaderName::from_bytes(inner.as_bytes()) {
                     Ok(inner) if !steers_the_call(&inner) => inner,
@@ -83,32 +79,14 @@ impl Crossing {
                 metadata.append(target, value);
             }
         }
-        self.forwarded(headers, extensions, &mut metadata);
+        self.forwarding.put(&request.headers, request.uri.authority(), &request.extensions, &mut metadata);
         Ok(metadata)
     }
 
-    /// The client's own word on who it is counts only if the one before us is trusted.
-    fn forwarded(&self, headers: &HeaderMap, extensions: &Extensions, metadata: &mut HeaderMap) {
-        metadata.remove(FORWARDED_FOR);
-        metadata.remove(FORWARDED_HOST);
-        let told = |name| headers.get(name).filter(|_| self.trust_forwarded);
-        let host = told(FORWARDED_HOST).or_else(|| headers.get(header::HOST));
-        if let Some(host) = host {
-            metadata.insert(FORWARDED_HOST, host.clone());
-        }
-        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
-        // the proxies before may have written a line each
-        let before = headers.get_all(FORWARDED_FOR).into_iter().filter(|_| self.trust_forwarded);
-        let before: Vec<&str> = before.filter_map(|line| line.to_str().ok()).collect();
-        let chain = match (Some(before.join(", ")).filter(|before| !before.is_empty()), peer) {
-            (Some(chain), Some(peer)) => format!("{chain}, {peer}"),
-            (Some(chain), None) => chain,
-            (None, Some(peer)) => peer,
-            (None, None) => return,
-        };
-        if let Ok(value) = HeaderValue::from_str(&chain) {
-            metadata.insert(FORWARDED_FOR, value);
-        }
+    /// Tells in the headers of a call that passes as it is whom it comes from.
+    pub(crate) fn forward(&self, request: &mut Parts) {
+        let claimed = request.headers.clone();
+        self.forwarding.put(&claimed, request.uri.authority(), &request.extensions, &mut request.headers);
     }
 
     /// The names that cross to the client, as the header `trailer` announces them.
@@ -301,24 +279,12 @@ mod tests {
     #[test]
     fn a_client_cannot_steer_the_call_through_the_prefix() {
         let crossing = Crossing::new(&MetadataConfig::default()).unwrap();
-        let mut headers = HeaderMap::new();
-        headers.insert("grpc-metadata-grpc-timeout", HeaderValue::from_static("1S"));
-        headers.insert("grpc-metadata-te", HeaderValue::from_static("gzip"));
-        headers.insert("x-forwarded-for", HeaderValue::from_static("1.2.3.4"));
-        assert!(crossing.request(&headers, &Extensions::new(), "test").unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_trusted_chain_keeps_the_order_of_its_lines() {
-        let config = MetadataConfig { trust_forwarded: true, ..MetadataConfig::default() };
-        let crossing = Crossing::new(&config).unwrap();
-        let mut headers = HeaderMap::new();
-        headers.append("x-forwarded-for", HeaderValue::from_static("192.0.2.100"));
-        headers.append("x-forwarded-for", HeaderValue::from_static("192.0.2.101, 192.0.2.102"));
-        let mut extensions = Extensions::new();
-        extensions.insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 200], 12345))));
-        let metadata = crossing.request(&headers, &extensions, "test").unwrap();
-        assert_eq!(metadata["x-forwarded-for"], "192.0.2.100, 192.0.2.101, 192.0.2.102, 192.0.2.200");
+        let request = http::Request::get("/")
+            .header("grpc-metadata-grpc-timeout", "1S")
+            .header("grpc-metadata-te", "gzip")
+            .header("x-forwarded-for", "1.2.3.4");
+        let (request, ()) = request.body(()).unwrap().into_parts();
+        assert!(crossing.request(&request, "test").unwrap().is_empty());
     }
 
     #[test]

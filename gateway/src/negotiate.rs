@@ -1,4 +1,4 @@
-//! What client and gateway agree on by headers: media types, content codings, the form of a stream.
+//! What client and gateway agree on by headers: how many there may be, media types, content codings, the form of a stream.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -12,6 +12,21 @@ use crate::{
 
 const SSE: &str = "text/event-stream";
 const NDJSON: &str = "application/x-ndjson";
+
+/// Refuses headers that are too many or too long (431). A server bounds what it reads of them at all; this is the same
+/// bound behind whatever server that is.
+pub(crate) fn check_size(compiled: &Compiled, headers: &HeaderMap) -> Result<(), Failure> {
+    /// What HTTP/2 adds to each (RFC 9113, 6.5.2).
+    const OVERHEAD: usize = 32;
+    let limits = &compiled.config.limits;
+    let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + OVERHEAD);
+    let bytes: usize = sizes.sum();
+    if headers.len() <= limits.headers_max && bytes <= limits.header_bytes_max {
+        return Ok(());
+    }
+    let message = format!("{} headers of {bytes} bytes", headers.len());
+    Err(compiled.failure(Reason::HeadersTooLarge, message))
+}
 
 /// Refuses a body that is no JSON by its type or in no coding that is known (415), and an answer that nobody wants
 /// (406). Gives the body's coding.

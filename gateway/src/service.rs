@@ -12,8 +12,8 @@ use std::{
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri, Version,
-    header,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri,
+    Version, header,
 };
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -100,6 +100,7 @@ impl GatewayService {
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        negotiate::check_size(&self.compiled, request.headers())?;
         if let Some(answer) = web::answer(self, &request) {
             return answer.await;
         }
@@ -200,11 +201,11 @@ impl GatewayService {
         request: Request<Body>,
     ) -> Result<Response<Body>, Failure> {
         let compiled = &*self.compiled;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let coding = negotiate::check(compiled, method, &parts.headers)?;
         compiled.check_conditions(method, &parts)?;
-        let mut metadata =
-            compiled.crossing.request(&parts.headers, &parts.extensions, &compiled.config.error_domain)?;
+        let mut metadata = compiled.crossing.request(&parts, &compiled.config.error_domain)?;
+        let extensions = std::mem::take(&mut parts.extensions);
         let request_id = compiled.config.request_id.then(|| metadata::request_id(&mut metadata));
         let deadline = self.deadline(method, &parts.headers)?;
         if let Some(timeout) = deadline {
@@ -226,7 +227,7 @@ impl GatewayService {
                 let body = self.plain(coding, self.read_body(body).await?)?;
                 Body::from(compiled.request_frame(method, target, &parts.headers, &body)?)
             };
-            let answer = self.upstream.call(grpc_request(method, metadata, frames)).await;
+            let answer = self.upstream.call(grpc_request(method, metadata, extensions, frames)).await;
             let response = answer.map_err(|error| compiled.unreachable(&error))?;
             let (headers, messages) = Messages::open(response, &self.compiled)?;
             if method.server_streaming {
@@ -335,9 +336,15 @@ async fn recorded(
     answer
 }
 
-/// A call to upstream.
-pub(crate) fn grpc_request(method: &Method, metadata: HeaderMap, frames: Body) -> Request<Body> {
+/// A call to upstream. What the server that the gateway runs in knows of the client, in `extensions`, goes along in process.
+pub(crate) fn grpc_request(
+    method: &Method,
+    metadata: HeaderMap,
+    extensions: Extensions,
+    frames: Body,
+) -> Request<Body> {
     let mut request = Request::new(frames);
+    *request.extensions_mut() = extensions;
     *request.method_mut() = HttpMethod::POST;
     *request.uri_mut() = method.grpc_path.clone();
     *request.version_mut() = Version::HTTP_2;

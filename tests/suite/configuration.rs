@@ -29,11 +29,24 @@ fn variable(section: &str, key: &str) -> String {
     format!("ARSENAL_{}_{}", section.to_uppercase(), key.to_uppercase())
 }
 
+/// The settings of the same section without which a setting is refused.
+fn companions(section: &str, key: &str) -> &'static [&'static str] {
+    match (section, key) {
+        ("tls", "certificate") => &["key"],
+        ("tls", "key") => &["certificate"],
+        ("tls", "client_ca") => &["certificate", "key"],
+        ("gateway", "upstream_certificate") => &["upstream_key"],
+        ("gateway", "upstream_key") => &["upstream_certificate"],
+        _ => &[],
+    }
+}
+
 #[test]
 fn the_variable_of_a_setting_sets_that_setting_and_no_other() {
     for (section, key, default) in settings() {
         let value = match (&*section, &*key, &default) {
             ("listen", _, toml::Value::String(_)) => "127.0.0.1:1".to_owned(),
+            (_, "trusted_proxies", _) => r#"["10.0.0.0/8"]"#.to_owned(),
             (_, _, toml::Value::String(_)) => "http://other:1".to_owned(),
             (_, _, toml::Value::Boolean(value)) => (!value).to_string(),
             (_, _, toml::Value::Float(_)) => "0.25".to_owned(),
@@ -41,8 +54,15 @@ fn the_variable_of_a_setting_sets_that_setting_and_no_other() {
             (_, _, toml::Value::Array(_)) => r#"["https://other.example"]"#.to_owned(),
             other => panic!("no value for {other:?}"),
         };
-        let changed = load(&[(&variable(&section, &key), &value)]).unwrap();
+        let mut variables = vec![(variable(&section, &key), value)];
         let mut expected = table(&Config::default());
+        for beside in companions(&section, &key) {
+            variables.push((variable(&section, beside), "/beside.pem".to_owned()));
+            expected[&section].as_table_mut().unwrap().insert((*beside).to_owned(), "/beside.pem".into());
+        }
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let changed = load(&variables).unwrap();
         let found = table(&changed)[&section][&key].clone();
         assert_ne!(found, default, "{section}.{key}");
         expected[&section].as_table_mut().unwrap().insert(key.clone(), found);
@@ -89,6 +109,10 @@ fn what_is_no_setting_or_no_value_is_refused_by_name() {
         ("ARSENAL_LISTEN_REST", "here", "ARSENAL_LISTEN_REST"),
         ("ARSENAL_TELEMETRY_SAMPLE_RATIO", "1.5", "telemetry.sample_ratio"),
         ("ARSENAL_LISTEN_REST", "0.0.0.0:8080", "listen.insecure"),
+        ("ARSENAL_TLS_KEY", "node.key", "tls.key"),
+        ("ARSENAL_TLS_CLIENT_CA", "ca.crt", "tls.client_ca"),
+        ("ARSENAL_GATEWAY_UPSTREAM_CERTIFICATE", "gateway.crt", "gateway.upstream_certificate"),
+        ("ARSENAL_GATEWAY_TRUSTED_PROXIES", r#"["everybody"]"#, "gateway.trusted_proxies"),
     ] {
         let refused = load(&[(name, value)]).unwrap_err();
         assert!(refused.contains(part), "{name}={value}: {refused}");

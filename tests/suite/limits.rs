@@ -84,6 +84,59 @@ fn headers_that_never_end_close_the_connection() {
 }
 
 #[test]
+fn a_preface_that_never_ends_closes_the_connection() {
+    limited(
+        |config| config.listen.first_byte_ms = 50,
+        |sandbox| async move {
+            for address in [sandbox.rest(), sandbox.grpc()] {
+                let mut slow = connect(address).await;
+                slow.write_all(b"PRI * HTTP/2.0\r\n\r\nS").await.unwrap();
+                read_to_end(&mut slow).await;
+            }
+            still_serves(&sandbox.api(Transport::Rest).await).await;
+        },
+    );
+}
+
+#[test]
+fn headers_that_are_too_many_or_too_long_are_431() {
+    limited(
+        |config| {
+            config.gateway.headers_max = 40;
+            config.gateway.header_bytes_max = 8_000;
+        },
+        |sandbox| async move {
+            let many = "x: y\r\n".repeat(45);
+            let long = format!("x: {}\r\n", "y".repeat(8_000));
+            // beyond all that is read at once
+            let endless = format!("x: {}\r\n", "y".repeat(1 << 20));
+            for headers in [many, long, endless] {
+                let mut stream = connect(sandbox.rest()).await;
+                let head =
+                    format!("GET /v1/operations HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+                // it may be closed before everything is written
+                let _ = stream.write_all(head.as_bytes()).await;
+                let answer = read_to_end(&mut stream).await;
+                let told = answer.contains("HEADERS_TOO_LARGE") || headers.len() > 1 << 16;
+                assert!(answer.starts_with("HTTP/1.1 431") && told, "{} bytes: {answer}", headers.len());
+            }
+            // over HTTP/2 the connection goes on
+            let stream = hyper_util::rt::TokioIo::new(connect(sandbox.rest()).await);
+            let executor = hyper_util::rt::TokioExecutor::new();
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
+            tokio::spawn(connection);
+            for (length, status) in [(1_000, 200), (9_000, 431), (1_000, 200)] {
+                let request = http::Request::get("http://x/v1/operations").header("x", "y".repeat(length));
+                let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+                assert_eq!(sender.send_request(request).await.unwrap().status(), status, "{length}");
+            }
+            still_serves(&sandbox.api(Transport::Rest).await).await;
+        },
+    );
+}
+
+#[test]
 fn a_body_that_stops_coming_is_408() {
     limited(
         |config| config.gateway.body_idle_ms = 50,

@@ -21,3 +21,4 @@ mod session;
 mod shutdown;
 mod supervisor;
 mod telemetry;
+mod tls;

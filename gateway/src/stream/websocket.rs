@@ -74,8 +74,10 @@ pub(crate) async fn open(
         failure.headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         failure
     })?;
-    let mut metadata =
-        compiled.crossing.request(&parts.headers, &parts.extensions, &compiled.config.error_domain)?;
+    let mut metadata = compiled.crossing.request(&parts, &compiled.config.error_domain)?;
+    // the call to upstream is none that changes its protocol
+    parts.extensions.remove::<hyper::ext::Protocol>();
+    let extensions = std::mem::take(&mut parts.extensions);
     let request_id = compiled.config.request_id.then(|| metadata::request_id(&mut metadata));
     let deadline = service.deadline(method, &parts.headers)?;
     if let Some(timeout) = deadline {
@@ -85,7 +87,8 @@ pub(crate) async fn open(
     let target =
         Target { path: &path[..path.len() - verb_length], query: parts.uri.query().unwrap_or_default() };
     let target = compiled.target_bytes(method, target, &parts.headers)?;
-    let conversation = Conversation::new(service.clone(), method.index, metadata, target, deadline);
+    let conversation =
+        Conversation::new(service.clone(), method.index, (metadata, extensions), target, deadline);
     let limits = compiled.config.limits;
     let span = tracing::Span::current();
     let mut response = upgrade

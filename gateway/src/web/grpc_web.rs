@@ -68,6 +68,7 @@ pub(super) async fn pass(
     request: Request<Body>,
 ) -> Response<Body> {
     let (mut parts, mut body) = request.into_parts();
+    service.compiled.crossing.forward(&mut parts);
     for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::HOST, header::CONTENT_LENGTH] {
         parts.headers.remove(name);
     }

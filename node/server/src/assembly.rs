@@ -1,8 +1,8 @@
 //! A node put together: runtime, services, gateway, listeners. `shutdown` takes it apart again.
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::grpc::GrpcPort;
-use crate::listener::{self, Protocols};
+use crate::listener::{self, Door, Protocols};
 use crate::memory;
 use crate::parting::PartingLayer;
 use crate::probes::{self, Probes};
@@ -13,6 +13,7 @@ use arsenal_runtime::{Module, Node, NodeConfig, wakes};
 use arsenal_services::Shared;
 use arsenal_services::routes::{self, Layered};
 use arsenal_services::wire::{Wire, WireLimits};
+use arsenal_tls::TlsError;
 use axum::body::Body;
 use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -28,6 +29,12 @@ use tower::{Layer as _, Service};
 /// Bytes that a client may send ahead on one stream, and on one connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// hyper's bound where it is told none.
+const HTTP1_HEADERS_MAX: usize = 100;
+
+/// What a connection of HTTP/1 may hold of what it reads, at least: a head, or a piece of a body.
+const HTTP1_BUFFER_BYTES_MIN: usize = 64 << 10;
 
 /// A node that serves.
 pub struct Running {
@@ -55,6 +62,12 @@ impl Running {
 /// Why a node or gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartupError {
+    /// A setting cannot be what it is.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The files for TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An address cannot be listened on.
     #[error(
         "cannot listen on {address}: {error}; is another arsenal running? choose another with --grpc or --rest"
@@ -89,6 +102,8 @@ pub enum StartupError {
 /// # Errors
 /// As [`StartupError`] says; nothing is left running.
 pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Running, StartupError> {
+    config.check()?;
+    let door = Door::of(config)?;
     let grpc = listen(config.listen.grpc).await?;
     let rest = if config.listen.embedded_gateway { Some(listen(config.listen.rest).await?) } else { None };
     let probes = probes::Bound::bind(config).await?;
@@ -115,13 +130,14 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
         routes::wire(&shared, limits).map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let (stop, stopped) = watch::channel(false);
     let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
+    door.follow_files(config, stopped.clone());
     let mut listeners = Vec::new();
     let (grpc_address, rest_address) = (address_of(&grpc)?, rest.as_ref().map(address_of).transpose()?);
-    listeners.push(serve_grpc(config, grpc, wire.clone(), stopped.clone()));
+    listeners.push(serve_grpc(config, grpc, door.clone(), wire.clone(), stopped.clone()));
     if let (Some(listener), Some(gateway)) = (rest, gateway) {
         let gateway = gateway.service(upstream::service(wire.in_process()));
         let metrics = crate::metrics::router(node.clone());
-        listeners.push(serve_rest(config, listener, gateway, Some(metrics), stopped));
+        listeners.push(serve_rest(config, (listener, door), gateway, Some(metrics), stopped));
     }
     let probes = probes.serve(config, health.clone(), Some(crate::metrics::router(node.clone()))).await?;
     let gatherer = tokio::spawn(serve_thread());
@@ -133,6 +149,8 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
 /// # Errors
 /// As [`StartupError`] says.
 pub fn check(config: &Config) -> Result<(), StartupError> {
+    config.check()?;
+    Door::of(config)?;
     if config.listen.embedded_gateway { gateway(config).map(drop) } else { Ok(()) }
 }
 
@@ -173,6 +191,8 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     settings.limits.depth_max = config.gateway.json_depth_max;
     settings.limits.json_values_max = config.gateway.json_values_max;
     settings.limits.target_bytes_max = config.gateway.target_bytes_max;
+    settings.limits.header_bytes_max = config.gateway.header_bytes_max as usize;
+    settings.limits.headers_max = config.gateway.headers_max;
     settings.limits.body_idle_max = Duration::from_millis(config.gateway.body_idle_ms);
     settings.json.enum_case_insensitive = true;
     settings.json.emit_defaults = true;
@@ -181,6 +201,7 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
         (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
     settings.compress_bytes_min = Some(config.gateway.compress_bytes_min).filter(|&bytes_min| bytes_min > 0);
     settings.origins.clone_from(&config.gateway.origins);
+    settings.metadata.trusted_proxies = config.gateway.proxies().unwrap_or_default();
     settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
     settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();
     settings.metadata.response_headers.push(arsenal_services::layer::OPERATION_HEADER.to_owned());
@@ -215,6 +236,7 @@ pub(crate) fn protocols(config: &Config, streams: u32) -> Protocols {
 fn serve_grpc(
     config: &Config,
     listener: TcpListener,
+    door: Door,
     wire: Wire<impl Layered>,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
@@ -229,16 +251,16 @@ fn serve_grpc(
     match is_traced(config) {
         true => {
             let port = CallerContextLayer.layer(port);
-            listener::serve(listener, &config.listen, protocols, port, stopped)
+            listener::serve(listener, door, protocols, port, stopped)
         }
-        false => listener::serve(listener, &config.listen, protocols, port, stopped),
+        false => listener::serve(listener, door, protocols, port, stopped),
     }
 }
 
 /// Serves a gateway, one that stays as it is or one that follows its descriptors.
 pub(crate) fn serve_rest<G>(
     config: &Config,
-    listener: TcpListener,
+    (listener, door): (TcpListener, Door),
     gateway: G,
     metrics: Option<axum::Router>,
     stopped: watch::Receiver<bool>,
@@ -250,12 +272,20 @@ where
     let mut protocols = protocols(config, config.gateway.streams_per_connection_max);
     // WebSockets
     protocols.http2().enable_connect_protocol();
+    protocols.http2().max_header_list_size(config.gateway.header_bytes_max);
+    // what is a little beyond is refused by the gateway, which says more; hyper's own 100 are quicker than a number
+    if config.gateway.headers_max > HTTP1_HEADERS_MAX {
+        protocols.http1().max_headers(config.gateway.headers_max);
+    }
+    let head_bytes_max = config.gateway.target_bytes_max + config.gateway.header_bytes_max as usize;
+    protocols.http1().max_buf_size(head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
+    let door = door.telling_peers();
     let port = RestPort::new(gateway, metrics);
     match is_traced(config) {
         true => {
             let port = CallerContextLayer.layer(port);
-            listener::serve(listener, &config.listen, protocols, port, stopped)
+            listener::serve(listener, door, protocols, port, stopped)
         }
-        false => listener::serve(listener, &config.listen, protocols, port, stopped),
+        false => listener::serve(listener, door, protocols, port, stopped),
     }
 }

@@ -7,9 +7,11 @@ mod address;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use address::OptionalAddress;
 pub use reference::{commented_file, reference_page};
+pub use tls::TlsSection;
 
 use arsenal_runtime::limits::NodeLimits;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,8 @@ pub struct Config {
     pub node: NodeSection,
     /// Where it listens.
     pub listen: ListenSection,
+    /// How its ports are encrypted, and who may speak to them.
+    pub tls: TlsSection,
     /// Bounds of the process runtime.
     pub limits: LimitsSection,
     /// Bounds of the gRPC side.
@@ -65,9 +69,10 @@ pub struct ListenSection {
     pub embedded_gateway: bool,
     /// Connections that each of the two addresses serves at a time, at least 1. More wait until one ends.
     pub connections_max: usize,
-    /// Milliseconds in which a new connection must send its first byte, else it is closed.
+    /// Milliseconds in which a new connection must have shaken hands, where it is encrypted, and then have said what it
+    /// speaks, else it is closed.
     pub first_byte_ms: u64,
-    /// Listen on addresses other than loopback although nothing is encrypted or authenticated.
+    /// Listen on addresses other than loopback although not everything is encrypted and every client known.
     pub insecure: bool,
 }
 
@@ -121,9 +126,22 @@ pub struct GrpcSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewaySection {
-    /// Nodes that a gateway of its own calls, `http://127.0.0.1:7450`, with commas between. The less loaded of two gets a
-    /// call; one that fails or says that it stops is left alone, and idempotent calls are made again on another.
+    /// Nodes that a gateway of its own calls, `http://127.0.0.1:7450` or `https://nodes.example.com:7450`, with commas
+    /// between. A name with several addresses is as many nodes. The less loaded of two gets a call; one that fails or says
+    /// that it stops is left alone, and idempotent calls are made again on another.
     pub upstream: String,
+    /// PEM file of the authorities one of which must have signed the certificate of an `https` upstream; empty for those of
+    /// the system.
+    pub upstream_ca: String,
+    /// PEM file of the certificate that upstream is shown where it asks; empty for none.
+    pub upstream_certificate: String,
+    /// PEM file of its key.
+    pub upstream_key: String,
+    /// The name that the certificates of `https` upstreams must have; empty for the one in each address.
+    pub upstream_server_name: String,
+    /// Milliseconds between two look-ups of the names in `upstream`. A node that cannot be reached has them looked up at
+    /// once. Calls to an address that is gone end as they began.
+    pub resolve_ms: u64,
     /// What a gateway of its own serves: empty for Arsenal's contract, `reflection` for what the upstream's own
     /// reflection tells, else the path of a descriptor set. The latter two are followed without a restart.
     pub descriptors: String,
@@ -141,6 +159,10 @@ pub struct GatewaySection {
     pub json_values_max: usize,
     /// Bytes of a request's path and query. More is 414.
     pub target_bytes_max: usize,
+    /// Bytes of a request's headers, names and values and 32 for each, as HTTP/2 counts them. More is 431.
+    pub header_bytes_max: u32,
+    /// Headers of a request. More is 431.
+    pub headers_max: usize,
     /// Milliseconds in which an HTTP/1 connection must send the headers of its next request, else it is closed.
     pub header_read_ms: u64,
     /// Concurrent requests on one HTTP/2 connection; more wait for a place.
@@ -153,6 +175,9 @@ pub struct GatewaySection {
     pub compress_bytes_min: usize,
     /// Origins, besides the gateway's own, whose pages may speak to it, `["https://example.com"]`; `["*"]` for all.
     pub origins: Vec<String>,
+    /// Networks of the proxies before the gateway, `["10.0.0.0/8"]`. What they say in `x-forwarded-for`, `-proto` and
+    /// `-host` is believed; from anybody else it is replaced by what the connection says.
+    pub trusted_proxies: Vec<String>,
 }
 
 /// `[telemetry]`
@@ -262,6 +287,11 @@ impl Default for GatewaySection {
     fn default() -> Self {
         Self {
             upstream: "http://127.0.0.1:7450".into(),
+            upstream_ca: String::new(),
+            upstream_certificate: String::new(),
+            upstream_key: String::new(),
+            upstream_server_name: String::new(),
+            resolve_ms: 5_000,
             descriptors: String::new(),
             descriptors_ms: 10_000,
             connections: 4,
@@ -270,12 +300,15 @@ impl Default for GatewaySection {
             json_depth_max: 100,
             json_values_max: 1 << 20,
             target_bytes_max: 16 << 10,
+            header_bytes_max: 32 << 10,
+            headers_max: 100,
             header_read_ms: 30_000,
             streams_per_connection_max: 1_024,
             heartbeat_ms: 15_000,
             reconnect_ms: 2_000,
             compress_bytes_min: 1_024,
             origins: Vec::new(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -391,7 +424,11 @@ impl Config {
         table.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// Whether every value is within its bounds, and those fit together.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn check(&self) -> Result<(), ConfigError> {
         let zero = |setting, value: u64| {
             if value > 0 {
                 Ok(())
@@ -405,6 +442,8 @@ impl Config {
         zero("limits.waiting_requests_max", self.limits.waiting_requests_max as u64)?;
         zero("grpc.message_bytes_max", self.grpc.message_bytes_max as u64)?;
         zero("gateway.descriptors_ms", self.gateway.descriptors_ms)?;
+        zero("gateway.resolve_ms", self.gateway.resolve_ms)?;
+        zero("tls.reload_ms", self.tls.reload_ms)?;
         zero("gateway.connections", self.gateway.connections as u64)?;
         zero("listen.connections_max", self.listen.connections_max as u64)?;
         zero("listen.first_byte_ms", self.listen.first_byte_ms)?;
@@ -417,6 +456,8 @@ impl Config {
         zero("gateway.json_depth_max", self.gateway.json_depth_max as u64)?;
         zero("gateway.json_values_max", self.gateway.json_values_max as u64)?;
         zero("gateway.target_bytes_max", self.gateway.target_bytes_max as u64)?;
+        zero("gateway.header_bytes_max", self.gateway.header_bytes_max.into())?;
+        zero("gateway.headers_max", self.gateway.headers_max as u64)?;
         zero("gateway.header_read_ms", self.gateway.header_read_ms)?;
         zero("gateway.streams_per_connection_max", self.gateway.streams_per_connection_max.into())?;
         zero("shutdown.timeout_ms", self.shutdown.timeout_ms)?;
@@ -427,15 +468,6 @@ impl Config {
                 why: "it is a share from 0 to 1",
             });
         }
-        for (setting, address) in [("listen.grpc", self.listen.grpc), ("listen.rest", self.listen.rest)] {
-            if !address.ip().is_loopback() && !self.listen.insecure {
-                return Err(ConfigError::Value {
-                    setting,
-                    value: address.to_string(),
-                    why: "nothing is encrypted or authenticated, so only loopback is listened on unless `listen.insecure` is true",
-                });
-            }
-        }
-        Ok(())
+        tls::check(self)
     }
 }

@@ -1,51 +1,117 @@
-//! Connections as they come in: bounded in number, closed if they never say anything, served by HTTP/1 or HTTP/2 until
-//! the listener is told to stop, the last request has its answer, and the last WebSocket is closed.
+//! Connections as they come in: bounded in number, encrypted where that is configured, closed if they never say anything,
+//! served by HTTP/1 or HTTP/2 until the listener is told to stop, the last request has its answer, and the last WebSocket
+//! is closed.
 //!
 //! Beyond the bound a connection waits in the kernel's backlog: it costs the node nothing, and is served when another
-//! ends. What fails in accepting one connection (none left to open, a client that was gone already) ends no listener.
+//! ends. What fails in accepting one connection (none left to open, a client that was gone already, a handshake) ends no
+//! listener.
 
-use crate::config::ListenSection;
+mod caller;
+mod connection;
+mod places;
+
+use crate::config::{Config, ListenSection};
+use arsenal_gateway::Peer;
+use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, TlsError};
 use axum::body::Body;
-use futures_util::future::FutureExt as _;
-use futures_util::{Stream, StreamExt as _};
+use caller::Caller;
+use connection::{Connection, Stream};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use places::Places;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Sleep;
+use tokio::time::timeout;
 use tower::Service;
 
 /// How long accepting rests when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a client gets that speaks HTTP where TLS is spoken, as other servers have it.
+const NOT_ENCRYPTED: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
+                               this port speaks TLS: use https\n";
+
 /// HTTP/1 and HTTP/2 with their settings.
 pub(crate) type Protocols = auto::Builder<TokioExecutor>;
 
-/// An accepted connection, which holds its place until it is dropped.
-#[derive(Debug)]
-struct Connection {
-    stream: TcpStream,
-    /// Until when the first byte must have come; nothing once it has.
-    first_byte: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+/// What connections have to be and to bring before their first request.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    connections_max: usize,
+    /// How long a handshake may take, and how long the first bytes after it.
+    first_byte: Duration,
+    tls: Option<Server>,
+    /// Requests tell whom they come from.
+    tells_peers: bool,
+}
+
+impl Door {
+    /// As is configured for the ports of nodes and gateways.
+    pub(crate) fn of(config: &Config) -> Result<Self, TlsError> {
+        let tls = config.tls.server_files().map(|files| Server::load(files, &[H2, HTTP_1_1])).transpose()?;
+        Ok(Self { tls, ..Self::plain(&config.listen, config.listen.connections_max) })
+    }
+
+    /// For what is never encrypted.
+    pub(crate) fn plain(settings: &ListenSection, connections_max: usize) -> Self {
+        let first_byte = Duration::from_millis(settings.first_byte_ms);
+        Self { connections_max, first_byte, tls: None, tells_peers: false }
+    }
+
+    /// Has the files of its certificates looked at again and again, until the listeners stop.
+    pub(crate) fn follow_files(&self, config: &Config, mut stopped: watch::Receiver<bool>) {
+        let Some(tls) = self.tls.clone() else { return };
+        let every = Duration::from_millis(config.tls.reload_ms);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tls.follow(every) => {}
+                // the sender's drop is a stop too
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+            }
+        });
+    }
+
+    /// For services that want to know the [`Peer`] of a request.
+    pub(crate) fn telling_peers(mut self) -> Self {
+        self.tells_peers = true;
+        self
+    }
+
+    /// Lets a connection in.
+    async fn open(&self, mut stream: TcpStream, address: SocketAddr) -> io::Result<(Stream, Caller)> {
+        let Some(tls) = &self.tls else {
+            return Ok((
+                Stream::Plain(stream),
+                Caller::new(self.tells_peers.then(|| Peer::new(address, false)), None),
+            ));
+        };
+        let shaken = timeout(self.first_byte, async {
+            refuse_plain(&mut stream).await?;
+            tls.accept(stream).await
+        });
+        let stream = shaken.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let identity = PeerIdentity::of(stream.get_ref().1);
+        let caller = Caller::new(self.tells_peers.then(|| Peer::new(address, true)), identity.as_ref());
+        Ok((Stream::Tls(Box::new(stream)), caller))
+    }
 }
 
 /// Serves `app` until it is told to stop, the last request has its answer, and the last WebSocket is closed.
 pub(crate) fn serve<S, F>(
     listener: TcpListener,
-    settings: &ListenSection,
+    door: Door,
     protocols: Protocols,
     app: S,
     mut stopped: watch::Receiver<bool>,
@@ -55,27 +121,40 @@ where
     S: Clone + Send + 'static,
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
-    let places = Places::new(settings);
-    let mut connections = Box::pin(connections(listener, settings, places.clone()));
+    let places = Places::new(door.connections_max);
+    let shared = Arc::new((door, protocols));
     tokio::spawn(async move {
         let requests = GracefulShutdown::new();
         loop {
-            let connection = tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => break,
-                connection = connections.next() => connection,
+            let next = async {
+                let place = places.take().await;
+                (accept(&listener).await, place)
             };
-            let Some(Ok(connection)) = connection else { continue };
-            let service = OnConnection(RefCell::new(app.clone()));
-            let serving =
-                protocols.serve_connection_with_upgrades(TokioIo::new(connection), service).into_owned();
-            let serving = requests.watch(serving);
+            let ((stream, address), place) = tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                next = next => next,
+            };
+            let (app, shared, watcher, mut stopped) =
+                (app.clone(), shared.clone(), requests.watcher(), stopped.clone());
             tokio::spawn(async move {
-                if let Err(error) = serving.await {
-                    tracing::debug!(%error, "a connection broke off");
+                let (door, protocols) = &*shared;
+                let opened = tokio::select! {
+                    _ = stopped.wait_for(|stopped| *stopped) => return,
+                    opened = door.open(stream, address) => opened,
+                };
+                let (stream, caller) = match opened {
+                    Ok(opened) => opened,
+                    Err(error) => return tracing::debug!(%error, %address, "a connection was not let in"),
+                };
+                let connection = Connection::new(stream, door.first_byte, place);
+                let service = OnConnection { app: RefCell::new(app), caller };
+                let serving = protocols.serve_connection_with_upgrades(TokioIo::new(connection), service);
+                if let Err(error) = watcher.watch(serving).await {
+                    tracing::debug!(%error, %address, "a connection broke off");
                 }
             });
         }
-        drop(connections);
+        drop(listener);
         requests.shutdown().await;
         // a WebSocket left its connection's task when it was opened
         places.all_free().await;
@@ -83,7 +162,10 @@ where
 }
 
 /// The service of one connection, whose requests are begun one by one: none needs a clone of its own.
-struct OnConnection<S>(RefCell<S>);
+struct OnConnection<S> {
+    app: RefCell<S>,
+    caller: Caller,
+}
 
 impl<S: Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for OnConnection<S> {
     type Response = S::Response;
@@ -91,55 +173,19 @@ impl<S: Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> f
     type Future = S::Future;
 
     /// Services of ours are always ready.
-    fn call(&self, request: Request<Incoming>) -> S::Future {
-        self.0.borrow_mut().call(request)
+    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+        self.caller.introduce(request.extensions_mut());
+        self.app.borrow_mut().call(request)
     }
 }
 
-/// The places that the connections of a listener take.
-#[derive(Clone, Debug)]
-struct Places {
-    free: Arc<Semaphore>,
-    all: u32,
-}
-
-impl Places {
-    /// As many as are configured.
-    fn new(settings: &ListenSection) -> Self {
-        let all = u32::try_from(settings.connections_max).unwrap_or(u32::MAX);
-        let all = all.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
-        Self { free: Arc::new(Semaphore::new(all as usize)), all }
-    }
-
-    /// Waits until no connection is left.
-    async fn all_free(&self) {
-        let _ = self.free.acquire_many(self.all).await;
-    }
-}
-
-/// The connections of a listener, endless.
-fn connections(
-    listener: TcpListener,
-    settings: &ListenSection,
-    places: Places,
-) -> impl Stream<Item = io::Result<Connection>> + Send + use<> {
-    let places = places.free;
-    let first_byte = Duration::from_millis(settings.first_byte_ms);
-    futures_util::stream::unfold((listener, places), move |(listener, places)| async move {
-        let place = Arc::clone(&places).acquire_owned().await.ok()?;
-        let stream = accept(&listener).await;
-        let first_byte = Some(Box::pin(tokio::time::sleep(first_byte)));
-        Some((Ok(Connection { stream, first_byte, _place: place }), (listener, places)))
-    })
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // a connection that does not take the option is only slower
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, address);
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -156,52 +202,15 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let Some(deadline) = &mut self.first_byte else { return read };
-        if read.is_pending() {
-            ready!(deadline.poll_unpin(context));
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "nothing came on a new connection",
-            )));
-        }
-        self.first_byte = None;
-        read
+/// Tells a client that begins with a word, as no handshake of TLS does, what is spoken here.
+async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    if !first[0].is_ascii_uppercase() {
+        return Ok(());
     }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+    // what was read does not reset the connection under the answer
+    let _ = stream.try_read(&mut [0; 4096]);
+    stream.write_all(NOT_ENCRYPTED).await?;
+    Err(io::Error::new(io::ErrorKind::InvalidData, "it speaks HTTP where TLS is spoken"))
 }

@@ -5,7 +5,7 @@
 
 use crate::assembly::{self, StartupError};
 use crate::config::Config;
-use crate::listener;
+use crate::listener::{self, Door};
 use axum::Router;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -55,10 +55,9 @@ impl Bound {
             let health = HealthServer::new(HealthService::from_health_reporter(health));
             let port = Router::new().route_service("/grpc.health.v1.Health/{method}", health);
             let port = port.merge(metrics.unwrap_or_default());
-            let mut settings = config.listen.clone();
-            settings.connections_max = CONNECTIONS_MAX;
+            let door = Door::plain(&config.listen, CONNECTIONS_MAX);
             let protocols = assembly::protocols(config, config.grpc.streams_per_connection_max);
-            listener::serve(listener, &settings, protocols, port, stopped);
+            listener::serve(listener, door, protocols, port, stopped);
         }
         Ok(Probes { address, _stop: stop })
     }

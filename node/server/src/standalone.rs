@@ -2,6 +2,7 @@
 
 use crate::assembly::{self, StartupError};
 use crate::config::Config;
+use crate::listener::Door;
 use crate::memory;
 use crate::parting::{PartingLayer, PartingUpstream};
 use crate::probes;
@@ -27,11 +28,14 @@ const REFLECTION: &str = "reflection";
 pub async fn serve_gateway(
     config: &Config,
 ) -> Result<(SocketAddr, JoinHandle<()>, watch::Sender<bool>), StartupError> {
+    config.check()?;
+    let door = Door::of(config)?;
     let pool = upstreams(config)?;
     let listener = assembly::listen(config.listen.rest).await?;
     let bound = assembly::address_of(&listener)?;
     let probes = probes::Bound::bind(config).await?;
     let (stop, stopped) = watch::channel(false);
+    door.follow_files(config, stopped.clone());
     until(stopped.clone(), pool.clone().watch());
     until(stopped.clone(), memory::give_back_when_idle());
     let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), pool.clone());
@@ -42,7 +46,7 @@ pub async fn serve_gateway(
     let serving = match &*config.gateway.descriptors {
         "" => {
             let gateway = assembly::gateway(config)?.service(upstream);
-            assembly::serve_rest(config, listener, gateway, None, stopped)
+            assembly::serve_rest(config, (listener, door), gateway, None, stopped)
         }
         from => {
             let live = match from {
@@ -52,7 +56,7 @@ pub async fn serve_gateway(
             let service = live.service();
             let every = Duration::from_millis(config.gateway.descriptors_ms);
             until(stopped.clone(), live.follow(every));
-            assembly::serve_rest(config, listener, service, None, stopped)
+            assembly::serve_rest(config, (listener, door), service, None, stopped)
         }
     };
     answer_probes(config, probes, stop.subscribe()).await?;
@@ -84,6 +88,8 @@ async fn answer_probes(
 /// # Errors
 /// As [`StartupError`] says.
 pub fn check(config: &Config) -> Result<(), StartupError> {
+    config.check()?;
+    Door::of(config)?;
     upstreams(config)?;
     assembly::gateway(config).map(drop)
 }

@@ -5,23 +5,42 @@ use crate::status::{bad_argument, failure, no_process};
 use arsenal_runtime::hold::Holder;
 use arsenal_runtime::{Node, OwnedId, Pid};
 use http::HeaderName;
+use std::sync::Arc;
 use tonic::{Code, Request, Status};
 
 /// The header that names the caller's session.
 pub const SESSION_HEADER: &str = "arsenal-session";
 /// As a name that needs no parsing at each request.
 const SESSION: HeaderName = HeaderName::from_static(SESSION_HEADER);
-/// Who asks where nobody says: there is no authentication yet.
+/// Who asks where TLS does not say.
 pub const ANONYMOUS: &str = "anonymous";
 
 /// The number behind `arsenal-operation-id`, put into the request's extensions by [`crate::layer`].
 #[derive(Clone, Copy, Debug)]
 pub struct Operation(pub u64);
 
+/// Who asks, by the certificate that the client has shown. Whoever accepts its connection puts this into the extensions of
+/// its requests; nothing that a request says becomes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal(Arc<str>);
+
+impl Principal {
+    /// Known by this name.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Who asks.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     session: Option<String>,
+    principal: Option<Principal>,
     /// The operation's number, 0 for a read.
     pub operation: u64,
 }
@@ -31,7 +50,8 @@ impl Caller {
     pub fn of<T>(request: &Request<T>) -> Self {
         let session = request.metadata().as_ref().get(&SESSION).and_then(|value| value.to_str().ok());
         let operation = request.extensions().get::<Operation>().map_or(0, |operation| operation.0);
-        Self { session: session.map(str::to_owned), operation }
+        let principal = request.extensions().get::<Principal>().cloned();
+        Self { session: session.map(str::to_owned), principal, operation }
     }
 
     /// The process of the caller's session; nothing without a session.
@@ -75,7 +95,12 @@ impl Caller {
         })
     }
 
-    /// Who holds: the process or principal named in `field`, else the session's process, else the anonymous principal.
+    /// Who asks, as TLS tells it; [`ANONYMOUS`] where it does not.
+    pub fn principal(&self) -> &str {
+        self.principal.as_ref().map_or(ANONYMOUS, Principal::name)
+    }
+
+    /// Who holds: the process or principal named in `field`, else the session's process, else the caller's principal.
     ///
     /// # Errors
     /// As [`Caller::session`].
@@ -83,7 +108,7 @@ impl Caller {
         if text.is_empty() {
             return Ok(match self.session(node)? {
                 Some(pid) => Holder::Process(pid),
-                None => Holder::Principal(ANONYMOUS.into()),
+                None => Holder::Principal(self.principal().into()),
             });
         }
         match text.parse::<Pid>() {

@@ -21,7 +21,7 @@ use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use http_body::Frame;
 use tokio::{
     sync::mpsc,
@@ -53,6 +53,8 @@ pub(super) struct Conversation {
     service: GatewayService,
     method: usize,
     metadata: HeaderMap,
+    /// What is known of the client beside what it says.
+    extensions: Extensions,
     /// What query and path set, in every message.
     target: Vec<u8>,
     deadline: Option<Duration>,
@@ -82,11 +84,11 @@ impl Conversation {
     pub(super) fn new(
         service: GatewayService,
         method: usize,
-        metadata: HeaderMap,
+        (metadata, extensions): (HeaderMap, Extensions),
         target: Vec<u8>,
         deadline: Option<Duration>,
     ) -> Self {
-        Self { service, method, metadata, target, deadline }
+        Self { service, method, metadata, extensions, target, deadline }
     }
 
     /// Runs to the end, and closes the socket.
@@ -123,6 +125,7 @@ impl Conversation {
         let request = service::grpc_request(
             method,
             std::mem::take(&mut self.metadata),
+            std::mem::take(&mut self.extensions),
             Body::new(Requests { requests, ended: false }),
         );
         let pulse = Pulse::default();

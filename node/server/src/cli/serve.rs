@@ -2,7 +2,8 @@
 
 use super::{CommandError, ConfigArguments};
 use crate::assembly::{self, Running};
-use crate::config::Config;
+use crate::config::{Config, PREFIX};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +25,9 @@ pub(super) struct NodeArguments {
     /// Say whether the configuration can be used, and what is wrong with it if not; start nothing.
     #[arg(long)]
     check: bool,
+    /// Listen beyond loopback although not everything is encrypted and every client known.
+    #[arg(long)]
+    insecure: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -39,10 +43,22 @@ pub(super) struct GatewayArguments {
     /// Address to listen on, `127.0.0.1:8080`.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Listen beyond loopback although not everything is encrypted and every client known.
+    #[arg(long)]
+    insecure: bool,
 }
 
-fn load(arguments: &ConfigArguments) -> Result<Config, CommandError> {
-    let environment = std::env::vars().collect();
+/// The setting that the flag sets.
+fn insecure(flag: bool) -> (&'static str, Option<String>) {
+    ("LISTEN_INSECURE", flag.then(|| "true".to_owned()))
+}
+
+/// The configuration, and what the command line says beside it: as variables, which it goes before.
+fn load(arguments: &ConfigArguments, options: &[(&str, Option<String>)]) -> Result<Config, CommandError> {
+    let mut environment: BTreeMap<String, String> = std::env::vars().collect();
+    for (setting, value) in options {
+        environment.extend(value.clone().map(|value| (format!("{PREFIX}{setting}"), value)));
+    }
     Config::load(arguments.config.as_deref(), &environment)
         .map_err(|error| CommandError::Startup(error.to_string()))
 }
@@ -53,12 +69,17 @@ fn on_io_thread<T>(work: impl Future<Output = Result<T, CommandError>>) -> Resul
     io.map_err(|error| CommandError::Startup(format!("cannot start the I/O thread: {error}")))?.block_on(work)
 }
 
+/// How a URL of the REST port begins.
+fn scheme(config: &Config) -> &'static str {
+    if config.tls.server_files().is_some() { "https" } else { "http" }
+}
+
 fn startup(error: impl std::fmt::Display) -> CommandError {
     CommandError::Startup(error.to_string())
 }
 
 pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
-    let mut config = load(&ConfigArguments { config: None })?;
+    let mut config = load(&ConfigArguments { config: None }, &[])?;
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     config.listen.grpc = SocketAddr::new(loopback, arguments.grpc);
     config.listen.rest = SocketAddr::new(loopback, arguments.rest);
@@ -68,26 +89,26 @@ pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
         let told = Told::listen()?;
         let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
         telemetry.watch(&running.node);
-        welcome(&running);
+        welcome(&running, scheme(&config));
         let outcome = run_until_told(running, told, config.shutdown.timeout()).await;
         telemetry.stop();
         outcome
     })
 }
 
-fn welcome(running: &Running) {
+fn welcome(running: &Running, scheme: &str) {
     let (grpc, rest) = (running.grpc, running.rest);
     println!("arsenal {} is up as {}", env!("CARGO_PKG_VERSION"), running.node.name());
     println!("  gRPC  {grpc} (reflection and health included)");
     if let Some(rest) = rest {
-        println!("  REST  http://{rest}   pages: /docs /openapi.json /metrics");
+        println!("  REST  {scheme}://{rest}   pages: /docs /openapi.json /metrics");
         println!("\nTry this:\n");
         println!(
-            "  curl -s http://{rest}/v1/processes -H 'content-type: application/json' -d '{{\"module\": \"counter\", \
+            "  curl -s {scheme}://{rest}/v1/processes -H 'content-type: application/json' -d '{{\"module\": \"counter\", \
              \"name\": \"c\"}}'"
         );
         println!(
-            "  curl -s http://{rest}/v1/processes/c:call -H 'content-type: application/json' -d '{{\"message\": \
+            "  curl -s {scheme}://{rest}/v1/processes/c:call -H 'content-type: application/json' -d '{{\"message\": \
              [\"add\", 41]}}'"
         );
     }
@@ -95,7 +116,7 @@ fn welcome(running: &Running) {
 }
 
 pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
-    let config = load(&arguments.config)?;
+    let config = load(&arguments.config, &[insecure(arguments.insecure)])?;
     if arguments.check {
         return check(&arguments.config, assembly::check(&config));
     }
@@ -112,13 +133,12 @@ pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
 }
 
 pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> {
-    let mut config = load(&arguments.config)?;
-    if let Some(upstream) = &arguments.upstream {
-        config.gateway.upstream.clone_from(upstream);
-    }
-    if let Some(listen) = arguments.listen {
-        config.listen.rest = listen;
-    }
+    let options = [
+        ("GATEWAY_UPSTREAM", arguments.upstream.clone()),
+        ("LISTEN_REST", arguments.listen.map(|address| address.to_string())),
+        insecure(arguments.insecure),
+    ];
+    let config = load(&arguments.config, &options)?;
     if arguments.check {
         return on_io_thread(async { check(&arguments.config, crate::standalone::check(&config)) });
     }
@@ -126,7 +146,7 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let mut told = Told::listen()?;
         let (address, task, stop) = crate::standalone::serve_gateway(&config).await.map_err(startup)?;
-        println!("arsenal gateway: http://{address} for {}", config.gateway.upstream);
+        println!("arsenal gateway: {}://{address} for {}", scheme(&config), config.gateway.upstream);
         told.wait().await;
         let _ = stop.send(true);
         // streams that do not end by themselves are cut

@@ -3,8 +3,8 @@
 use super::{Config, PREFIX};
 use std::fmt::Write as _;
 
-/// The source of the settings: their doc comments are the reference.
-const SOURCE: &str = include_str!("../config.rs");
+/// The sources of the settings: their doc comments are the reference. In the order in which the sections stand there.
+const SOURCES: [&str; 2] = [include_str!("../config.rs"), include_str!("tls.rs")];
 
 struct Setting {
     section: String,
@@ -17,7 +17,9 @@ struct Setting {
 fn settings() -> Vec<Setting> {
     let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
     let (mut settings, mut section, mut words) = (Vec::new(), String::new(), Vec::new());
-    for line in SOURCE.lines().map(str::trim).take_while(|line| !line.starts_with("impl ")) {
+    let declared =
+        |source: &'static str| source.lines().map(str::trim).take_while(|line| !line.starts_with("impl "));
+    for line in SOURCES.into_iter().flat_map(declared) {
         if let Some(text) = line.strip_prefix("/// ") {
             words.push(text.to_owned());
             continue;

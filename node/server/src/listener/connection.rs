@@ -1,0 +1,146 @@
+//! One connection's bytes: plain, or out of TLS. Until its first bytes have said what it speaks, a deadline runs.
+
+use super::places::Place;
+use arsenal_tls::ServerStream;
+use futures_util::future::FutureExt as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// What an HTTP/2 client says first. Until it has said the whole of it, nobody else watches the time.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// An accepted connection, which holds its place until it is dropped.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    greeting: Option<Greeting>,
+    _place: Place,
+}
+
+/// How the bytes travel.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// As they are.
+    Plain(TcpStream),
+    /// Encrypted.
+    Tls(Box<ServerStream<TcpStream>>),
+}
+
+/// What a connection has said so far, and until when it must have said more.
+#[derive(Debug)]
+struct Greeting {
+    deadline: Pin<Box<Sleep>>,
+    /// How many bytes of the preface have come, and nothing else.
+    of_preface: usize,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, first_byte: Duration, place: Place) -> Self {
+        let greeting = Greeting { deadline: Box::pin(tokio::time::sleep(first_byte)), of_preface: 0 };
+        Self { stream, greeting: Some(greeting), _place: place }
+    }
+}
+
+impl Greeting {
+    /// Whether it has said what it speaks: the whole preface, or something else, which HTTP/1 bounds by itself.
+    fn is_over(&mut self, said: &[u8]) -> bool {
+        let rest = &PREFACE[self.of_preface..];
+        self.of_preface += said.len().min(rest.len());
+        said.len() >= rest.len() || !rest.starts_with(said)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, greeting, .. } = &mut *self;
+        let filled = buffer.filled().len();
+        let read = match stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        let Some(begun) = greeting else { return read };
+        if read.is_pending() {
+            ready!(begun.deadline.poll_unpin(context));
+            let late = "nothing came on a new connection, or not enough to tell what it speaks";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, late)));
+        }
+        if begun.is_over(&buffer.filled()[filled..]) {
+            *greeting = None;
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_whole_preface_or_something_else_ends_the_greeting() {
+        let over = |pieces: &[&[u8]]| {
+            let mut greeting =
+                Greeting { deadline: Box::pin(tokio::time::sleep(Duration::ZERO)), of_preface: 0 };
+            pieces.iter().any(|piece| greeting.is_over(piece))
+        };
+        assert!(!over(&[b"P"]));
+        assert!(!over(&[b"PRI", b" * HTTP/2.0\r\n\r\nSM\r\n\r"]));
+        assert!(over(&[b"PRI", &PREFACE[3..]]));
+        assert!(over(&[PREFACE, b"\0\0"]));
+        assert!(over(&[b"P", b"OST / HTTP/1.1"]));
+        assert!(over(&[b"GET"]));
+    }
+}
