@@ -9,8 +9,22 @@ use std::path::{Path, PathBuf};
 const CATALOGUE: &str = include_str!("../data/catalogue.tsv");
 
 /// The services that are built.
-const SERVICES: [&str; 5] =
-    ["ProcessService", "SupervisorService", "IntrospectionService", "MessagingService", "RegistryService"];
+const SERVICES: [&str; 6] = [
+    "ClusterService",
+    "ProcessService",
+    "SupervisorService",
+    "IntrospectionService",
+    "MessagingService",
+    "RegistryService",
+];
+
+/// Rows of theirs that have their RPC, which answers UNIMPLEMENTED: missing still.
+const NOT_BUILT: [&str; 4] =
+    ["connect_node/1", "disconnect_node/1", "migrate_process_to_node/2", "replicate_process_to_nodes/2"];
+
+fn is_built(row: &Row) -> bool {
+    SERVICES.contains(&row.service) && !NOT_BUILT.contains(&row.operation)
+}
 
 struct Row {
     operation: &'static str,
@@ -27,7 +41,7 @@ fn rows() -> Vec<Row> {
 fn every_built_row_has_its_rpc() {
     let operations = operations::all();
     let built: Vec<Row> = rows().into_iter().filter(|row| SERVICES.contains(&row.service)).collect();
-    assert_eq!(built.len(), 116);
+    assert_eq!(built.len() - NOT_BUILT.len(), 124);
     for Row { operation, rpc, .. } in built {
         let found = operations.iter().find(|candidate| {
             candidate.name == operation || candidate.also.iter().any(|also| also == operation)
@@ -36,8 +50,7 @@ fn every_built_row_has_its_rpc() {
         assert_eq!(found.method.name(), rpc, "{operation}");
         assert!(found.comment.contains("Errors:"), "{operation} does not say how it fails");
     }
-    let missing: Vec<&str> =
-        rows().iter().filter(|row| !SERVICES.contains(&row.service)).map(|row| row.operation).collect();
+    let missing: Vec<&str> = rows().iter().filter(|row| !is_built(row)).map(|row| row.operation).collect();
     // past the capture of tests that pass: what is missing is told each time
     let told =
         format!("{} of {} rows are not built yet: {}\n", missing.len(), rows().len(), missing.join(", "));
@@ -66,7 +79,7 @@ fn every_built_row_has_a_test_that_covers_it() {
         .collect();
     let uncovered: Vec<&str> = rows()
         .iter()
-        .filter(|row| SERVICES.contains(&row.service) && !covered.contains(row.operation))
+        .filter(|row| is_built(row) && !covered.contains(row.operation))
         .map(|row| row.operation)
         .collect();
     assert!(uncovered.is_empty(), "{} rows have no test: {}", uncovered.len(), uncovered.join(", "));

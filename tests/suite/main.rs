@@ -5,6 +5,7 @@
 )]
 
 mod bad_input;
+mod cluster;
 mod configuration;
 mod coverage;
 mod gateway;

@@ -4,15 +4,19 @@
 //! `cluster/raft`; here live the decisions about it, and the sockets.
 
 mod answering;
+mod changes;
 mod dialer;
 mod directory;
 mod hello;
+mod monitors;
 mod nodes;
 mod streams;
 
 pub use answering::{Answering, Voting};
+pub use changes::{NodeChange, changes};
 pub use dialer::Dialer;
 pub use directory::{Directory, DirectoryError, Founder, Identity, Place};
 pub use hello::Introduction;
+pub use monitors::{MonitorRefusal, NodeMonitors, NodeNews, Notice};
 pub use nodes::{Alone, Membership, Node, NodeError, NodeState, Nodes};
 pub use streams::Streams;

@@ -5,6 +5,8 @@
 //! [`layer`].
 
 pub mod caller;
+pub mod cluster;
+pub mod dynamic;
 pub mod introspection;
 pub mod layer;
 pub mod listing;

@@ -10,7 +10,7 @@ mod memory;
 pub(crate) mod options;
 pub(crate) mod relations;
 mod scheduling;
-mod start;
+pub(crate) mod start;
 
 use crate::Shared;
 use crate::caller::Caller;

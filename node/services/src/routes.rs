@@ -1,5 +1,6 @@
 //! All services of a node, with the layers that every RPC passes.
 
+use crate::cluster::ClusterApi;
 use crate::introspection::IntrospectionApi;
 use crate::layer::{DeadlineLayer, IdempotencyLayer, OperationLayer, TraceLayer};
 use crate::messaging::MessagingApi;
@@ -21,6 +22,7 @@ use tower::{Layer as _, Service};
 
 /// The services of the contract; one line each.
 fn list(shared: &Shared, to: &mut Table) {
+    v1::list_cluster_service(&Arc::new(ClusterApi::new(shared.clone())), to);
     v1::list_introspection_service(&Arc::new(IntrospectionApi::new(shared.clone())), to);
     v1::list_messaging_service(&Arc::new(MessagingApi::new(shared.clone())), to);
     v1::list_process_service(&Arc::new(ProcessApi::new(shared.clone())), to);

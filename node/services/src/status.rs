@@ -5,6 +5,7 @@
 
 use crate::payload;
 use arsenal_behaviours::supervisor::{SpecError, SupervisorError};
+use arsenal_membership::NodeError;
 use arsenal_proto::google::rpc;
 use arsenal_proto::v1;
 use arsenal_runtime::control::ControlError;
@@ -136,6 +137,26 @@ pub fn no_hook(process: Pid, hook: &str) -> Status {
     failure(Code::FailedPrecondition, "NO_HOOK", format!("process {process} has no `{hook}` hook"))
         .precondition("HOOK", hook)
         .status()
+}
+
+/// A node that is not reached: nothing was sent.
+pub fn of_node(error: &NodeError) -> Status {
+    let (code, reason, id) = match error {
+        NodeError::Unknown(id) => (Code::NotFound, "UNKNOWN_NODE", id),
+        NodeError::Down { id, .. } | NodeError::Address { id, .. } => (Code::Unavailable, "NOCONNECTION", id),
+    };
+    failure(code, reason, error.to_string()).resource("node", &format!("n{id}")).status()
+}
+
+/// A status as a message of the contract has it.
+pub fn to_proto(status: &Status) -> rpc::Status {
+    let bare = || rpc::Status {
+        code: status.code() as i32,
+        message: status.message().to_owned(),
+        ..Default::default()
+    };
+    // the details of a status are that very message, encoded
+    rpc::Status::decode(status.details()).ok().filter(|_| !status.details().is_empty()).unwrap_or_else(bare)
 }
 
 /// A failed start.

@@ -18,7 +18,13 @@ fn plain<P: Message + Default>(request: &impl Message) -> P {
 }
 
 /// The live process in `field`, else the session's.
-fn other(node: &Node, caller: &Caller, field: &str, text: &str, reason: &str) -> Result<Pid, Status> {
+pub(crate) fn other(
+    node: &Node,
+    caller: &Caller,
+    field: &str,
+    text: &str,
+    reason: &str,
+) -> Result<Pid, Status> {
     if !text.is_empty() {
         return Ok(reference::process(node, field, text)?.pid());
     }
@@ -103,6 +109,18 @@ fn refusal(node: &Node, error: &StartError) -> Status {
     }
 }
 
+/// Starts a process as `join` has it stand to others: the pid, empty for one that was ignored, and whether it was.
+pub(crate) async fn start_joined(
+    node: &Node,
+    caller: &Caller,
+    request: v1::StartProcessRequest,
+    join: impl FnOnce(&mut StartOptions),
+) -> Result<(String, bool), Status> {
+    let mut start = read(node, caller, request)?;
+    join(&mut start.options);
+    run(node, start).await
+}
+
 pub(super) async fn start(
     node: &Node,
     caller: &Caller,
@@ -145,7 +163,7 @@ fn monitor_id(node: &Node, reference: Ref) -> String {
     node.owned(b'm', reference.number()).to_string()
 }
 
-fn run_function(
+pub(crate) fn run_function(
     node: &Node,
     caller: &Caller,
     request: v1::SpawnProcessRequest,

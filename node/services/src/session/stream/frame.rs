@@ -4,14 +4,12 @@ use crate::process::{end, relations};
 use crate::session::mailbox::answer_call;
 use crate::status::{of_call, of_control};
 use crate::{payload, reference, time};
-use arsenal_proto::google::rpc;
 use arsenal_proto::v1::open_session_request::{self as request, Frame};
 use arsenal_proto::v1::open_session_response::{Result as Answer, result::Payload};
 use arsenal_runtime::request::CallError;
 use arsenal_runtime::{Kind, Message, Node, OwnedId, Pid, Term};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
-use prost::Message as _;
 use std::time::Duration;
 use tonic::Status;
 
@@ -53,18 +51,10 @@ pub(super) fn result(id: u64, done: Result<Done, Status>) -> Option<Answer> {
             old_trap_exit: done.old_trap_exit,
             pid: done.pid.map(|pid| pid.to_string()).unwrap_or_default(),
         }),
-        Err(status) => Some(Answer { id, error: Some(to_proto(&status)), ..Answer::default() }),
+        Err(status) => {
+            Some(Answer { id, error: Some(crate::status::to_proto(&status)), ..Answer::default() })
+        }
     }
-}
-
-fn to_proto(status: &Status) -> rpc::Status {
-    let bare = || rpc::Status {
-        code: status.code() as i32,
-        message: status.message().to_owned(),
-        details: Vec::new(),
-    };
-    // the details of a status are that very message, encoded
-    rpc::Status::decode(status.details()).ok().filter(|_| !status.details().is_empty()).unwrap_or_else(bare)
 }
 
 /// Runs any frame but `open`, `call`, `close` and `ack`.
