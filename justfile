@@ -24,13 +24,18 @@ docs:
 bench *ARGS:
     tests/benches/run {{ARGS}}
 
+# The gateway beside a bare axum echo, a bare tonic echo and DynamicMessage: rates, latencies, allocations, memory
+bench-gateway *ARGS:
+    tests/benches/gateway/run {{ARGS}}
+
 # A million idle processes and supervisors of 100,000 children, about a gigabyte; thousands of histories of global
-# names; new scenarios beside Erlang
+# names; new scenarios beside Erlang; ten million requests through the gateway
 soak:
     ARSENAL_SCALE=full cargo test --release --test suite -p arsenal-tests -- --exact --nocapture \
         scale::a_node_full_of_processes_answers_while_they_come_and_go
     ARSENAL_SEEDS=5000 cargo test --release -p arsenal-raft --test linearizability
     ORACLE_COUNT=600 ORACLE_SEED=$(date +%s) tests/e2e/run erlang
+    GATEWAY_REQUESTS=10000000 cargo test --release -p arsenal-gateway --test memory
 
 # Tests with real outside programs: all, or those named (the folders of tests/e2e)
 e2e *ARGS:

@@ -1,14 +1,14 @@
 //! Unary calls over one HTTP/2 connection. The request is encoded once and sent as bytes: what is measured is the
 //! server, and a client with codecs would cost as much as it does.
 
-use crate::windows::Answers;
-use crate::{CONCURRENCY, Measured, PAYLOAD, current_thread};
+use crate::windows::{Answers, load};
+use crate::{CONCURRENCY, Measured, PAYLOAD, on_this_thread};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, StatusCode};
 use std::net::SocketAddr;
+use std::time::Instant;
 use tokio::net::TcpStream;
-use tokio::task::LocalSet;
 
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -19,10 +19,9 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// # Panics
 /// If a call fails.
 pub fn grpc_unary(server: SocketAddr, method: &str, message: &[u8]) -> Measured {
-    let local = LocalSet::new();
     let uri = format!("http://{server}{method}");
     let framed = frame(message);
-    local.block_on(&current_thread(), async move {
+    let load = on_this_thread(async move {
         let stream = TcpStream::connect(server).await.expect("the server listens");
         stream.set_nodelay(true).expect("a TCP stream");
         let (requests, connection) = h2::client::Builder::new()
@@ -32,18 +31,9 @@ pub fn grpc_unary(server: SocketAddr, method: &str, message: &[u8]) -> Measured 
             .await
             .expect("the server speaks HTTP/2");
         tokio::task::spawn_local(connection);
-        let answers = Answers::default();
-        let mut clients = Vec::with_capacity(CONCURRENCY);
-        for _ in 0..CONCURRENCY {
-            clients.push(tokio::task::spawn_local(call_on(
-                requests.clone(),
-                uri.clone(),
-                framed.clone(),
-                answers.clone(),
-            )));
-        }
-        answers.rate_of(&clients).await
-    })
+        load(CONCURRENCY, |answers| call_on(requests.clone(), uri.clone(), framed.clone(), answers)).await
+    });
+    load.into()
 }
 
 /// A message with gRPC's prefix: not compressed, its length.
@@ -60,8 +50,9 @@ async fn call_on(requests: SendRequest<Bytes>, uri: String, message: Bytes, answ
         .body(())
         .expect("a request");
     loop {
+        let begin = Instant::now();
         let body = call(requests.clone(), request.clone(), message.clone()).await;
-        answers.add(&body, &PAYLOAD);
+        answers.add(begin, &body, body.len(), &PAYLOAD);
     }
 }
 

@@ -3,17 +3,21 @@
 
 mod grpc;
 mod memory;
+mod processor;
 mod report;
 mod rest;
 mod windows;
 
 pub use grpc::grpc_unary;
 pub use memory::resident_bytes;
+pub use processor::this_thread_time;
 pub use report::{Measured, milliseconds, per_second, run};
-pub use rest::rest_unary;
+pub use rest::{Posted, rest, rest_all, rest_unary};
+pub use windows::{Answers, Load, load};
 
 use std::net::SocketAddr;
 use std::sync::mpsc::channel;
+use tokio::task::LocalSet;
 
 /// Calls that are under way at any time.
 pub const CONCURRENCY: usize = 64;
@@ -32,8 +36,23 @@ pub fn current_thread() -> tokio::runtime::Runtime {
     }
 }
 
-/// Runs a server on a thread of its own until the program ends; what `start` gives beside the address is kept.
+/// Runs a client on the calling thread, with the tasks that it spawns there.
+pub fn on_this_thread<F: Future>(client: F) -> F::Output {
+    LocalSet::new().block_on(&current_thread(), client)
+}
+
+/// As [`server_named`], under the name `server`.
 pub fn server<Start, Started, Kept>(start: Start) -> SocketAddr
+where
+    Start: FnOnce() -> Started + Send + 'static,
+    Started: Future<Output = (SocketAddr, Kept)>,
+{
+    server_named("server", start)
+}
+
+/// Runs a server on a thread of its own until the program ends; what `start` gives beside the address is kept. Profiles
+/// and [`Load::processor_time`] tell threads by their names.
+pub fn server_named<Start, Started, Kept>(name: &str, start: Start) -> SocketAddr
 where
     Start: FnOnce() -> Started + Send + 'static,
     Started: Future<Output = (SocketAddr, Kept)>,
@@ -46,8 +65,7 @@ where
             std::future::pending::<()>().await;
         });
     };
-    // named, so that a profile tells it from its client
-    let thread = std::thread::Builder::new().name("server".to_owned()).spawn(serving);
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(serving);
     match thread.map(|_| address.recv()) {
         Ok(Ok(address)) => address,
         Ok(Err(_)) => panic!("the server did not start"),

@@ -1,69 +1,134 @@
-//! POST requests over 64 keep-alive connections, one under way on each. As with `wrk`, the request is written from one
+//! POST requests over keep-alive connections, one under way on each. As with `wrk`, the request is written from one
 //! buffer and of the answer only status and length are parsed: what is measured is the server.
 
-use crate::windows::Answers;
-use crate::{CONCURRENCY, Measured, current_thread};
+use crate::windows::{Answers, Load, load};
+use crate::{CONCURRENCY, Measured, on_this_thread};
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::LocalSet;
 
-/// Bytes that an answer may have.
-const ANSWER_BYTES_MAX: usize = 16 << 10;
+/// Bytes of an answer that are taken at once; its head must fit.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Requests a second of `path` with the JSON `body`; the answer's body must contain `expected`.
 ///
 /// # Panics
 /// If a request fails.
 pub fn rest_unary(server: SocketAddr, path: &str, body: &str, expected: &'static str) -> Measured {
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: {server}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    LocalSet::new().block_on(&current_thread(), async move {
-        let answers = Answers::default();
-        let mut clients = Vec::with_capacity(CONCURRENCY);
-        for _ in 0..CONCURRENCY {
-            let stream = TcpStream::connect(server).await.expect("the server listens");
-            stream.set_nodelay(true).expect("a TCP stream");
-            clients.push(tokio::task::spawn_local(post_on(
-                stream,
-                request.clone(),
-                expected,
-                answers.clone(),
-            )));
-        }
-        answers.rate_of(&clients).await
-    })
+    rest(server, path, body, expected, CONCURRENCY).into()
 }
 
-/// One request after another, until the benchmark is over.
-async fn post_on(mut stream: TcpStream, request: String, expected: &'static str, answers: Answers) {
-    let mut buffer = vec![0; ANSWER_BYTES_MAX];
-    loop {
-        stream.write_all(request.as_bytes()).await.expect("the connection lives");
-        let mut filled = 0;
-        let body = loop {
-            assert!(filled < buffer.len(), "an answer of more than {ANSWER_BYTES_MAX} bytes");
-            let read = stream.read(&mut buffer[filled..]).await.expect("the connection lives");
-            assert_ne!(read, 0, "the server closed the connection");
-            filled += read;
-            if let Some(body) = complete_body(&buffer[..filled]) {
-                break body;
-            }
-        };
-        answers.add(body, expected.as_bytes());
+/// The load of `connections` that POST the JSON `body` to `path`; the first piece of an answer's body must contain
+/// `expected`.
+///
+/// # Panics
+/// If a request fails.
+pub fn rest(server: SocketAddr, path: &str, body: &str, expected: &'static str, connections: usize) -> Load {
+    let posted = Posted::new(server, path, body);
+    on_this_thread(load(connections, |answers| post(server, posted.clone(), expected, answers)))
+}
+
+/// A request as it is written.
+#[derive(Clone, Debug)]
+pub struct Posted(Rc<str>);
+
+impl Posted {
+    /// A POST of the JSON `body` to `path`.
+    pub fn new(server: SocketAddr, path: &str, body: &str) -> Self {
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {server}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        Self((head + body).into())
     }
 }
 
-/// The body of an answer, once all of it is there.
-fn complete_body(answer: &[u8]) -> Option<&[u8]> {
+/// Makes `count` requests over as many `connections`: `choose` says which for each number from 1.
+///
+/// # Panics
+/// If a request fails.
+pub async fn rest_all<F>(server: SocketAddr, connections: usize, count: u64, choose: F)
+where
+    F: Fn(u64) -> Posted + Clone + 'static,
+{
+    let made = Rc::new(Cell::new(0));
+    let client = |made: Rc<Cell<u64>>, choose: F| async move {
+        let mut stream = connect(server).await;
+        let mut buffer = vec![0; PIECE_BYTES];
+        while made.get() < count {
+            made.set(made.get() + 1);
+            let Posted(request) = choose(made.get());
+            stream.write_all(request.as_bytes()).await.expect("the connection lives");
+            answer(&mut stream, &mut buffer).await;
+        }
+    };
+    let clients = (0..connections).map(|_| tokio::task::spawn_local(client(made.clone(), choose.clone())));
+    for client in clients.collect::<Vec<_>>() {
+        client.await.expect("no request fails");
+    }
+}
+
+async fn connect(server: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(server).await.expect("the server listens");
+    stream.set_nodelay(true).expect("a TCP stream");
+    stream
+}
+
+/// One request after another, until the benchmark is over.
+async fn post(server: SocketAddr, Posted(request): Posted, expected: &'static str, answers: Answers) {
+    let mut stream = connect(server).await;
+    let mut buffer = vec![0; PIECE_BYTES];
+    loop {
+        let begin = Instant::now();
+        stream.write_all(request.as_bytes()).await.expect("the connection lives");
+        let (start, size) = answer(&mut stream, &mut buffer).await;
+        answers.add(begin, start, size, expected.as_bytes());
+    }
+}
+
+/// Reads an answer to its end: the start of its body, which came with the head or right after, and the body's size.
+async fn answer<'b>(stream: &mut TcpStream, buffer: &'b mut [u8]) -> (&'b [u8], usize) {
+    let mut filled = 0;
+    let (head_bytes, size) = loop {
+        assert!(filled < buffer.len(), "a head of more than {PIECE_BYTES} bytes");
+        filled += read(stream, &mut buffer[filled..]).await;
+        if let Some(head) = head_of(&buffer[..filled]) {
+            break head;
+        }
+    };
+    // of a body that fits all is kept, of a larger one what came first
+    let kept = (head_bytes + size).min(buffer.len());
+    while filled < kept {
+        filled += read(stream, &mut buffer[filled..kept]).await;
+    }
+    let mut left = head_bytes + size - filled;
+    if left > 0 {
+        let mut piece = vec![0; PIECE_BYTES];
+        while left > 0 {
+            let most = left.min(PIECE_BYTES);
+            left -= read(stream, &mut piece[..most]).await;
+        }
+    }
+    (&buffer[head_bytes..filled], size)
+}
+
+async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> usize {
+    let read = stream.read(buffer).await.expect("the connection lives");
+    assert_ne!(read, 0, "the server closed the connection");
+    read
+}
+
+/// The length of an answer's head and of its body, once all of the head is there.
+fn head_of(answer: &[u8]) -> Option<(usize, usize)> {
     let head_bytes = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    let (head, body) = answer.split_at(head_bytes);
+    let head = &answer[..head_bytes];
     assert!(head.starts_with(b"HTTP/1.1 200 "), "the request failed: {}", answer.escape_ascii());
     let length = head.split(|byte| *byte == b'\n').find_map(content_length);
     let Some(length) = length else { panic!("an answer without content-length: {}", head.escape_ascii()) };
-    (body.len() >= length).then(|| &body[..length])
+    Some((head_bytes, length))
 }
 
 fn content_length(line: &[u8]) -> Option<usize> {

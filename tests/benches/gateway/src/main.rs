@@ -1,0 +1,72 @@
+//! The gateway's benchmark. `bench-gateway PEER SIZE CONCURRENCY` loads one server and prints one JSON line;
+//! `bench-gateway alone` times what needs no socket; `bench-gateway memory REQUESTS` follows the resident set.
+
+use arsenal_gateway::config::Transcoder;
+use bench_gateway::messages::Size;
+use bench_gateway::servers::{self, SERVER, UPSTREAM};
+use bench_gateway::{alone, echo, memory};
+use bench_load::{Load, rest};
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The thread that loads: the program's first, which bears its name.
+const CLIENT: &str = "bench-gateway";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if run(&arguments).is_some() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!(
+        "usage: bench-gateway PEER SIZE CONCURRENCY | alone [BENCH PEER] | memory REQUESTS\n\
+         PEER is axum, embedded, dynamic, tonic or wire; SIZE is small, medium or large"
+    );
+    ExitCode::from(2)
+}
+
+/// Nothing if the arguments are not understood.
+fn run(arguments: &[&str]) -> Option<()> {
+    match *arguments {
+        ["alone"] => alone::print(None),
+        ["alone", bench, peer] => alone::print(Some((bench, peer))),
+        ["memory", requests] => memory::print(requests.parse().ok()?),
+        [peer, size, concurrency] => load(peer, Size::named(size)?, concurrency.parse().ok()?)?,
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Nothing if there is no such peer.
+fn load(peer: &str, size: Size, concurrency: usize) -> Option<()> {
+    let posted = |server| rest(server, size.path(), &size.json(), size.expected(), concurrency);
+    let load = match peer {
+        "axum" => posted(servers::axum_echo()),
+        "embedded" => posted(servers::embedded(Transcoder::Plan)),
+        "dynamic" => posted(servers::embedded(Transcoder::Reference)),
+        "wire" => posted(servers::standalone()),
+        "tonic" => echo::calls(servers::tonic_echo(SERVER), size, &servers::wire(size), concurrency),
+        _ => return None,
+    };
+    print(peer, size, concurrency, &load);
+    Some(())
+}
+
+fn print(peer: &str, size: Size, concurrency: usize, load: &Load) {
+    let microseconds = |time: Duration| time.as_secs_f64() * 1e6;
+    let line = serde_json::json!({
+        "peer": peer,
+        "bench": format!("{}_{concurrency}", size.name()),
+        "value": load.rate,
+        "unit": "requests/s",
+        "p50_us": microseconds(load.p50),
+        "p99_us": microseconds(load.p99),
+        "server_cpu_us": microseconds(load.processor_time(SERVER)),
+        "upstream_cpu_us": microseconds(load.processor_time(UPSTREAM)),
+        "client_cpu_us": microseconds(load.processor_time(CLIENT)),
+    });
+    println!("{line}");
+}
