@@ -271,6 +271,7 @@ fn the_end_of_a_nodes_session_is_told_to_the_registrys_observers_as_the_end_of_t
         life: u64::from(incarnation),
         address: "a:1".into(),
         zone: "".into(),
+        keeper: 1,
     };
     node(open(1));
     let told: Arc<Mutex<Vec<Command>>> = Arc::default();
@@ -283,7 +284,7 @@ fn the_end_of_a_nodes_session_is_told_to_the_registrys_observers_as_the_end_of_t
     }));
     propose(&cluster, &registries[0], registered.clone()).unwrap();
     node(open(2));
-    node(NodeCommand::Down { node: 1, incarnation: 2 });
+    node(NodeCommand::Down { node: 1, incarnation: 2, keeper: None });
     let end = |incarnation| Command::NodeDown { node: 1, incarnation };
     let all = [registered, end(1), end(2)];
     assert!(cluster.world.run_until(LONG, || *told.lock().unwrap() == all), "{:?}", told.lock().unwrap());

@@ -363,6 +363,18 @@ impl Group {
         self.receiver.receive(self, &self.core, &frame).await
     }
 
+    /// The other voters and how far each has the log, whoever has the most first. On the leader; empty elsewhere.
+    pub fn followers(&self) -> Vec<(NodeId, u64)> {
+        let metrics = self.core.raft.metrics().borrow().clone();
+        let voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().collect();
+        let matched = metrics.replication.into_iter().flatten();
+        let matched = matched.filter(|(id, _)| *id != self.core.config.id && voters.contains(id));
+        let mut followers: Vec<(NodeId, u64)> =
+            matched.map(|(id, log_id)| (id, log_id.map_or(0, |log_id| log_id.index))).collect();
+        followers.sort_by_key(|(id, index)| (std::cmp::Reverse(*index), *id));
+        followers
+    }
+
     /// Follows the log index of what is applied here. A receiver sees the newest and may miss those between.
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.core.view.indexes()

@@ -134,7 +134,6 @@ impl View {
             }
             applied.last
         };
-        self.publish(last);
         for (Proposal { origin, command }, outcome) in outcomes {
             self.tell(&Committed::Applied { command: &command, outcome: &outcome });
             if origin.life == self.life {
@@ -143,6 +142,8 @@ impl View {
                 let _ = waiter.map(|waiter| waiter.send(outcome));
             }
         }
+        // last: whoever waits for an index, on another thread, takes an outcome that is not there by then for unknown
+        self.publish(last);
         Ok(count)
     }
 
@@ -254,5 +255,32 @@ impl RaftStateMachine<Types> for Machine {
         let unread = |error: io::Error| StorageError::from(StorageIOError::read_snapshot(None, &error));
         let loaded = loaded.await.and_then(|loaded| loaded).map_err(unread)?;
         Ok(loaded.map(|(meta, bytes)| Snapshot { meta, snapshot: Box::new(bytes) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::join;
+    use crate::types::Batch;
+    use arsenal_runtime::Pid;
+    use arsenal_runtime::registry;
+    use openraft::{CommittedLeaderId, LogId};
+
+    #[test]
+    fn an_index_is_told_only_once_its_proposer_has_the_outcome() {
+        let view = View::new(1);
+        let (origin, mut outcome) = view.expect(7);
+        let seen = Arc::new(Mutex::new(None));
+        let (watched, noted) = (Arc::downgrade(&view), Arc::clone(&seen));
+        view.observe(Arc::new(move |_| *noted.lock() = watched.upgrade().map(|view| view.index())));
+        let pids = vec![Pid::new(1, 1, 1)];
+        let command = Command::Registry(registry::Command::ProcessesDown { pids });
+        let batch = Batch::from_bytes(join([Proposal { origin, command }.to_bytes().as_slice()]));
+        let log_id = LogId::new(CommittedLeaderId::new(1, 1), 5);
+        view.apply([Entry { log_id, payload: EntryPayload::Normal(batch) }]).unwrap();
+        assert_eq!(*seen.lock(), Some(0), "while proposers are told, the index is the one before");
+        assert_eq!(view.index(), 5);
+        assert!(outcome.try_recv().is_ok());
     }
 }

@@ -1,0 +1,260 @@
+//! What a node answers to others about the cluster: who it knows, whether it founds with them, a number for who joins, a
+//! lease for who renews.
+//!
+//! Invariant: what a node agrees to, its place in a cluster, is on its disk before it says so.
+
+use crate::answering::Voting;
+use crate::dialer::Dialer;
+use crate::directory::{Directory, Place};
+use crate::gathering::Gathering;
+use crate::hello::Introduction;
+use crate::keeping::Keeping;
+use crate::messages::{candidate_from, candidate_to, founder};
+use arsenal_proto::internal::v1::membership_service_server::MembershipService;
+use arsenal_proto::internal::v1::{
+    CampaignRequest, CampaignResponse, DiscoverRequest, DiscoverResponse, FoundRequest, FoundResponse, Hello,
+    JoinRequest, JoinResponse, RenewRequest, RenewResponse,
+};
+use arsenal_raft::nodes::{Candidate, NodeCommand, NodePhase, NodeRefusal};
+use arsenal_raft::{Command, Group, NodeOutcome, Outcome};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status};
+
+/// Nodes that are taken note of while a cluster gathers.
+const KNOWN_MAX: usize = 1_024;
+
+/// A life of a node, as it renews its session.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    pub(crate) node: u32,
+    pub(crate) incarnation: u32,
+    /// Drawn by the process that lives it.
+    pub(crate) drawn: u64,
+    pub(crate) address: Arc<str>,
+    pub(crate) zone: Arc<str>,
+}
+
+/// What all parts of a node's membership share.
+pub(crate) struct Shared {
+    pub(crate) dialer: Dialer,
+    pub(crate) directory: Mutex<Directory>,
+    pub(crate) gathering: Mutex<Gathering>,
+    /// The node's place, once it has one.
+    pub(crate) settled: watch::Sender<Option<Place>>,
+    /// The node's voter, while there is one.
+    pub(crate) voting: watch::Sender<Option<Voting>>,
+    /// The sessions that this node keeps, while it leads.
+    pub(crate) keeping: Mutex<Option<Keeping>>,
+    pub(crate) lease: Duration,
+    began: Instant,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        directory: Directory,
+        own: Candidate,
+        expect: usize,
+        lease: Duration,
+        dialer: Dialer,
+    ) -> Self {
+        let settled = watch::Sender::new(directory.identity().cluster.clone());
+        Self {
+            dialer,
+            directory: Mutex::new(directory),
+            gathering: Mutex::new(Gathering::new(own, expect)),
+            settled,
+            voting: watch::Sender::new(None),
+            keeping: Mutex::default(),
+            lease,
+            began: Instant::now(),
+        }
+    }
+
+    /// The time of the leases that this node keeps.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// As whom this node speaks.
+    pub(crate) fn introduction(&self) -> Introduction {
+        match &*self.settled.borrow() {
+            Some(place) => Introduction::new(place.id, u64::from(place.node)),
+            None => Introduction::new(0, 0),
+        }
+    }
+
+    fn check(&self, hello: Option<Hello>) -> Result<Hello, Status> {
+        let hello = hello.ok_or_else(|| Status::invalid_argument("`hello` says who asks, and is missing"))?;
+        self.introduction().agree(&hello).map_err(Status::failed_precondition)?;
+        Ok(hello)
+    }
+
+    fn group(&self) -> Result<Group, Status> {
+        let voting = self.voting.borrow();
+        let none = || Status::unavailable("this node is in no cluster yet");
+        voting.as_ref().map(|voting| voting.group.clone()).ok_or_else(none)
+    }
+
+    /// Puts this node into a cluster, unless it is in one. Gives its place, the one it had if it had one.
+    pub(crate) fn settle(&self, place: Place) -> Result<Place, Status> {
+        let mut directory = self.directory.lock();
+        if let Some(place) = &directory.identity().cluster {
+            return Ok(place.clone());
+        }
+        directory.settle(place.clone()).map_err(|error| Status::internal(error.to_string()))?;
+        self.settled.send_replace(Some(place.clone()));
+        Ok(place)
+    }
+
+    /// Where a node serves, as far as the replicated state tells.
+    pub(crate) fn address_of(&self, group: &Group, node: u64) -> Option<Arc<str>> {
+        let node = u32::try_from(node).ok()?;
+        group.look(|state| {
+            state.nodes().nodes().get(&node).map(|record| Arc::clone(&record.candidate.address))
+        })
+    }
+
+    /// Renews a session as its keeper.
+    pub(crate) async fn renew(&self, life: &Life) -> Result<Duration, Status> {
+        let group = self.group()?;
+        let not_leading = || Status::unavailable("this node does not lead");
+        let (keeper, term) = {
+            // taken note of before anything is looked up: what ends the session must not pass between
+            let mut keeping = self.keeping.lock();
+            let keeping = keeping.as_mut().ok_or_else(not_leading)?;
+            if !keeping.renew(life.node, self.now()) {
+                return Err(Status::unavailable("the end of this session is being agreed on"));
+            }
+            (keeping.keeper, keeping.term)
+        };
+        let is_open = group.look(|state| {
+            state.nodes().nodes().get(&life.node).is_some_and(|record| {
+                matches!(record.phase, NodePhase::Up | NodePhase::Leaving)
+                    && (record.incarnation, record.life, record.keeper)
+                        == (life.incarnation, life.drawn, keeper)
+                    && record.candidate.address == life.address
+                    && record.candidate.zone == life.zone
+            })
+        });
+        if is_open {
+            let unconfirmed = |error: arsenal_raft::ReadError| Status::unavailable(error.to_string());
+            group.synchronize().await.map_err(unconfirmed)?;
+        } else {
+            propose(&group, open(life, keeper)).await?.map_err(|refusal| refused(&refusal))?;
+        }
+        // in the same term a leader was never deposed: the quorum that has just agreed was its own
+        let status = group.status();
+        if status.leader != Some(status.id) || status.term != term {
+            return Err(not_leading());
+        }
+        Ok(self.lease)
+    }
+}
+
+fn open(life: &Life, keeper: u64) -> NodeCommand {
+    NodeCommand::Open {
+        node: life.node,
+        incarnation: life.incarnation,
+        life: life.drawn,
+        address: Arc::clone(&life.address),
+        zone: Arc::clone(&life.zone),
+        keeper,
+    }
+}
+
+/// Has a command on the table of nodes agreed on.
+///
+/// # Errors
+/// `UNAVAILABLE` if it was not, as far as is known.
+pub(crate) async fn propose(group: &Group, command: NodeCommand) -> Result<NodeOutcome, Status> {
+    match group.propose(Command::Node(command)).await {
+        Ok(Outcome::Node(outcome)) => Ok(outcome),
+        Ok(Outcome::Registry(_)) => Err(Status::internal("the outcome is another command's")),
+        Err(error) => Err(Status::unavailable(error.to_string())),
+    }
+}
+
+fn refused(refusal: &NodeRefusal) -> Status {
+    match refusal {
+        NodeRefusal::NotFounded => Status::unavailable(refusal.to_string()),
+        _ => Status::failed_precondition(refusal.to_string()),
+    }
+}
+
+/// Answers other nodes.
+#[derive(Clone)]
+pub struct Desk(pub(crate) Arc<Shared>);
+
+#[tonic::async_trait]
+impl MembershipService for Desk {
+    async fn discover(
+        &self,
+        request: Request<DiscoverRequest>,
+    ) -> Result<Response<DiscoverResponse>, Status> {
+        let DiscoverRequest { hello, candidate, known } = request.into_inner();
+        let hello = self.0.check(hello)?;
+        let mut gathering = self.0.gathering.lock();
+        if let Some(candidate) = candidate.filter(|_| gathering.known().len() < KNOWN_MAX) {
+            let known: Vec<Candidate> = known.into_iter().take(KNOWN_MAX).map(candidate_from).collect();
+            gathering.hear(candidate_from(candidate), &known, hello.cluster != 0);
+        }
+        Ok(Response::new(DiscoverResponse {
+            hello: Some(self.0.introduction().hello()),
+            candidate: Some(candidate_to(gathering.own())),
+            known: gathering.known().iter().map(candidate_to).collect(),
+        }))
+    }
+
+    async fn found(&self, request: Request<FoundRequest>) -> Result<Response<FoundResponse>, Status> {
+        let FoundRequest { hello, cluster, nodes } = request.into_inner();
+        self.0.check(hello)?;
+        let identity = self.0.directory.lock().identity().identity;
+        let nodes: Vec<Candidate> = nodes.into_iter().map(candidate_from).collect();
+        let node = (1..).zip(&nodes).find(|(_, node)| node.identity == identity).map(|(node, _)| node);
+        let node =
+            node.ok_or_else(|| Status::failed_precondition("this node is not among the first ones"))?;
+        let founders = nodes.iter().map(founder).collect();
+        let place = self.0.settle(Place { id: cluster, node, founding: false, founders })?;
+        if place.id != cluster {
+            let reason = format!("this node belongs to cluster {:016x} already", place.id);
+            return Err(Status::failed_precondition(reason));
+        }
+        Ok(Response::new(FoundResponse {}))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let JoinRequest { hello, candidate } = request.into_inner();
+        self.0.check(hello)?;
+        let candidate = candidate.ok_or_else(|| Status::invalid_argument("`candidate` is missing"))?;
+        let joined = propose(&self.0.group()?, NodeCommand::Join(candidate_from(candidate))).await?;
+        let (node, _) = joined.map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(JoinResponse { cluster: self.0.introduction().cluster, node }))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let RenewRequest { hello, node, incarnation, life, address, zone } = request.into_inner();
+        self.0.check(hello)?;
+        let life = Life { node, incarnation, drawn: life, address: address.into(), zone: zone.into() };
+        let lease = self.0.renew(&life).await?;
+        let lease_ms = u32::try_from(lease.as_millis()).unwrap_or(u32::MAX);
+        Ok(Response::new(RenewResponse { lease_ms }))
+    }
+
+    async fn campaign(
+        &self,
+        request: Request<CampaignRequest>,
+    ) -> Result<Response<CampaignResponse>, Status> {
+        self.0.check(request.into_inner().hello)?;
+        let group = self.0.group()?;
+        let status = group.status();
+        if !status.voters.contains(&status.id) {
+            return Err(Status::failed_precondition("this node is no voter"));
+        }
+        group.campaign().await;
+        Ok(Response::new(CampaignResponse {}))
+    }
+}

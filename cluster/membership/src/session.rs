@@ -1,0 +1,143 @@
+//! A node's own session: renewed with whoever leads, and fenced by the node itself when its lease runs out.
+//!
+//! Invariant: the lease is counted from when the renewal that was acknowledged last was sent, so that it runs out here
+//! before anybody else may call the session over.
+
+use crate::desk::{Life, Shared};
+use arsenal_proto::internal::v1::RenewRequest;
+use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
+use arsenal_raft::{End, Group};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+/// After a renewal that did not succeed, the next try waits so long, if the pace is not faster anyway.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Until when a node's session holds.
+#[derive(Debug, Default)]
+pub(crate) struct Lease {
+    until: Mutex<Option<Instant>>,
+}
+
+impl Lease {
+    /// Whether it holds now.
+    pub(crate) fn holds(&self) -> bool {
+        self.until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn extend(&self, until: Instant) {
+        let mut current = self.until.lock();
+        *current = (*current).max(Some(until));
+    }
+
+    /// Gives it up.
+    pub(crate) fn end(&self) {
+        *self.until.lock() = None;
+    }
+}
+
+/// Keeps a session.
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) group: Group,
+    pub(crate) life: Life,
+    pub(crate) lease: Arc<Lease>,
+    /// Renewed this often.
+    pub(crate) every: Duration,
+}
+
+impl Session {
+    /// Renews until this life is superseded, and ends the process then. `opened` is told of the first success.
+    pub(crate) async fn keep(self, opened: watch::Sender<bool>, end: End) {
+        let mut connection = None;
+        let mut told = String::new();
+        loop {
+            let sent = Instant::now();
+            let pause = match timeout(self.every, self.renew(&mut connection)).await {
+                Ok(Ok(lease)) => {
+                    self.lease.extend(sent + lease);
+                    told.clear();
+                    opened.send_if_modified(|opened| !std::mem::replace(opened, true));
+                    self.every
+                }
+                Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
+                    self.lease.end();
+                    return end(format!("this node cannot take part any more: {}", status.message()));
+                }
+                failed => {
+                    let reason = failed.map_or_else(|late| late.to_string(), |status| said(status.err()));
+                    if reason != told {
+                        tracing::warn!(reason, "the session with the voters is not renewed");
+                        told = reason;
+                    }
+                    RETRY_PAUSE.min(self.every)
+                }
+            };
+            sleep(pause.saturating_sub(sent.elapsed())).await;
+        }
+    }
+
+    async fn renew(
+        &self,
+        connection: &mut Option<(Arc<str>, MembershipServiceClient<Channel>)>,
+    ) -> Result<Duration, Status> {
+        let status = self.group.status();
+        let leader = status.leader.ok_or_else(|| Status::unavailable("no leader is known"))?;
+        if leader == status.id {
+            return self.shared.renew(&self.life).await;
+        }
+        let address = self.shared.address_of(&self.group, leader);
+        let address = address.ok_or_else(|| Status::unavailable("the leader's address is not known"))?;
+        if connection.as_ref().is_none_or(|(known, _)| *known != address) {
+            let channel = self.shared.dialer.channel(&address).map_err(Status::unavailable)?;
+            *connection = Some((address, MembershipServiceClient::new(channel)));
+        }
+        let Some((_, client)) = connection else { return Err(Status::unavailable("no connection")) };
+        let renewed = client.renew(RenewRequest {
+            hello: Some(self.shared.introduction().hello()),
+            node: self.life.node,
+            incarnation: self.life.incarnation,
+            life: self.life.drawn,
+            address: self.life.address.to_string(),
+            zone: self.life.zone.to_string(),
+        });
+        Ok(Duration::from_millis(u64::from(renewed.await?.into_inner().lease_ms)))
+    }
+}
+
+fn said(status: Option<Status>) -> String {
+    status.map(|status| status.message().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_counts_from_when_its_renewal_was_sent() {
+        let lease = Lease::default();
+        assert!(!lease.holds(), "nothing was acknowledged yet");
+        let sent = Instant::now();
+        sleep(Duration::from_secs(2)).await;
+        lease.extend(sent + Duration::from_secs(5));
+        sleep(Duration::from_millis(2_900)).await;
+        assert!(lease.holds());
+        sleep(Duration::from_millis(200)).await;
+        assert!(!lease.holds());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_was_overtaken_shortens_nothing() {
+        let lease = Lease::default();
+        let now = Instant::now();
+        lease.extend(now + Duration::from_secs(5));
+        lease.extend(now + Duration::from_secs(4));
+        sleep(Duration::from_millis(4_500)).await;
+        assert!(lease.holds());
+    }
+}

@@ -1,0 +1,169 @@
+//! What a leader does for its cluster: it ends sessions whose leases ran out, and sees that there are voters.
+//!
+//! Every node has one; it does something while its node leads. What is to be done is decided in `keeping` and `seats`.
+
+use crate::desk::{Shared, propose};
+use crate::keeping::Keeping;
+use crate::seats::{self, Change, Rules, Seats};
+use arsenal_proto::internal::v1::CampaignRequest;
+use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
+use arsenal_raft::nodes::{NodeCommand, NodePhase};
+use arsenal_raft::{Command, Group, MembershipError, ProposeError, Status, Voter};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, interval, timeout};
+
+/// How often a leader looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A node that is to follow the log may take so long to catch up before others have their turn.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Looks after a cluster.
+pub(crate) struct Steward {
+    shared: Arc<Shared>,
+    group: Group,
+    rules: Rules,
+    /// Since when nodes have been seen down.
+    down: BTreeMap<u32, Instant>,
+    /// A change of the seats is under way.
+    changing: Arc<Semaphore>,
+}
+
+impl Steward {
+    pub(crate) fn new(shared: Arc<Shared>, group: Group, rules: Rules) -> Self {
+        Self { shared, group, rules, down: BTreeMap::new(), changing: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Looks until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let status = self.group.status();
+            if status.leader == Some(status.id) {
+                self.keep(&status);
+                self.seat(&status);
+            } else {
+                *self.shared.keeping.lock() = None;
+                self.down.clear();
+            }
+        }
+    }
+
+    /// Ends sessions.
+    fn keep(&self, status: &Status) {
+        let now = self.shared.now();
+        let mut keeping = self.shared.keeping.lock();
+        let current = keeping.take().filter(|keeping| keeping.term == status.term);
+        let keeping = keeping.insert(
+            current.unwrap_or_else(|| Keeping::new(rand::random(), status.term, self.shared.lease, now)),
+        );
+        let over = self.group.look(|state| keeping.look(state.nodes(), now));
+        for (node, command) in over {
+            let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
+            tokio::spawn(end(shared, group, node, command, keeping.keeper));
+        }
+    }
+
+    /// Sees that there are voters.
+    fn seat(&mut self, status: &Status) {
+        let Ok(changing) = Arc::clone(&self.changing).try_acquire_owned() else { return };
+        let numbers = |ids: &BTreeSet<u64>| ids.iter().filter_map(|id| u32::try_from(*id).ok()).collect();
+        let seats = Seats { voters: numbers(&status.voters), learners: numbers(&status.learners) };
+        let now = Instant::now();
+        let (rules, down) = (&self.rules, &mut self.down);
+        let change = self.group.look(|state| {
+            let nodes = state.nodes().nodes();
+            let is_down = |node: &u32| nodes.get(node).is_some_and(|record| record.phase == NodePhase::Down);
+            down.retain(|node, _| is_down(node));
+            for node in nodes.keys().filter(|node| is_down(node)) {
+                down.entry(*node).or_insert(now);
+            }
+            let down_for = down.iter().map(|(node, since)| (*node, now.duration_since(*since))).collect();
+            seats::next(state.nodes(), &seats, rules, &down_for)
+        });
+        if let Some(change) = change {
+            let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
+            tokio::spawn(async move {
+                let done = timeout(CHANGE_TIMEOUT, make(&shared, &group, &change)).await;
+                match done {
+                    Ok(Ok(())) => tracing::info!(?change, "the members of the replicated log changed"),
+                    Ok(Err(error)) => {
+                        tracing::warn!(?change, %error, "the members of the replicated log stay")
+                    }
+                    Err(_) => tracing::warn!(?change, "a change of the members takes too long"),
+                }
+                drop(changing);
+            });
+        }
+    }
+}
+
+async fn make(shared: &Shared, group: &Group, change: &Change) -> Result<(), MembershipError> {
+    let ids = |nodes: &BTreeSet<u32>| nodes.iter().copied().map(u64::from).collect();
+    match change {
+        Change::Vote(voters) => group.change_voters(ids(voters)).await,
+        Change::Forget(nodes) => group.remove_learners(ids(nodes)).await,
+        Change::Admit(node) => {
+            let id = u64::from(*node);
+            let Some(address) = shared.address_of(group, id) else { return Ok(()) };
+            group.add_learner(id, Voter { address: address.to_string() }).await
+        }
+    }
+}
+
+/// Has the end of a session agreed on.
+async fn end(shared: Arc<Shared>, group: Group, node: u32, command: NodeCommand, keeper: u64) {
+    // who was deposed without knowing must not end what its successor renews
+    let outcome = match group.synchronize().await {
+        Ok(()) => group.propose(Command::Node(command)).await,
+        Err(error) => Err(ProposeError::Unavailable(error.to_string())),
+    };
+    let mut keeping = shared.keeping.lock();
+    let Some(current) = keeping.as_mut().filter(|current| current.keeper == keeper) else { return };
+    match outcome {
+        Ok(outcome) => {
+            tracing::warn!(node = format!("n{node}"), ?outcome, "a session is over: its lease ran out");
+            current.ended(node);
+        }
+        // it may be agreed on yet: under another number it would end nothing that is renewed from now on
+        Err(ProposeError::Unknown) => {
+            *current = Keeping::new(rand::random(), current.term, shared.lease, shared.now());
+        }
+        Err(_) => current.ended(node),
+    }
+}
+
+/// Hands the leadership to the follower that has the most of the log, if this node leads. Gives whether somebody else leads.
+pub(crate) async fn hand_over(shared: &Shared, group: &Group, limit: Duration) -> bool {
+    let leads_elsewhere = || {
+        let status = group.status();
+        status.leader.is_some_and(|leader| leader != status.id)
+    };
+    let handing = async {
+        while !leads_elsewhere() {
+            for (follower, _) in group.followers() {
+                let Some(address) = shared.address_of(group, follower) else { continue };
+                let Ok(channel) = shared.dialer.channel(&address) else { continue };
+                let hello = Some(shared.introduction().hello());
+                let asked = MembershipServiceClient::new(channel).campaign(CampaignRequest { hello }).await;
+                if asked.is_ok() {
+                    break;
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    timeout(limit, handing).await.is_ok()
+}
+
+/// Tells that this life ends, so that others need not wait for its lease.
+pub(crate) async fn say(group: &Group, command: NodeCommand, limit: Duration) {
+    // without a quorum the lease tells it
+    if let Ok(Err(status)) = timeout(limit, propose(group, command)).await {
+        tracing::info!(reason = status.message(), "the others learn by its lease that this node stops");
+    }
+}
