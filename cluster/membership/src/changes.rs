@@ -90,27 +90,39 @@ mod tests {
     fn a_life_that_ended_unseen_is_told_before_the_next_one() {
         let (first, second) = (node(2, 1, NodeState::Up), node(2, 2, NodeState::Up));
         let down = node(2, 1, NodeState::Down);
-        assert_eq!(told(&[first], &[second.clone()]), [NodeChange::Down(down), NodeChange::Up(second)]);
+        assert_eq!(
+            told(&[first], std::slice::from_ref(&second)),
+            [NodeChange::Down(down), NodeChange::Up(second)]
+        );
     }
 
     #[test]
     fn a_live_node_that_was_called_dead_comes_up_in_the_same_life() {
         let (up, down) = (node(2, 1, NodeState::Up), node(2, 1, NodeState::Down));
-        assert_eq!(told(&[up.clone()], &[down.clone()]), [NodeChange::Down(down.clone())]);
-        assert_eq!(told(&[down], &[up.clone()]), [NodeChange::Up(up)]);
+        assert_eq!(
+            told(std::slice::from_ref(&up), std::slice::from_ref(&down)),
+            [NodeChange::Down(down.clone())]
+        );
+        assert_eq!(told(&[down], std::slice::from_ref(&up)), [NodeChange::Up(up)]);
     }
 
     #[test]
     fn a_node_that_prepares_to_leave_is_still_up() {
         let leaving = node(2, 1, NodeState::Leaving);
-        assert_eq!(told(&[node(2, 1, NodeState::Up)], &[leaving.clone()]), [NodeChange::Changed(leaving)]);
+        assert_eq!(
+            told(&[node(2, 1, NodeState::Up)], std::slice::from_ref(&leaving)),
+            [NodeChange::Changed(leaving)]
+        );
     }
 
     #[test]
     fn who_is_taken_out_in_mid_life_goes_down_first() {
         let up = node(2, 1, NodeState::Up);
         let down = node(2, 1, NodeState::Down);
-        assert_eq!(told(&[up.clone()], &[]), [NodeChange::Down(down.clone()), NodeChange::Removed(up)]);
-        assert_eq!(told(&[down.clone()], &[]), [NodeChange::Removed(down)]);
+        assert_eq!(
+            told(std::slice::from_ref(&up), &[]),
+            [NodeChange::Down(down.clone()), NodeChange::Removed(up)]
+        );
+        assert_eq!(told(std::slice::from_ref(&down), &[]), [NodeChange::Removed(down)]);
     }
 }
