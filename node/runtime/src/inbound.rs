@@ -143,7 +143,7 @@ impl Inbound {
     }
 
     /// Moves all that has arrived into `signals`, which is empty.
-    pub(crate) fn take(&mut self, signals: &mut Vec<Signal>) {
+    fn take(&mut self, signals: &mut Vec<Signal>) {
         self.waiting = Waiting::default();
         if let Some(backlog) = self.backlog.take() {
             signals.extend(backlog.into_iter().flatten());
@@ -162,10 +162,14 @@ impl Inbound {
         }
     }
 
-    /// The message that has arrived, if it is alone.
+    /// The message that has arrived, if it is alone. Not of a bounded mailbox: see [`Inbound::hand_over`].
     #[inline]
     pub(crate) fn take_lone(&mut self) -> Option<Message> {
-        if self.signals.len() != 1 || self.waiting.messages != 1 || self.waiting.pressing != 0 {
+        if self.signals.len() != 1
+            || self.waiting.messages != 1
+            || self.waiting.pressing != 0
+            || self.messages_max != 0
+        {
             return None;
         }
         self.waiting.messages = 0;
@@ -216,12 +220,30 @@ impl Inbound {
     #[inline]
     pub(crate) fn run(&mut self, process: &Process, need: Need, signals: &mut Vec<Signal>) -> usize {
         process.schedule.store(schedule::RUNNING, Release);
+        let before = self.messages();
         match need {
             Need::Some => self.take_some(signals),
             Need::Pressing if self.waiting.pressing == 0 => {}
             Need::All | Need::Pressing => self.take(signals),
         }
+        self.hand_over(process, before);
         self.messages()
+    }
+
+    /// Somebody looks, with the signal state locked: takes all that has arrived.
+    pub(crate) fn take_all(&mut self, process: &Process, signals: &mut Vec<Signal>) {
+        let before = self.messages();
+        self.take(signals);
+        self.hand_over(process, before);
+    }
+
+    /// There were so many messages. Those that are gone count for the bound from here on as part of the inner queue, whose
+    /// length is told anew once they are in it: a sender in between must not find room that is none.
+    #[inline]
+    fn hand_over(&self, process: &Process, before: usize) {
+        if self.messages_max != 0 {
+            process.queue_len.fetch_add((before - self.messages()) as u32, Relaxed);
+        }
     }
 
     /// The body, for a slice or for somebody who looks at it with the signal state locked.

@@ -283,7 +283,7 @@ impl Node {
         self.with_outbox(|outbox| {
             let mut core = process.core.lock();
             let mut signals = Vec::new();
-            process.inbound.lock().take(&mut signals);
+            process.inbound.lock().take_all(process, &mut signals);
             let arrived = !signals.is_empty();
             core.apply_all(process, &mut signals, self, outbox);
             let waited = core.inner.len();

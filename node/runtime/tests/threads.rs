@@ -1,7 +1,8 @@
 //! What only real schedulers show: calls from outside, stealing, pausing in mid loop, memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use arsenal_runtime::request::CallError;
+use arsenal_runtime::limits::MailboxLimit;
+use arsenal_runtime::request::{CallError, Sent};
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Receive,
     StartOptions, Step, Term,
@@ -34,6 +35,15 @@ impl Body for Spin {
             context.burn(10);
         }
         Step::Yield
+    }
+}
+
+/// Leaves all messages where they are.
+struct Deaf;
+
+impl Body for Deaf {
+    fn step(&mut self, _event: Event, _context: &mut Context<'_>) -> Step {
+        Step::Wait(Receive::none())
     }
 }
 
@@ -92,6 +102,24 @@ fn a_spinning_process_is_killed_at_its_next_preemption_point() {
         node.await_exit(spin.pid()).await;
     });
     assert!(!spin.is_alive());
+    node.close();
+}
+
+#[test]
+fn a_bounded_mailbox_takes_no_more_while_a_scheduler_takes_in_what_arrived() {
+    let (node, deaf) = (node(), description("deaf"));
+    for round in 0..20_000 {
+        let options = StartOptions { mailbox: Some(MailboxLimit::messages(1)), ..StartOptions::default() };
+        let pid = node.spawn(&deaf, Box::new(Deaf), options).unwrap().pid();
+        let send = |n| node.send(pid, Message::info(Pid::NONE, Term::Int(n)));
+        assert_eq!(send(1), Sent::Delivered);
+        // the scheduler takes the first in at some moment from here on
+        (0..round % 100).for_each(|_| std::hint::spin_loop());
+        for n in 2..10 {
+            assert_eq!(send(n), Sent::MailboxFull);
+        }
+        node.kill(pid, Term::KILLED);
+    }
     node.close();
 }
 
