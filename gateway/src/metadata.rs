@@ -120,6 +120,9 @@ impl Crossing {
 
     /// Without a prefix, what would go behind one does not cross.
     fn cross(&self, metadata: &HeaderMap, prefix: Option<&str>, out: &mut HeaderMap) {
+        if self.response.is_empty() && self.unlisted == UnlistedMetadata::Dropped {
+            return;
+        }
         for (name, value) in metadata {
             let unlisted = if steers_the_call(name) { UnlistedMetadata::Dropped } else { self.unlisted };
             let name = match (unlisted, prefix) {

@@ -104,8 +104,8 @@ pub(crate) fn listed<'h>(
 }
 
 fn offered(media_type: &str) -> bool {
-    let folded = media_type.to_ascii_lowercase();
-    matches!(&*folded, "*/*" | "application/*" | SSE | NDJSON | "application/jsonl") || is_json(&folded)
+    const OFFERED: [&str; 5] = ["*/*", "application/*", SSE, NDJSON, "application/jsonl"];
+    OFFERED.iter().any(|known| media_type.eq_ignore_ascii_case(known)) || is_json(media_type)
 }
 
 fn is_json(essence: &str) -> bool {

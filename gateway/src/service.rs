@@ -1,11 +1,18 @@
 //! One HTTP request through the gateway: route, read, transcode, call, transcode back.
 //!
-//! A request is one future: when the client goes away the server drops it, and with it the call to upstream.
+//! A request is one future: when the client goes away the server drops it, and with it the call to upstream. What few
+//! requests need lies in boxes: a future is as large as its largest path, and is moved into the one that awaits it.
 
 mod body;
 
 use std::{
-    collections::BTreeSet, convert::Infallible, fmt::Write as _, future::Future, pin::Pin, sync::Arc, task,
+    collections::BTreeSet,
+    convert::Infallible,
+    fmt::Write as _,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task,
     time::Duration,
 };
 
@@ -93,21 +100,22 @@ impl GatewayService {
             *response.body_mut() = Body::empty();
             return response;
         }
-        match self.compiled.config.compress_bytes_min {
-            Some(bytes_min) => coding::encoded(accepted, response, bytes_min).await,
-            None => response,
+        match compiled.config.compress_bytes_min {
+            Some(bytes_min) if coding::is_worth_it(&response, bytes_min) => {
+                coding::encoded(accepted, response).await
+            }
+            _ => response,
         }
     }
 
-    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+    async fn answer(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
         negotiate::check_size(&self.compiled, request.headers())?;
         if let Some(answer) = web::answer(self, &request) {
             return answer.await;
         }
-        let mut request = match web::pass(self, request).await {
-            Ok(response) => return Ok(response),
-            Err(request) => request,
-        };
+        if let Some(dialect) = web::dialect(&request) {
+            return Ok(Box::pin(web::pass(self, dialect, request)).await);
+        }
         if self.compiled.config.ignore_trailing_slash {
             drop_trailing_slash(request.uri_mut());
         }
@@ -125,11 +133,16 @@ impl GatewayService {
             && let Some((method, verb_length)) = self.stream_route(request.uri().path())
         {
             let span = span(method, request.method());
-            return recorded(websocket::open(self, method, verb_length, request)).instrument(span).await;
+            let opening = Box::pin(websocket::open(self, method, verb_length, request));
+            let answer = opening.instrument(span.clone()).await;
+            record(&span, &answer);
+            return answer;
         }
         let (method, verb_length) = self.route(request.method(), request.uri().path())?;
         let span = span(method, request.method());
-        recorded(self.call_method(method, verb_length, request)).instrument(span).await
+        let answer = self.call_method(method, verb_length, request).instrument(span.clone()).await;
+        record(&span, &answer);
+        answer
     }
 
     /// The route of a WebSocket handshake, which is a GET whatever method the rule has. Without a stream there, the
@@ -214,9 +227,9 @@ impl GatewayService {
         let path = parts.uri.path();
         let target =
             Target { path: &path[..path.len() - verb_length], query: parts.uri.query().unwrap_or_default() };
-        let refusal = stream::Refusal::default();
-        let call = async {
-            let frames = if method.client_streaming {
+        let refusal = method.client_streaming.then(stream::Refusal::default);
+        let call = pin!(async {
+            let frames = if let Some(refusal) = &refusal {
                 let target = compiled.target_bytes(method, target, &parts.headers)?;
                 let body = match coding {
                     Some(coding) => Body::new(Decoded::new(coding, body)),
@@ -231,12 +244,13 @@ impl GatewayService {
             let response = answer.map_err(|error| compiled.unreachable(&error))?;
             let (headers, messages) = Messages::open(response, &self.compiled)?;
             if method.server_streaming {
-                let (compiled, refusal) = (self.compiled.clone(), refusal.clone());
-                stream::respond(compiled, method, &parts.headers, headers, messages, deadline, refusal).await
+                let (compiled, refusal) = (self.compiled.clone(), refusal.clone().unwrap_or_default());
+                let headers = (&parts.headers, headers);
+                Box::pin(stream::respond(compiled, method, headers, messages, deadline, refusal)).await
             } else {
                 self.unary_response(method, &parts, &headers, messages).await
             }
-        };
+        });
         let answer = match deadline {
             None => call.await,
             Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
@@ -244,7 +258,7 @@ impl GatewayService {
             }),
         };
         // Upstream can only say that the stream broke, or make do with what came before; why is known here.
-        let refused = refusal.lock().ok().and_then(|mut refused| refused.take());
+        let refused = refusal.as_ref().and_then(|refusal| refusal.lock().ok()?.take());
         let answer = refused.map_or(answer, Err);
         let mut answer = answer.map_err(|failure| conditional::refused(failure, method, &parts));
         if let Some(id) = request_id {
@@ -326,14 +340,12 @@ fn span(method: &Method, http_method: &HttpMethod) -> tracing::Span {
     )
 }
 
-/// Puts the status of an answer into the current span.
-async fn recorded(
-    answer: impl Future<Output = Result<Response<Body>, Failure>>,
-) -> Result<Response<Body>, Failure> {
-    let answer = answer.await;
-    let status = answer.as_ref().map_or_else(Failure::http_status, Response::status);
-    tracing::Span::current().record("http.response.status_code", status.as_u16());
-    answer
+/// Puts the status of an answer into its span.
+fn record(span: &tracing::Span, answer: &Result<Response<Body>, Failure>) {
+    if !span.is_disabled() {
+        let status = answer.as_ref().map_or_else(Failure::http_status, Response::status);
+        span.record("http.response.status_code", status.as_u16());
+    }
 }
 
 /// A call to upstream. What the server that the gateway runs in knows of the client, in `extensions`, goes along in process.

@@ -22,12 +22,12 @@ pub(crate) use elements::{Refusal, request_body};
 use framing::Framing;
 use items::{Items, Source};
 
-/// Answers with a stream. An error before the first item keeps its HTTP status.
+/// Answers with a stream; the headers are the request's and those of upstream. An error before the first item keeps its
+/// HTTP status.
 pub(crate) async fn respond(
     compiled: Arc<Compiled>,
     method: &Method,
-    request: &HeaderMap,
-    initial: HeaderMap,
+    (request, initial): (&HeaderMap, HeaderMap),
     mut messages: Messages,
     deadline: Option<Duration>,
     refusal: Refusal,

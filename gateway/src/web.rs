@@ -10,6 +10,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 
+pub(crate) use grpc_web::{Dialect, pass};
+
 use crate::service::{Answering, GatewayService, ready};
 
 /// Where the OpenAPI document is.
@@ -17,17 +19,9 @@ pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
 /// Where its page is.
 pub(crate) const DOCS_PATH: &str = "/docs";
 
-/// A call of a client that has stubs, by gRPC or grpc-web, is passed on; any other request is given back.
-pub(crate) async fn pass(
-    service: &GatewayService,
-    request: Request<Body>,
-) -> Result<Response<Body>, Request<Body>> {
-    match grpc_web::Dialect::of(request.headers()) {
-        Some(dialect) if request.method() == Method::POST => {
-            Ok(grpc_web::pass(service, dialect, request).await)
-        }
-        _ => Err(request),
-    }
+/// The dialect of gRPC in which a client that has stubs makes a call; none for any other request.
+pub(crate) fn dialect(request: &Request<Body>) -> Option<Dialect> {
+    if request.method() == Method::POST { Dialect::of(request.headers()) } else { None }
 }
 
 /// The answer, if the request is for one of these.

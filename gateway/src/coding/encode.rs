@@ -65,20 +65,19 @@ impl Encoder {
     }
 }
 
-/// The answer as the client accepts it. What is small, or is no text, stays as it is.
-pub(crate) async fn encoded(
-    accepted: Option<Coding>,
-    response: Response<Body>,
-    bytes_min: usize,
-) -> Response<Body> {
-    let size = response.body().size_hint().exact();
-    if size.is_some_and(|size| size < bytes_min as u64) || !is_worth_it(&response) {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
+/// The answer as the client accepts it, if it is [worth it](is_worth_it).
+pub(crate) async fn encoded(accepted: Option<Coding>, mut response: Response<Body>) -> Response<Body> {
     // another client gets another form of it
-    parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    let Some(coding) = accepted else { return Response::from_parts(parts, body) };
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    match accepted {
+        Some(coding) => Box::pin(pressed(coding, response)).await,
+        None => response,
+    }
+}
+
+async fn pressed(coding: Coding, response: Response<Body>) -> Response<Body> {
+    let size = response.body().size_hint().exact();
+    let (mut parts, body) = response.into_parts();
     let body = match size {
         // a body of a known size is there already
         Some(_) => match whole(coding, body).await {
@@ -116,7 +115,11 @@ async fn whole(coding: Coding, body: Body) -> Result<Vec<u8>, Body> {
     pressed.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|_| Body::from(kept))
 }
 
-fn is_worth_it(response: &Response<Body>) -> bool {
+/// What is small, or is no text, stays as it is.
+pub(crate) fn is_worth_it(response: &Response<Body>, bytes_min: usize) -> bool {
+    if response.body().size_hint().exact().is_some_and(|size| size < bytes_min as u64) {
+        return false;
+    }
     let headers = response.headers();
     let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED, StatusCode::SWITCHING_PROTOCOLS];
     if bodiless.contains(&response.status()) || headers.contains_key(header::CONTENT_ENCODING) {

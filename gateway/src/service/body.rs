@@ -2,7 +2,8 @@
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
+use futures_util::FutureExt as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 
 use super::GatewayService;
@@ -12,7 +13,7 @@ use crate::{
 };
 
 impl GatewayService {
-    /// Reads a body whole, and stops as soon as it is too large.
+    /// Reads a body whole, and stops as soon as it is too large. One that comes in one piece is not copied.
     pub(crate) async fn read_body(&self, mut body: Body) -> Result<Bytes, Failure> {
         let max = self.compiled.config.limits.request_bytes_max;
         let too_large =
@@ -20,32 +21,49 @@ impl GatewayService {
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }
-        if body.size_hint().lower() > max as u64 {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > max {
             return Err(too_large());
         }
-        let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
-        let idle_max = self.compiled.config.limits.body_idle_max;
-        while let Some(frame) = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| {
-            self.compiled
-                .failure(Reason::BodyTooSlow, format!("nothing more of the body within {idle_max:?}"))
-        })? {
-            let frame = frame.map_err(|error| {
-                self.compiled.failure(Reason::BodyIncomplete, format!("the body broke off: {error}"))
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            if first.len() + rest.len() + data.len() > max {
+        let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+        while let Some(data) = self.next_piece(&mut body).await? {
+            if first.len() + all.len() + data.len() > max {
                 return Err(too_large());
             }
-            if first.is_empty() {
+            if first.is_empty() && all.is_empty() {
                 first = data;
-            } else {
-                rest.extend_from_slice(&data);
+                continue;
+            }
+            if all.is_empty() {
+                all.reserve(announced.max(first.len() + data.len()));
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&data);
+        }
+        Ok(if all.is_empty() { first } else { all.freeze() })
+    }
+
+    /// The next piece of a body. A timer costs more than reading what is there, so only what is not is waited for with one.
+    async fn next_piece(&self, body: &mut Body) -> Result<Option<Bytes>, Failure> {
+        let idle_max = self.compiled.config.limits.body_idle_max;
+        loop {
+            let frame = match body.frame().now_or_never() {
+                Some(frame) => frame,
+                None => tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| {
+                    let message = format!("nothing more of the body within {idle_max:?}");
+                    self.compiled.failure(Reason::BodyTooSlow, message)
+                })?,
+            };
+            let frame = frame.transpose().map_err(|error| {
+                self.compiled.failure(Reason::BodyIncomplete, format!("the body broke off: {error}"))
+            })?;
+            // trailers say nothing here
+            match frame.map(Frame::into_data) {
+                Some(Ok(data)) => return Ok(Some(data)),
+                Some(Err(_)) => {}
+                None => return Ok(None),
             }
         }
-        if rest.is_empty() {
-            return Ok(first);
-        }
-        Ok([&first[..], &rest[..]].concat().into())
     }
 
     /// A body without its coding, within the same bound.

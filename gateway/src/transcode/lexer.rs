@@ -252,8 +252,10 @@ impl<'a> Lexer<'a> {
         let Some(length) = memchr::memchr2(b'"', b'\\', &bytes[start..]) else {
             return Err(self.error("a string without an end"));
         };
-        if let Some(control) = bytes[start..start + length].iter().position(|&byte| byte < 0x20) {
-            self.at = start + control;
+        let plain = &bytes[start..start + length];
+        // looked at without a way out, so that many bytes are at once
+        if plain.iter().fold(false, |found, &byte| found | (byte < 0x20)) {
+            self.at = start + plain.iter().position(|&byte| byte < 0x20).unwrap_or_default();
             return Err(self.error("a control character in a string"));
         }
         Ok(start + length)

@@ -77,10 +77,14 @@ pub(super) fn put_base64(out: &mut Vec<u8>, text: &str) -> Result<(), &'static s
     let length = data.len() / 4 * 3 + (data.len() % 4).saturating_sub(1);
     wire::put_varint(out, length as u64);
     let start = out.len();
+    // The usual form quickly; what is in any other, or in none, is left to the lenient reader.
+    if base64_simd::STANDARD.decode_append(text, out).is_ok() {
+        return Ok(());
+    }
+    out.truncate(start);
     // The decoder wants room for whole groups.
     out.resize(start + data.len().div_ceil(4) * 3, 0);
-    let url = data.bytes().any(|byte| byte == b'-' || byte == b'_');
-    let engine = if url { &BASE64_URL } else { &BASE64 };
+    let engine = engine(data);
     let written = engine.decode_slice(text, &mut out[start..]).map_err(|_| BAD)?;
     out.truncate(start + written);
     if written == length { Ok(()) } else { Err(BAD) }
@@ -88,7 +92,11 @@ pub(super) fn put_base64(out: &mut Vec<u8>, text: &str) -> Result<(), &'static s
 
 /// The bytes of base64 text of either alphabet, padded or not.
 pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
-    let url = text.bytes().any(|byte| byte == b'-' || byte == b'_');
-    let engine = if url { &BASE64_URL } else { &BASE64 };
-    engine.decode(text).ok()
+    engine(text).decode(text).ok()
+}
+
+/// The engine for the alphabet of a text. Both are looked for without a way out, so that many bytes are at once.
+fn engine(text: &str) -> &'static GeneralPurpose {
+    let url = text.bytes().fold(false, |found, byte| found | (byte == b'-') | (byte == b'_'));
+    if url { &BASE64_URL } else { &BASE64 }
 }

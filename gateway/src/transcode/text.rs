@@ -1,7 +1,5 @@
 //! Writing JSON text: strings, numbers, base64. Every function appends to a buffer and allocates nothing of its own.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
 /// What each byte becomes inside a JSON string: 0 stays, `u` is written `\u00XX`, any other is written behind `\`.
 const ESCAPES: [u8; 256] = {
     let mut escapes = [0; 256];
@@ -47,10 +45,7 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
 /// Appends bytes as quoted base64 with padding.
 pub fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    let start = out.len();
-    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
+    base64_simd::STANDARD.encode_append(bytes, out);
     out.push(b'"');
 }
 

@@ -27,7 +27,7 @@ const TRAILERS_FLAG: u8 = 0x80;
 
 /// What a request's content type says about its framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     /// gRPC itself.
     Grpc,
     /// grpc-web.
@@ -62,7 +62,7 @@ impl Dialect {
 }
 
 /// Passes a call on.
-pub(super) async fn pass(
+pub(crate) async fn pass(
     service: &GatewayService,
     dialect: Dialect,
     request: Request<Body>,
