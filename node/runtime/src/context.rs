@@ -84,6 +84,9 @@ impl Context<'_> {
             monitor
         };
         if let Some((watcher, reference)) = monitor {
+            if self.node.is_remote(watcher) {
+                self.node.tell_watcher(watcher, reference, me, None, self.outbox);
+            }
             self.node.adopt(watcher, None, |_, of| of.add_monitor(reference, me));
         }
         self.acknowledge(Term::tagged("ok", self.me().into()));

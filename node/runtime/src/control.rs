@@ -53,6 +53,10 @@ impl Node {
     /// # Errors
     /// If `from` is not alive.
     pub fn link(&self, from: Pid, to: Pid) -> Result<(), ControlError> {
+        if self.is_remote(from) && !self.is_remote(to) {
+            self.link_from_afar(from, to);
+            return Ok(());
+        }
         let process = self.live(from)?;
         self.with_core(&process.0, |core, outbox| {
             if from != to && core.add_link(to) {
@@ -67,6 +71,10 @@ impl Node {
     /// # Errors
     /// If `from` is not alive.
     pub fn unlink(&self, from: Pid, to: Pid) -> Result<(), ControlError> {
+        if self.is_remote(from) && !self.is_remote(to) {
+            self.unlink_from_afar(from, to);
+            return Ok(());
+        }
         let process = self.live(from)?;
         self.with_core(&process.0, |core, outbox| {
             if core.remove_link(to) {
@@ -87,19 +95,22 @@ impl Node {
         of: Option<Pid>,
         name: Option<&str>,
     ) -> Result<OwnedId, ControlError> {
-        let process = self.live(watcher)?;
-        let reference = self.new_ref();
         let object = name.map(|name| {
             let node = self.name();
             Box::new(Term::map([("name", Term::str(name)), ("node", Term::str(Arc::clone(node)))]))
         });
+        // a name that nobody holds: a pid that is never alive stands for it
+        let target = of.unwrap_or(Pid::new(self.id(), self.incarnation(), 0));
+        if self.is_remote(watcher) && !self.is_remote(target) {
+            return Ok(self.monitor_from_afar(watcher, target, object));
+        }
+        let process = self.live(watcher)?;
+        let reference = self.new_ref();
         self.with_core(&process.0, |core, outbox| {
             // as in OTP a process that monitors itself gets a reference of nothing: no DOWN could ever reach it
             if of == Some(watcher) {
                 return;
             }
-            // a name that nobody holds: a pid that is never alive stands for it
-            let target = of.unwrap_or(Pid::new(self.id(), self.incarnation(), 0));
             core.add_monitor(reference, target);
             outbox.send(self, target, Signal::Monitor { watcher, reference, name: object });
         });

@@ -269,6 +269,12 @@ impl Core {
                 self.links.remove(from);
             }
             Signal::Monitor { watcher, reference, name } => self.add_watcher(watcher, reference, name),
+            Signal::Monitoring { from, reference, name } => {
+                self.add_monitor(reference, from);
+                if let Some(name) = name {
+                    self.extras_mut().remote_names.insert(reference, *name);
+                }
+            }
             Signal::Demonitor { watcher, reference } => {
                 if self.watchers.remove((watcher, reference)).is_none() {
                     self.close_call(ReplyTo { to: watcher, reference });

@@ -147,6 +147,8 @@ pub(crate) enum Signal {
     Unlink { from: Pid },
     /// `watcher` monitors the receiver, which it named by `name` if by name.
     Monitor { watcher: Pid, reference: Ref, name: Option<Box<Term>> },
+    /// The receiver, of another node, monitors `from` from now on, by `name` if by name: somebody asked for it here.
+    Monitoring { from: Pid, reference: Ref, name: Option<Box<Term>> },
     /// The monitor, or the call, with this reference is over for its owner.
     Demonitor { watcher: Pid, reference: Ref },
     /// A monitored process, `from`, ended; dropped if the monitor is gone by then. `object` is what it was named by.

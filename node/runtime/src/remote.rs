@@ -8,6 +8,7 @@
 //! Invariants: what a process must hear of is noted ([`Ties`]) before the signal leaves; the local path never comes
 //! here.
 
+mod acting;
 mod cut;
 mod ties;
 mod wire;
@@ -146,6 +147,7 @@ impl Signal {
             | Self::Kill { from, .. }
             | Self::Link { from }
             | Self::Unlink { from }
+            | Self::Monitoring { from, .. }
             | Self::Down { from, .. } => *from,
             Self::Monitor { watcher, .. } | Self::Demonitor { watcher, .. } => *watcher,
         }
@@ -154,7 +156,7 @@ impl Signal {
     /// The process at its sender's end that has to hear of a lost connection, or at the receiver's end of it.
     fn ties(&self) -> Option<Pid> {
         match self {
-            Self::Link { from } => Some(*from),
+            Self::Link { from } | Self::Monitoring { from, .. } => Some(*from),
             Self::Monitor { watcher, .. } => Some(*watcher),
             Self::Message(Message { kind: Kind::Call | Kind::System, from, reference: Some(_), .. }) => {
                 Some(*from)

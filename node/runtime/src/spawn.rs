@@ -116,6 +116,9 @@ impl Node {
         }
         let (parent, operation) = (options.parent.unwrap_or(Pid::NONE), options.operation);
         let linked_elsewhere = options.link && self.is_remote(parent);
+        // whoever waits for init is told by the one who is started
+        let watched_from =
+            options.monitor.filter(|(watcher, _)| options.ack.is_none() && self.is_remote(*watcher));
         let bytes_bound = options.mailbox.filter(|limit| limit.bytes_max > 0);
         let process = Arc::new(self.new_process(pid, code, body, options, by, now_ns));
         self.table().insert(&process);
@@ -123,6 +126,9 @@ impl Node {
         if linked_elsewhere {
             // the parent's end of the link is a signal away
             outbox.send(self, parent, Signal::Link { from: pid });
+        }
+        if let Some((watcher, reference)) = watched_from {
+            self.tell_watcher(watcher, reference, pid, None, outbox);
         }
         if bytes_bound.is_some() {
             self.set_mailbox_limit(&handle, bytes_bound);

@@ -6,6 +6,9 @@
 -export([main/1]).
 -export([init/1, handle_call/3, handle_cast/2]).
 -export([start_worker/1]).
+-export([node_receiver/0]).
+-define(MESSAGE_BYTES, 100).
+-define(BIG_BYTES, (64 bsl 20)).
 
 main([Name]) ->
     logger:set_primary_config(level, none),
@@ -43,7 +46,12 @@ benches() ->
      {"pg_join", fun pg_join/0},
      {"pg_members", fun pg_members/0},
      {"process_info", fun process_info_each/0},
-     {"list_filter", fun list_filter/0}].
+     {"list_filter", fun list_filter/0},
+     {"node_send", fun node_send/0},
+     {"node_send_big", fun node_send_big/0},
+     {"node_round_trip_p50", fun() -> node_round_trip(0.5) end},
+     {"node_round_trip_p99", fun() -> node_round_trip(0.99) end},
+     {"node_round_trip_beside_big_p99", fun() -> node_round_trip_beside_big(0.99) end}].
 
 seconds(Fun) ->
     Begin = erlang:monotonic_time(nanosecond),
@@ -328,4 +336,78 @@ await_waiting(Pid) ->
     case process_info(Pid, status) of
         {status, waiting} -> ok;
         _ -> erlang:yield(), await_waiting(Pid)
+    end.
+
+%% ---- another node ----
+
+%% A receiver on a fresh node on loopback, as that of bench-arsenal.
+other_node() ->
+    os:cmd("epmd -daemon"),
+    ok = distribute(100),
+    Path = filename:dirname(code:which(?MODULE)),
+    Options = #{name => peer:random_name(), host => "127.0.0.1", longnames => true, args => ["-pa", Path]},
+    {ok, _, Node} = peer:start_link(Options),
+    spawn(Node, ?MODULE, node_receiver, []).
+
+%% epmd may not listen yet.
+distribute(0) -> no_distribution;
+distribute(Tries) ->
+    case net_kernel:start(['bench@127.0.0.1', longnames]) of
+        {ok, _} -> ok;
+        {error, _} -> timer:sleep(50), distribute(Tries - 1)
+    end.
+
+node_receiver() -> node_receiver(0, none).
+
+node_receiver(Left, Asked) ->
+    receive
+        {expect, Count, From} -> node_receiver(Count, From);
+        {ping, From} -> From ! pong, node_receiver(Left, Asked);
+        Bytes when is_binary(Bytes), Left =:= 1 -> Asked ! ok, node_receiver(0, none);
+        Bytes when is_binary(Bytes) -> node_receiver(Left - 1, Asked)
+    end.
+
+stream(To, Count, Payload) ->
+    To ! {expect, Count, self()},
+    repeat(Count, fun() -> To ! Payload end),
+    receive ok -> ok end.
+
+round_trips(To, Count) ->
+    [begin
+         Begin = erlang:monotonic_time(nanosecond),
+         To ! {ping, self()},
+         receive pong -> ok end,
+         (erlang:monotonic_time(nanosecond) - Begin) / 1.0e3
+     end || _ <- lists:seq(1, Count)].
+
+quantile(Took, Part) -> {lists:nth(min(length(Took), trunc(length(Took) * Part) + 1), lists:sort(Took)), "us"}.
+
+bytes(Count) -> binary:copy(<<"x">>, Count).
+
+node_send() ->
+    To = other_node(),
+    stream(To, 10000, bytes(?MESSAGE_BYTES)),
+    per_second(2000000, "messages/s", fun() -> stream(To, 2000000, bytes(?MESSAGE_BYTES)) end).
+
+node_send_big() ->
+    To = other_node(),
+    Big = bytes(?BIG_BYTES),
+    stream(To, 1, Big),
+    per_second(12 * 64, "MB/s", fun() -> stream(To, 12, Big) end).
+
+node_round_trip(Part) ->
+    To = other_node(),
+    round_trips(To, 1000),
+    quantile(round_trips(To, 20000), Part).
+
+node_round_trip_beside_big(Part) ->
+    To = other_node(),
+    round_trips(To, 1000),
+    Big = bytes(?BIG_BYTES),
+    {_, Monitor} = spawn_monitor(fun() -> stream(To, 12, Big) end),
+    quantile(round_trips_until(To, Monitor), Part).
+
+round_trips_until(To, Monitor) ->
+    receive {'DOWN', Monitor, process, _, _} -> []
+    after 0 -> round_trips(To, 20) ++ round_trips_until(To, Monitor)
     end.

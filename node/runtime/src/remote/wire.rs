@@ -29,6 +29,7 @@ mod tag {
     pub(super) const MONITOR: u8 = 21;
     pub(super) const DEMONITOR: u8 = 22;
     pub(super) const DOWN: u8 = 23;
+    pub(super) const MONITORING: u8 = 24;
 }
 
 /// For a name, not a pid.
@@ -60,6 +61,7 @@ pub(super) fn write(parcel: &Parcel, out: &mut Vec<u8>) {
         Signal::Link { .. } => (tag::LINK, false),
         Signal::Unlink { .. } => (tag::UNLINK, false),
         Signal::Monitor { name, .. } => (tag::MONITOR, name.is_some()),
+        Signal::Monitoring { name, .. } => (tag::MONITORING, name.is_some()),
         Signal::Demonitor { .. } => (tag::DEMONITOR, false),
         Signal::Down { .. } => (tag::DOWN, false),
     };
@@ -87,7 +89,7 @@ pub(super) fn write(parcel: &Parcel, out: &mut Vec<u8>) {
             write_term(reason, out);
         }
         Signal::Link { .. } | Signal::Unlink { .. } => {}
-        Signal::Monitor { reference, name, .. } => {
+        Signal::Monitor { reference, name, .. } | Signal::Monitoring { reference, name, .. } => {
             write_ref(*reference, out);
             if let Some(name) = name {
                 write_term(name, out);
@@ -122,6 +124,11 @@ pub(super) fn read(from: &mut Reader<'_>) -> Result<Parcel, DecodeError> {
             let reference = read_ref(from)?;
             let name = more.then(|| read_term(from).map(Box::new)).transpose()?;
             Signal::Monitor { watcher: sender, reference, name }
+        }
+        tag::MONITORING => {
+            let reference = read_ref(from)?;
+            let name = more.then(|| read_term(from).map(Box::new)).transpose()?;
+            Signal::Monitoring { from: sender, reference, name }
         }
         tag::DEMONITOR => Signal::Demonitor { watcher: sender, reference: read_ref(from)? },
         tag::DOWN => {
@@ -186,6 +193,8 @@ mod tests {
             Signal::Monitor { watcher: from, reference, name: None },
             Signal::Monitor { watcher: from, reference, name: Some(Box::new(Term::str("name"))) },
             Signal::Demonitor { watcher: from, reference },
+            Signal::Monitoring { from, reference, name: None },
+            Signal::Monitoring { from, reference, name: Some(Box::new(Term::str("name"))) },
             Signal::Down { reference, from, object: Term::Pid(from), reason },
         ]);
         signals

@@ -20,7 +20,9 @@ fn acting(node: &Node, caller: &Caller, field: &str, text: &str, reason: &str) -
 pub(crate) fn link_from(node: &Node, from: Pid, to: &str, operation: u64) -> Result<Pid, Status> {
     let pid = reference::pid(node, "process", to)?;
     let traps = node.process(from).is_some_and(|process| node.header(&process).trap_exit);
-    if !traps && !node.is_alive(pid) {
+    // of another node only a signal tells, as in OTP
+    let both_here = ![from, pid].iter().any(|pid| node.is_remote(*pid));
+    if both_here && !traps && !node.is_alive(pid) {
         return Err(no_process(node, pid));
     }
     node.link(from, pid).map_err(|error| of_control(node, &error))?;

@@ -6,7 +6,7 @@ use crate::caller::Caller;
 use crate::status::{bad_argument, failure, no_process, of_start};
 use crate::{payload, reference, time};
 use arsenal_proto::v1;
-use arsenal_runtime::{Node, Pid, ProcessRef, Ref, StartError, StartOptions, Started, Term};
+use arsenal_runtime::{Node, Pid, ProcessRef, StartError, StartOptions, Started, Term};
 use prost::Message;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -151,16 +151,12 @@ pub(super) async fn start_monitor(
 ) -> Result<v1::StartMonitorProcessResponse, Status> {
     let mut start = read(node, caller, plain(&request))?;
     let watcher = other(node, caller, "watcher", &request.watcher, "NO_WATCHER")?;
-    let reference = node.new_ref();
+    let reference = node.new_ref_of(watcher);
     start.options.monitor = Some((watcher, reference));
     let (pid, ignored) = run(node, start).await?;
-    let monitor = if ignored { String::new() } else { monitor_id(node, reference) };
+    let monitor = if ignored { String::new() } else { node.monitor_id(watcher, reference).to_string() };
     let (node, watcher) = (node.name().to_string(), watcher.to_string());
     Ok(v1::StartMonitorProcessResponse { pid, ignored, node, monitor, watcher })
-}
-
-fn monitor_id(node: &Node, reference: Ref) -> String {
-    node.owned(b'm', reference.number()).to_string()
 }
 
 pub(crate) fn run_function(
@@ -226,10 +222,11 @@ pub(super) fn spawn_monitor(
     request: v1::SpawnMonitorProcessRequest,
 ) -> Result<v1::SpawnMonitorProcessResponse, Status> {
     let watcher = other(node, caller, "watcher", &request.watcher, "NO_WATCHER")?;
-    let reference = node.new_ref();
+    let reference = node.new_ref_of(watcher);
     let process = run_function(node, caller, plain(&request), |options| {
         options.monitor = Some((watcher, reference));
     })?;
-    let (monitor, (pid, node)) = (monitor_id(node, reference), super::place(node, &process));
+    let monitor = node.monitor_id(watcher, reference).to_string();
+    let (pid, node) = super::place(node, &process);
     Ok(v1::SpawnMonitorProcessResponse { pid, node, monitor, watcher: watcher.to_string() })
 }

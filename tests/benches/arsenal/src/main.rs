@@ -2,6 +2,8 @@
 //! status 77 for a name that it does not have. Sizes are those of `README.md` beside this crate.
 
 mod bodies;
+#[cfg(feature = "link")]
+mod distribution;
 #[cfg(feature = "wire")]
 mod lists;
 mod processes;
@@ -66,6 +68,21 @@ fn main() -> ExitCode {
         "pg_members" => tables::pg_members(),
         "process_info" => tables::process_info(),
         "list_filter" => tables::list_filter(),
+        #[cfg(feature = "link")]
+        distribution::OTHER => {
+            distribution::other_node(&std::env::args().nth(2).expect("the address of the first node"));
+            return ExitCode::SUCCESS;
+        }
+        #[cfg(feature = "link")]
+        "node_send" => distribution::node_send(),
+        #[cfg(feature = "link")]
+        "node_send_big" => distribution::node_send_big(),
+        #[cfg(feature = "link")]
+        "node_round_trip_p50" => distribution::node_round_trip(0.5),
+        #[cfg(feature = "link")]
+        "node_round_trip_p99" => distribution::node_round_trip(0.99),
+        #[cfg(feature = "link")]
+        "node_round_trip_beside_big_p99" => distribution::node_round_trip_beside_big(0.99),
         #[cfg(feature = "wire")]
         "list_cel_compiled" => lists::compiled(),
         #[cfg(feature = "wire")]
