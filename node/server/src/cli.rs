@@ -4,6 +4,7 @@
 //! cannot be reached; 4 the program could not start what it was asked to.
 
 mod call;
+mod connect;
 mod operations;
 mod requests;
 mod serve;

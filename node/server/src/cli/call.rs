@@ -1,5 +1,6 @@
 //! `arsenal call OPERATION [JSON]`.
 
+use super::connect::ConnectArguments;
 use super::{CommandError, Output, requests, table};
 use crate::dynamic::{self, RestRequest};
 use arsenal_gateway::code::Code;
@@ -9,7 +10,6 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use tokio::sync::oneshot;
-use tonic::transport::Channel;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CallArguments {
@@ -19,9 +19,8 @@ pub(super) struct CallArguments {
     /// one after the other, each sent as soon as it is there.
     #[arg(default_value = "{}")]
     request: String,
-    /// The node to call.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7450", env = "ARSENAL_NODE_URL")]
-    node: String,
+    #[command(flatten)]
+    node: ConnectArguments,
     /// Call as this session.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
@@ -65,7 +64,7 @@ async fn converse(
 ) -> Result<(), CommandError> {
     let headers: Vec<(String, String)> =
         arguments.session.iter().map(|id| ("arsenal-session".to_owned(), id.clone())).collect();
-    let channel = connect(&arguments.node).await?;
+    let channel = arguments.node.connect().await?;
     let failed = |status: tonic::Status| CommandError::Failed(explain(&status));
     let answers = dynamic::call(channel, operation, messages, &headers).await.map_err(failed)?;
     let mut answers = std::pin::pin!(answers);
@@ -83,20 +82,6 @@ async fn converse(
             Some(answer) => print(&answer.map_err(failed)?, arguments.output, streams)?,
         }
     }
-}
-
-async fn connect(address: &str) -> Result<Channel, CommandError> {
-    let wrong =
-        || CommandError::Usage(format!("`{address}` is no address; give one like http://127.0.0.1:7450"));
-    let endpoint = Channel::from_shared(address.to_owned()).map_err(|_| wrong())?;
-    if endpoint.uri().scheme().is_none() || endpoint.uri().host().is_none() {
-        return Err(wrong());
-    }
-    endpoint.connect().await.map_err(|_| {
-        CommandError::Unreachable(format!(
-            "no node answers at {address}; start one with `arsenal dev`, or name another with --node"
-        ))
-    })
 }
 
 /// A status for people: code, message, and what its details say.
@@ -191,16 +176,6 @@ mod tests {
         let list = operations::find("list_all_processes").unwrap();
         let line = curl(&list, &json!({"pageSize": 5}), "http://h/", Some("n1.1-s3"));
         assert_eq!(line, "curl -s -H 'arsenal-session: n1.1-s3' 'http://h/v1/processes?pageSize=5'");
-    }
-
-    #[tokio::test]
-    async fn what_is_no_address_is_a_wrong_command_line_and_not_a_node_that_is_away() {
-        for address in ["nonsense", "localhost:7450", "", "://"] {
-            let refused = connect(address).await.err();
-            assert!(matches!(refused, Some(CommandError::Usage(_))), "{address}: {refused:?}");
-        }
-        let away = connect("http://127.0.0.1:1").await.err();
-        assert!(matches!(away, Some(CommandError::Unreachable(_))), "{away:?}");
     }
 
     #[test]

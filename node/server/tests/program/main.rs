@@ -4,5 +4,6 @@
 
 mod call;
 mod check;
+mod encrypted;
 mod node;
 mod stop;

@@ -16,10 +16,16 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(shutdown_ms: u64) -> Self {
+        Self::start_with(shutdown_ms, &[])
+    }
+
+    /// With settings of the environment besides.
+    pub(crate) fn start_with(shutdown_ms: u64, settings: &[(&str, &str)]) -> Self {
         let mut child = Command::new(ARSENAL)
             .args(["dev", "--grpc", "0", "--rest", "0"])
             .env("ARSENAL_SHUTDOWN_TIMEOUT_MS", shutdown_ms.to_string())
             .env("ARSENAL_NODE_SCHEDULERS", "2")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
