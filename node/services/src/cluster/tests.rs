@@ -53,16 +53,16 @@ impl Nodes for View {
     }
 
     fn channel(&self, id: u32) -> Result<Channel, NodeError> {
-        self.endpoint(id).map(|endpoint| endpoint.connect_lazy())
+        self.dial(id)
     }
 
-    fn endpoint(&self, id: u32) -> Result<Endpoint, NodeError> {
+    fn dial(&self, id: u32) -> Result<Channel, NodeError> {
         let membership = self.membership();
         let node = membership.nodes.get(&id).ok_or(NodeError::Unknown(id))?;
         if node.state == NodeState::Down {
             return Err(NodeError::Down { id, incarnation: node.incarnation });
         }
-        Ok(Endpoint::from_shared(format!("http://{}", node.address)).unwrap())
+        Ok(Endpoint::from_shared(format!("http://{}", node.address)).unwrap().connect_lazy())
     }
 
     fn is_in_session(&self) -> bool {
