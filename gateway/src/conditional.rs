@@ -1,5 +1,5 @@
 //! Conditional requests (RFC 9110, 13) where the method gives an etag: by a response header `etag`, or by a string field
-//! `etag` (AIP-154) of the answer, and for `If-Match` of the request or of the resource in its body.
+//! `etag` (AIP-154) of the answer or of the resource in it, and for `If-Match` of the request or of the resource in it.
 //!
 //! A condition that cannot be checked is refused rather than passed over: whoever sends `If-Match` counts on it.
 
@@ -12,6 +12,7 @@ use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
     method::{Guard, Method},
+    response::length_field,
     transcode::wire,
 };
 
@@ -102,10 +103,12 @@ impl Compiled {
 
     /// The etag that a message has in its field.
     pub(crate) fn etag_of(&self, method: &Method, message: &Bytes) -> Option<HeaderValue> {
-        let text = crate::response::length_field(message, method.etag?).ok()??;
-        if text.is_empty() {
-            return None;
+        let (last, above) = method.etag.split_last()?;
+        let mut holder = message.clone();
+        for number in above {
+            holder = length_field(&holder, *number).ok()??;
         }
+        let text = length_field(&holder, *last).ok()?.filter(|text| !text.is_empty())?;
         if is_entity_tag(&text) {
             return HeaderValue::from_maybe_shared(text).ok();
         }

@@ -2,8 +2,12 @@
 //!
 //! Everything a request needs is found here at load, so that a bad rule stops the start and not a request.
 
+mod etag;
+
 use http::{HeaderName, Uri};
 use prost_reflect::MethodDescriptor;
+
+pub use etag::Guard;
 
 use crate::{
     path::{self, Unescape},
@@ -49,8 +53,8 @@ pub struct Method {
     pub mask: Option<usize>,
     /// Where the request holds the etag that `If-Match` demands.
     pub guard: Option<Guard>,
-    /// The number of the response's field `etag`, where the whole response is the body.
-    pub etag: Option<u32>,
+    /// The numbers of the fields that lead to the answer's `etag`; none if it has none.
+    pub etag: Vec<u32>,
     /// The request has a field `read_mask` (AIP-157): resources are answered in part.
     pub partial: bool,
     /// The request has a field `after` by which a stream is resumed.
@@ -72,22 +76,6 @@ pub struct Capture {
     pub steps: Vec<(MessageId, usize)>,
 }
 
-/// The string field `etag` of a request (AIP-154).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
-    /// The request's own, by its index.
-    Request(usize),
-    /// That of the resource in the body.
-    Resource {
-        /// The index of the body's field.
-        field: usize,
-        /// The resource.
-        message: MessageId,
-        /// The index of `etag` in it.
-        etag: usize,
-    },
-}
-
 /// What the body of a request becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -101,6 +89,13 @@ pub enum Body {
     RawMessage,
     /// google.api.HttpBody as a field: the bytes as they are.
     RawField(usize),
+}
+
+impl Body {
+    /// The bytes are taken as they are.
+    pub fn is_raw(self) -> bool {
+        matches!(self, Body::RawMessage | Body::RawField(_))
+    }
 }
 
 /// Why a rule was refused.
@@ -184,8 +179,9 @@ impl Method {
             rule.method == "PATCH" && matches!(body, Body::Field(_)) && form == Some(Form::FieldMask)
         });
         let streaming = descriptor.is_client_streaming() || descriptor.is_server_streaming();
-        let guard = if streaming { None } else { guard_of(schema, input, body) };
-        let etag = text_field(schema, output, "etag").filter(|_| response_body.is_none() && !streaming);
+        let guard = if streaming { None } else { Guard::of(schema, input, body, &rule.method) };
+        let answered = (output, response_body);
+        let etag = if streaming { Vec::new() } else { etag::of_answer(schema, answered, &rule.method) };
         let item = schema.message(output);
         let sequence = item.field_by_name("sequence", 0).map(|index| &item.fields[index]);
         Ok(Self {
@@ -204,7 +200,7 @@ impl Method {
             scope: Scope { nothing: matches!(body, Body::Message | Body::RawMessage), body: field },
             mask,
             guard,
-            etag: etag.map(|index| item.fields[index].number),
+            etag,
             partial: plan.field_by_name("read_mask", 0).is_some(),
             resumes: plan.field_by_name("after", 0).is_some(),
             sequence: sequence.filter(|field| is_id(field)).map(|field| field.number),
@@ -305,25 +301,6 @@ fn response_body_of(
 fn is_http_body(schema: &Schema, field: &Field) -> bool {
     let message = field.kind.message().filter(|_| field.cardinality == Cardinality::Singular);
     message.is_some_and(|id| schema.message(id).name() == HTTP_BODY)
-}
-
-/// The index of a string field.
-fn text_field(schema: &Schema, message: MessageId, name: &str) -> Option<usize> {
-    let plan = schema.message(message);
-    plan.field_by_name(name, 0).filter(|&index| {
-        let field = &plan.fields[index];
-        field.kind == Kind::String && field.cardinality == Cardinality::Singular
-    })
-}
-
-fn guard_of(schema: &Schema, input: MessageId, body: Body) -> Option<Guard> {
-    let own = text_field(schema, input, "etag").map(Guard::Request);
-    own.or_else(|| {
-        let Body::Field(field) = body else { return None };
-        let resource = &schema.message(input).fields[field];
-        let message = resource.kind.message().filter(|_| resource.cardinality == Cardinality::Singular)?;
-        Some(Guard::Resource { field, message, etag: text_field(schema, message, "etag")? })
-    })
 }
 
 /// An integer or a string can be an SSE id.

@@ -71,6 +71,23 @@ impl Compiled {
         Ok(frame.into())
     }
 
+    /// The frame of one message of an upload: a piece of the body as google.api.HttpBody, with its content type where
+    /// `headers` have one, and then what query and path set.
+    pub(crate) fn piece_frame(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        piece: &[u8],
+        target: &[u8],
+    ) -> Result<Bytes, Failure> {
+        let mut frame = Vec::with_capacity(grpc::PREFIX + piece.len() + target.len() + 64);
+        frame.resize(grpc::PREFIX, 0);
+        self.put_body(method, headers, piece, &mut frame)?;
+        frame.extend_from_slice(target);
+        grpc::seal(&mut frame);
+        Ok(frame.into())
+    }
+
     /// What query and path set, alone.
     pub(crate) fn target_bytes(
         &self,

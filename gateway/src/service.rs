@@ -235,7 +235,12 @@ impl GatewayService {
                     Some(coding) => Body::new(Decoded::new(coding, body)),
                     None => body,
                 };
-                stream::request_body(self.compiled.clone(), method, target, body, refusal.clone())
+                let (compiled, refusal) = (self.compiled.clone(), refusal.clone());
+                if method.body.is_raw() {
+                    stream::upload_body(compiled, method, target, &parts.headers, body, refusal)
+                } else {
+                    stream::request_body(compiled, method, target, body, refusal)
+                }
             } else {
                 let body = self.plain(coding, self.read_body(body).await?)?;
                 Body::from(compiled.request_frame(method, target, &parts.headers, &body)?)

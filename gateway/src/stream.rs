@@ -6,6 +6,7 @@
 mod elements;
 mod framing;
 mod items;
+mod pieces;
 pub(crate) mod websocket;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use crate::{
 pub(crate) use elements::{Refusal, request_body};
 use framing::Framing;
 use items::{Items, Source};
+pub(crate) use pieces::upload_body;
 
 /// Answers with a stream; the headers are the request's and those of upstream. An error before the first item keeps its
 /// HTTP status.

@@ -244,7 +244,17 @@ impl Elements {
 /// What breaks a request body off: upstream sees a reset.
 #[derive(Debug, thiserror::Error)]
 #[error("the request stream was refused")]
-struct Refused;
+pub(super) struct Refused;
+
+impl Refused {
+    /// Leaves the reason for the client.
+    pub(super) fn told(refusal: &Refusal, failure: Failure) -> Self {
+        if let Ok(mut refusal) = refusal.lock() {
+            *refusal = Some(failure);
+        }
+        Refused
+    }
+}
 
 impl http_body::Body for Elements {
     type Data = Bytes;
@@ -260,10 +270,7 @@ impl http_body::Body for Elements {
             Ok(frame) => Ok(Frame::data(frame)),
             Err(failure) => {
                 elements.ended = true;
-                if let Ok(mut refusal) = elements.refusal.lock() {
-                    *refusal = Some(failure);
-                }
-                Err(Refused)
+                Err(Refused::told(&elements.refusal, failure))
             }
         }))
     }

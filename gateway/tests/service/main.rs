@@ -12,6 +12,7 @@ mod pool;
 #[path = "../support/protos.rs"]
 mod protos;
 mod rest;
+mod upload;
 
 use std::{sync::atomic::Ordering, time::Duration};
 

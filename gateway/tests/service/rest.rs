@@ -26,12 +26,22 @@ service Shelves {
   rpc Delete(Named) returns (Shelf) { option (google.api.http) = { delete: "/v1/{name=shelves/*}" }; }
   rpc Dust(Plain) returns (Shelf) { option (google.api.http) = { post: "/v1/{name=shelves/*}:dust" body: "*" }; }
   rpc Watch(Plain) returns (stream Shelf) { option (google.api.http) = { get: "/v1/{name=shelves/*}:watch" }; }
+  rpc Read(Plain) returns (Only) { option (google.api.http) = { get: "/v1/only/{name}" }; }
+  rpc ReadMore(Plain) returns (Around) { option (google.api.http) = { get: "/v1/around/{name}" }; }
+  rpc ReadPart(Plain) returns (Around) { option (google.api.http) = { get: "/v1/part/{name}" response_body: "shelf" }; }
+  rpc Put(PutRequest) returns (Around) { option (google.api.http) = { put: "/v1/around/{name}" body: "*" }; }
+  rpc Build(PutRequest) returns (Around) { option (google.api.http) = { post: "/v1/around/{name}" body: "*" }; }
+  rpc Swap(Two) returns (Two) { option (google.api.http) = { put: "/v1/two/{name}" body: "*" }; }
   rpc Fill(stream Shelf) returns (Shelf) { option (google.api.http) = { post: "/v1/shelves:fill" body: "*" }; }
 }
 message Named { string name = 1; string etag = 2; }
 message Plain { string name = 1; }
 message Change { Shelf shelf = 1; }
 message Shelf { string name = 1; string etag = 2; }
+message Only { Shelf shelf = 3; }
+message Around { Shelf shelf = 3; uint64 readers = 4; }
+message PutRequest { string name = 1; Shelf shelf = 3; }
+message Two { string name = 1; Shelf shelf = 3; Shelf other = 4; }
 "#;
 
 #[derive(Clone, PartialEq, Message)]
@@ -119,6 +129,54 @@ async fn if_match_reaches_the_field_that_upstream_checks() {
     let any = Request::delete("/v1/shelves/1?etag=v7").header("if-match", "*");
     let got = ask(Config::default(), canned(), any, "").await;
     assert_eq!(Shelf::decode(&*got.asked[0]).unwrap(), shelf("shelves/1", "v7"));
+}
+
+/// A message with a shelf in field 3.
+#[derive(Clone, PartialEq, Message)]
+struct Around {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, tag = "3")]
+    shelf: Option<Shelf>,
+}
+
+#[tokio::test]
+async fn the_etag_of_the_one_resource_in_an_answer_is_the_answer_s() {
+    let around = Around { name: String::new(), shelf: Some(shelf("a", "v7")) };
+    let canned = || Canned { messages: vec![around.encode_to_vec()], ..Canned::default() };
+    for path in ["/v1/only/a", "/v1/part/a"] {
+        let got = ask(Config::default(), canned(), Request::get(path), "").await;
+        assert_eq!((got.status, &got.headers[header::ETAG]), (200, &"\"v7\"".parse().unwrap()), "{path}");
+        let known = Request::get(path).header("if-none-match", "\"v7\"");
+        assert_eq!(ask(Config::default(), canned(), known, "").await.status, 304, "{path}");
+    }
+    // what else is in it may have changed while the etag did not
+    let known = Request::get("/v1/around/a").header("if-none-match", "\"v7\"");
+    let got = ask(Config::default(), canned(), known, "").await;
+    assert_eq!((got.status, got.headers.get(header::ETAG)), (200, None));
+    for request in [Request::put("/v1/around/a"), Request::post("/v1/around/a")] {
+        let got = ask(Config::default(), canned(), request, "{}").await;
+        assert_eq!(got.headers[header::ETAG], "\"v7\"");
+    }
+    let got = ask(Config::default(), canned(), Request::put("/v1/two/a"), "{}").await;
+    assert_eq!(got.headers.get(header::ETAG), None);
+}
+
+#[tokio::test]
+async fn if_match_guards_the_one_resource_of_a_replacement() {
+    let canned = || Canned { messages: vec![Vec::new()], ..Canned::default() };
+    let guarded = |builder: Builder| builder.header("if-match", "\"v7\"");
+    let put = guarded(Request::put("/v1/around/a"));
+    let got = ask(Config::default(), canned(), put, r#"{"shelf":{"name":"x","etag":"old"}}"#).await;
+    let sent = Around { name: "a".into(), shelf: Some(shelf("x", "v7")) };
+    assert_eq!((got.status, Around::decode(&*got.asked[0]).unwrap()), (200, sent));
+    let got = ask(Config::default(), refusing("10"), guarded(Request::put("/v1/around/a")), "{}").await;
+    assert_eq!(got.status, 412);
+    // what is made has no state yet, and of two nobody knows which is meant
+    for request in [Request::post("/v1/around/a"), Request::put("/v1/two/a")] {
+        let got = ask(Config::default(), canned(), guarded(request), "{}").await;
+        assert_eq!((got.status, reason(&got)), (400, "INVALID_HEADER".into()));
+    }
 }
 
 #[tokio::test]

@@ -174,6 +174,9 @@ impl Conversation {
             pulse.heard.store(true, Ordering::Relaxed);
             let taken = match frame {
                 Message::Text(text) => self.take(method, &text, &mut outgoing, pulse).await,
+                Message::Binary(piece) if method.body.is_raw() && method.client_streaming => {
+                    self.take_piece(method, &piece, &mut outgoing, pulse).await
+                }
                 Message::Binary(_) => {
                     Err(self.refusal(Reason::InvalidBody, "a binary frame, where JSON text is expected"))
                 }
@@ -203,6 +206,23 @@ impl Conversation {
             hand(outgoing, None, pulse).await;
             *outgoing = None;
         }
+        Ok(())
+    }
+
+    /// A binary frame of an upload is a piece of the body.
+    async fn take_piece(
+        &self,
+        method: &Method,
+        piece: &[u8],
+        outgoing: &mut Option<Outgoing>,
+        pulse: &Pulse,
+    ) -> Result<(), Failure> {
+        if outgoing.is_none() {
+            return Err(self.refusal(Reason::InvalidBody, "a message behind the last one"));
+        }
+        let no_type = http::HeaderMap::new();
+        let frame = self.service.compiled.piece_frame(method, &no_type, piece, &self.target)?;
+        hand(outgoing, Some(frame), pulse).await;
         Ok(())
     }
 
