@@ -6,6 +6,7 @@
 
 mod comments;
 mod errors;
+mod examples;
 mod operation;
 mod path;
 mod schemas;

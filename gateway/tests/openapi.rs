@@ -14,6 +14,8 @@ package t;
 import "google/api/annotations.proto";
 import "google/protobuf/timestamp.proto";
 import "google/protobuf/struct.proto";
+import "google/protobuf/duration.proto";
+import "google/api/field_behavior.proto";
 
 // Books and shelves.
 service Library {
@@ -27,6 +29,8 @@ service Library {
   }
   // Moves a book.
   rpc MoveBook(MoveRequest) returns (Book) { option (google.api.http) = { post: "/v1/books/{id}:move" body: "*" }; }
+  // Lends a book.
+  rpc Lend(Loan) returns (Loan) { option (google.api.http) = { post: "/v1/loans/{id}" body: "*" }; }
   // Follows a shelf.
   rpc Watch(WatchRequest) returns (stream Event) { option (google.api.http) = { get: "/v1/books/{other_id}:watch" }; }
 }
@@ -53,6 +57,20 @@ message Shelf { enum Mark { NONE = 0; } }
 message ShelfMark {}
 message Error {}
 message MoveRequest { string id = 1; string to = 2; }
+message Loan {
+  // Who reads it, such as `Ada`.
+  string reader = 1 [(google.api.field_behavior) = REQUIRED];
+  // How long: `1.5s`.
+  google.protobuf.Duration time = 2;
+  // Anything: `{"a": 1}`.
+  google.protobuf.Value note = 3 [(google.api.field_behavior) = INPUT_ONLY];
+  // How often it was lent: `3`.
+  int32 times = 4 [(google.api.field_behavior) = OUTPUT_ONLY, (google.api.field_behavior) = OPTIONAL];
+  // Absent for `none`.
+  string shelf = 5;
+  // Which: `red`.
+  string id = 6;
+}
 message WatchRequest { string other_id = 1; uint64 after = 2; }
 message Event { uint64 sequence = 1; Book book = 2; }
 "#;
@@ -121,6 +139,39 @@ fn a_schema_has_the_short_name_as_its_title_unless_another_has_it_too() {
     assert_eq!((title("t.Book"), title("t.Book.Cover")), (json!("Book"), json!("Book.Cover")));
     // Without dots both would be `ShelfMark`; and one would be taken for the gateway's own `Error`.
     assert_eq!((title("t.Shelf.Mark"), title("t.ShelfMark"), title("t.Error")), Default::default());
+}
+
+#[test]
+fn what_may_be_done_with_a_field_is_told() {
+    let document = document();
+    let loan = &document["components"]["schemas"]["t.Loan"];
+    assert_eq!(loan["required"], json!(["reader"]));
+    let properties = &loan["properties"];
+    assert_eq!(
+        (&properties["times"]["readOnly"], &properties["note"]["writeOnly"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(
+        (&properties["reader"]["readOnly"], &properties["times"]["writeOnly"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[test]
+fn what_a_comment_ends_in_is_an_example() {
+    let document = document();
+    let properties = &document["components"]["schemas"]["t.Loan"]["properties"];
+    assert_eq!(properties["note"]["examples"], json!([{"a": 1}]));
+    assert_eq!(properties["shelf"]["examples"], Value::Null);
+    let lend = &document["paths"]["/v1/loans/{id}"]["post"];
+    assert_eq!(lend["parameters"][0]["example"], "red");
+    let body = &lend["requestBody"]["content"]["application/json"]["example"];
+    assert_eq!(*body, json!({"reader": "Ada", "time": "1.5s", "note": {"a": 1}}));
+    let answer =
+        &document["paths"]["/v1/book/{name}"]["get"]["responses"]["404"]["content"]["application/json"];
+    let error = &answer["examples"]["NO_BOOK"]["value"]["error"];
+    assert_eq!((&error["code"], &error["status"]), (&json!(404), &json!("NOT_FOUND")));
+    assert_eq!(error["message"], "there is none");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::examples;
 use crate::{
     code::Code,
     config::{Config, ErrorFormat},
@@ -68,16 +69,25 @@ fn response(description: &str) -> Value {
 }
 
 /// The error responses of a method, by HTTP status, from the codes that its comment names.
-pub(super) fn of_method(errors: &[(String, String)], out: &mut Map<String, Value>) {
-    let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+pub(super) fn of_method(config: &Config, errors: &[(String, String)], out: &mut Map<String, Value>) {
+    let mut by_status: BTreeMap<u16, (Vec<String>, Map<String, Value>)> = BTreeMap::new();
     for (name, text) in errors {
         if let Some(code) = code_of(name) {
             let text = text.trim();
-            by_status.entry(code.http_status().as_u16()).or_default().push(format!("- {name} {text}"));
+            let (lines, examples) = by_status.entry(code.http_status().as_u16()).or_default();
+            lines.push(format!("- {name} {text}"));
+            let example = examples::of_error(config, code, text);
+            examples.extend(example.map(|(reason, body)| (reason, json!({"value": body}))));
         }
     }
-    for (status, lines) in by_status {
-        out.insert(status.to_string(), response(&lines.join("\n")));
+    for (status, (lines, examples)) in by_status {
+        let mut response = response(&lines.join("\n"));
+        if let (false, Some(content)) =
+            (examples.is_empty(), response["content"]["application/json"].as_object_mut())
+        {
+            content.insert("examples".to_owned(), examples.into());
+        }
+        out.insert(status.to_string(), response);
     }
     out.insert("default".to_owned(), json!({"$ref": "#/components/responses/Error"}));
 }

@@ -104,7 +104,13 @@ fn path_parameters(
             }
             None => (String::new(), json!({"type": "string"})),
         };
-        parameters.push(variable.parameter(schema, &description));
+        let mut parameter = variable.parameter(schema, &description);
+        let example = leaf.filter(|_| variable.whole);
+        let example = example.and_then(|(message, _, field)| schemas.example(message, field));
+        if let (Some(example), Some(parameter)) = (example, parameter.as_object_mut()) {
+            parameter.insert("example".to_owned(), example);
+        }
+        parameters.push(parameter);
     }
     parameters
 }
@@ -163,6 +169,7 @@ fn query_parameter(schemas: &mut Schemas<'_>, message: MessageId, field: &Field,
         (path.len() == 1 && schemas.is_required(message, field), "required", json!(true)),
     ];
     if let Some(parameter) = parameter.as_object_mut() {
+        parameter.extend(schemas.example(message, field).map(|example| ("example".to_owned(), example)));
         for (applies, name, value) in members {
             if applies {
                 parameter.insert(name.to_owned(), value);
@@ -182,6 +189,11 @@ fn request_body(context: &Context<'_>, schemas: &mut Schemas<'_>, method: &Metho
         Body::Field(index) => schemas.field(field(index)),
         Body::Message => schemas.without_path(method),
     };
+    let example = match method.body {
+        Body::Message => schemas.example_of(method.input, &schemas.bound(method)),
+        Body::Field(index) => field(index).kind.message().and_then(|id| schemas.example_of(id, &[])),
+        _ => None,
+    };
     let required = matches!(method.body, Body::Field(_));
     if method.client_streaming {
         return Some(json!({"required": true, "content": {
@@ -189,7 +201,11 @@ fn request_body(context: &Context<'_>, schemas: &mut Schemas<'_>, method: &Metho
             "application/json": {"schema": {"type": "array", "items": schema}},
         }}));
     }
-    Some(json!({"required": required, "content": {"application/json": {"schema": schema}}}))
+    let mut content = json!({"schema": schema});
+    if let (Some(example), Some(content)) = (example, content.as_object_mut()) {
+        content.insert("example".to_owned(), example);
+    }
+    Some(json!({"required": required, "content": {"application/json": content}}))
 }
 
 fn responses(
@@ -221,6 +237,6 @@ fn responses(
     };
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({"description": description, "content": content}));
-    errors::of_method(errors, &mut responses);
+    errors::of_method(context.config, errors, &mut responses);
     responses
 }

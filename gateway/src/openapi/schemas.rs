@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 
-use super::Context;
+use super::{Context, examples};
 use crate::{
     method::Method,
     schema::{Cardinality, Field, Form, Kind, MessageId},
@@ -16,6 +16,7 @@ use crate::{
 const FIELD_BEHAVIOR: u32 = 1052;
 const REQUIRED: u64 = 2;
 const OUTPUT_ONLY: u64 = 3;
+const INPUT_ONLY: u64 = 4;
 
 /// The schemas so far.
 pub(super) struct Schemas<'a> {
@@ -59,6 +60,34 @@ impl<'a> Schemas<'a> {
     pub(super) fn comment(&self, message: MessageId, field: &Field) -> String {
         let descriptor = self.context.schema.message(message).descriptor.get_field(field.number);
         descriptor.map(|field| self.context.comments.of_field(&field)).unwrap_or_default()
+    }
+
+    /// The example that a field's comment has.
+    pub(super) fn example(&self, message: MessageId, field: &Field) -> Option<Value> {
+        examples::of_field(self.context.schema, field, &self.comment(message, field))
+    }
+
+    /// A request's message of those fields that have examples: one of each oneof, and none that only answers have.
+    pub(super) fn example_of(&self, id: MessageId, without: &[&str]) -> Option<Value> {
+        let mut oneofs = Vec::new();
+        let mut example = Map::new();
+        for field in self.context.schema.message(id).fields.iter() {
+            let unfit = without.contains(&&*field.name) || self.behaviors(id, field).contains(&OUTPUT_ONLY);
+            if unfit || field.oneof.is_some_and(|oneof| oneofs.contains(&oneof)) {
+                continue;
+            }
+            if let Some(value) = self.example(id, field) {
+                oneofs.extend(field.oneof);
+                example.insert(self.name(field), value);
+            }
+        }
+        (!example.is_empty()).then(|| example.into())
+    }
+
+    /// The name of a field in JSON.
+    fn name(&self, field: &Field) -> String {
+        let name = if self.context.config.json.proto_names { &field.name } else { &field.json_name };
+        name.to_string()
     }
 
     /// The field must be set, by `google.api.field_behavior`.
@@ -180,11 +209,15 @@ impl<'a> Schemas<'a> {
         }
     }
 
+    /// The fields that the path says whole.
+    pub(super) fn bound<'m>(&self, method: &'m Method) -> Vec<&'m str> {
+        let whole = method.template.variables.iter().filter(|variable| variable.field_path.len() == 1);
+        whole.filter_map(|variable| variable.field_path.first().map(String::as_str)).collect()
+    }
+
     /// The body of a request whose message is the body: without what the path says.
     pub(super) fn without_path(&mut self, method: &Method) -> Value {
-        let whole = method.template.variables.iter().filter(|variable| variable.field_path.len() == 1);
-        let bound: Vec<&str> =
-            whole.filter_map(|variable| variable.field_path.first().map(String::as_str)).collect();
+        let bound = self.bound(method);
         let plan = self.context.schema.message(method.input);
         if plan.form != Form::Object || plan.fields.iter().all(|field| !bound.contains(&&*field.name)) {
             return self.message(method.input);
@@ -197,7 +230,7 @@ impl<'a> Schemas<'a> {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for field in plan.fields.iter().filter(|field| !without.contains(&&*field.name)) {
-            let name = if self.context.config.json.proto_names { &field.name } else { &field.json_name };
+            let name = self.name(field);
             let mut schema = self.field(field);
             let comment = self.comment(id, field);
             let behaviors = self.behaviors(id, field);
@@ -208,11 +241,17 @@ impl<'a> Schemas<'a> {
                 if behaviors.contains(&OUTPUT_ONLY) {
                     schema.insert("readOnly".to_owned(), true.into());
                 }
+                if behaviors.contains(&INPUT_ONLY) {
+                    schema.insert("writeOnly".to_owned(), true.into());
+                }
+                if let Some(example) = self.example(id, field) {
+                    schema.insert("examples".to_owned(), json!([example]));
+                }
             }
             if behaviors.contains(&REQUIRED) {
-                required.push(name.to_string());
+                required.push(name.clone());
             }
-            properties.insert(name.to_string(), schema);
+            properties.insert(name, schema);
         }
         let mut description = self.context.comments.of_message(&plan.descriptor);
         for oneof in plan.descriptor.oneofs().filter(|oneof| !oneof.is_synthetic()) {

@@ -6,8 +6,9 @@ use protox::{
 };
 
 /// The google.api files that annotations need; google.protobuf comes with protox.
-const GOOGLE_API: [(&str, &str); 3] = [
+const GOOGLE_API: [(&str, &str); 4] = [
     ("google/api/annotations.proto", include_str!("../data/proto/google/api/annotations.proto")),
+    ("google/api/field_behavior.proto", include_str!("../data/proto/google/api/field_behavior.proto")),
     ("google/api/http.proto", include_str!("../data/proto/google/api/http.proto")),
     ("google/api/httpbody.proto", include_str!("../data/proto/google/api/httpbody.proto")),
 ];
