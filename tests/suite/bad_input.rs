@@ -3,7 +3,8 @@
 mod grpc;
 mod rest;
 
-use arsenal_tests::{Api, both};
+use arsenal_services::operations;
+use arsenal_tests::{Api, Transport, both, on};
 use serde_json::{Value, json};
 
 /// That the node is unharmed: a process starts, answers and ends.
@@ -22,6 +23,37 @@ fn refused(calls: &[(&str, Value, &str, &str)]) {
             assert_eq!((&*failure.code, &*failure.reason), (*code, *reason), "{rpc} {request}: {failure:?}");
             assert!(!failure.message.is_empty(), "{rpc} {request}");
         }
+        still_serves(&api).await;
+    });
+}
+
+/// Whether `google.api.field_behavior` says that a field must be set.
+fn is_required(field: &prost_reflect::FieldDescriptor) -> bool {
+    let behavior =
+        field.parent_file().parent_pool().get_extension_by_name("google.api.field_behavior").unwrap();
+    let options = field.options();
+    let values = options.get_extension(&behavior);
+    values.as_list().is_some_and(|values| values.iter().any(|value| value.as_enum_number() == Some(2)))
+}
+
+#[test]
+fn a_request_without_what_it_requires_is_refused() {
+    // over REST most of it stands in the path, and cannot be left out
+    on(Transport::Grpc, |_, api| async move {
+        let (mut left_out, mut taken) = (0, Vec::new());
+        for operation in operations::all().iter().filter(|each| !each.method.is_client_streaming()) {
+            if !operation.method.input().fields().any(|field| is_required(&field)) {
+                continue;
+            }
+            left_out += 1;
+            match api.call(operation.method.name(), json!({})).await {
+                // an id that is left out is nobody's
+                Err(failure) if ["INVALID_ARGUMENT", "NOT_FOUND"].contains(&&*failure.code) => {}
+                other => taken.push(format!("{}: {other:?}", operation.method.name())),
+            }
+        }
+        assert!(taken.is_empty(), "{}", taken.join("\n"));
+        assert!(left_out > 80, "{left_out} operations require anything");
         still_serves(&api).await;
     });
 }
