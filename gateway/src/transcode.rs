@@ -20,6 +20,8 @@ pub mod text;
 pub mod time;
 pub mod wire;
 
+use smallvec::SmallVec;
+
 /// How JSON is read and written. The default is canonical proto3 JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JsonOptions {
@@ -112,13 +114,13 @@ impl Seen {
 /// The keys of one JSON object or map, to find one that comes twice. The usual few of them are compared one by one.
 #[derive(Debug)]
 struct Keys<K> {
-    few: Vec<K>,
+    few: SmallVec<[K; 8]>,
     many: Option<std::collections::HashSet<K>>,
 }
 
 impl<K: Eq + std::hash::Hash + Clone> Keys<K> {
     fn new() -> Self {
-        Self { few: Vec::new(), many: None }
+        Self { few: SmallVec::new(), many: None }
     }
 
     /// Adds a key; `false` when it was there.

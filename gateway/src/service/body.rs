@@ -1,5 +1,7 @@
 //! Reading the body of a request that is needed whole: within its bounds of bytes and time, and without its coding.
 
+use std::{future::poll_fn, task::Poll};
+
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
@@ -18,15 +20,15 @@ impl GatewayService {
         let max = self.compiled.config.limits.request_bytes_max;
         let too_large =
             || self.compiled.failure(Reason::BodyTooLarge, format!("a body of more than {max} bytes"));
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
-        }
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > max {
             return Err(too_large());
         }
         let (mut first, mut all) = (Bytes::new(), BytesMut::new());
-        while let Some(data) = self.next_piece(&mut body).await? {
+        // the end of a body of a known length shows by itself
+        while !body.is_end_stream()
+            && let Some(data) = self.next_piece(&mut body).await?
+        {
             if first.len() + all.len() + data.len() > max {
                 return Err(too_large());
             }
@@ -43,11 +45,12 @@ impl GatewayService {
         Ok(if all.is_empty() { first } else { all.freeze() })
     }
 
-    /// The next piece of a body. A timer costs more than reading what is there, so only what is not is waited for with one.
+    /// The next piece of a body. A timer costs more than reading what is there, so only what is not is waited for with
+    /// one.
     async fn next_piece(&self, body: &mut Body) -> Result<Option<Bytes>, Failure> {
         let idle_max = self.compiled.config.limits.body_idle_max;
         loop {
-            let frame = match body.frame().now_or_never() {
+            let frame = match early(&mut body.frame()).await {
                 Some(frame) => frame,
                 None => tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| {
                     let message = format!("nothing more of the body within {idle_max:?}");
@@ -77,4 +80,19 @@ impl GatewayService {
             self.compiled.failure(reason, format!("body: {error}"))
         })
     }
+}
+
+/// What a future gives when it is polled, or polled once more: a server hands over what it has read of a body when it has
+/// seen that somebody asks for it.
+async fn early<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut again = true;
+    poll_fn(|context| match future.poll_unpin(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if std::mem::take(&mut again) => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

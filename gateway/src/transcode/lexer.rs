@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::number;
+use super::{number, text};
 
 /// Why JSON was refused, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +105,7 @@ impl<'a> Lexer<'a> {
         found
     }
 
+    #[inline]
     fn expect(&mut self, wanted: u8) -> Result<(), JsonError> {
         if self.take(wanted) {
             return Ok(());
@@ -153,6 +154,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Begins an object or an array: `{` or `[`.
+    #[inline]
     pub fn open(&mut self, bracket: u8) -> Result<(), JsonError> {
         self.expect(bracket)?;
         self.enter()
@@ -180,6 +182,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A member's name and its colon.
+    #[inline]
     pub fn key(&mut self) -> Result<Cow<'a, str>, JsonError> {
         let key = self.string()?;
         self.expect(b':')?;
@@ -247,18 +250,18 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next quote or backslash; a control character before it is an error.
+    #[inline]
     fn plain_until(&mut self, start: usize) -> Result<usize, JsonError> {
         let bytes = self.text.as_bytes();
-        let Some(length) = memchr::memchr2(b'"', b'\\', &bytes[start..]) else {
-            return Err(self.error("a string without an end"));
-        };
-        let plain = &bytes[start..start + length];
-        // looked at without a way out, so that many bytes are at once
-        if plain.iter().fold(false, |found, &byte| found | (byte < 0x20)) {
-            self.at = start + plain.iter().position(|&byte| byte < 0x20).unwrap_or_default();
-            return Err(self.error("a control character in a string"));
+        let end = start + text::plain_length(&bytes[start..]);
+        match bytes.get(end) {
+            Some(b'"' | b'\\') => Ok(end),
+            Some(_) => {
+                self.at = end;
+                Err(self.error("a control character in a string"))
+            }
+            None => Err(self.error("a string without an end")),
         }
-        Ok(start + length)
     }
 
     fn escaped_string(&mut self, start: usize, first: usize) -> Result<String, JsonError> {

@@ -18,28 +18,66 @@ const ESCAPES: [u8; 256] = {
     escapes
 };
 
+/// How many bytes there are before the first that cannot stand in a JSON string as it is: a quote, a backslash, a control
+/// character.
+#[inline]
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    /// Behind so many plain bytes it is a long text, in which the usual ones are looked for by as many as a register has.
+    const SHORT: usize = 64;
+    let mut at = 0;
+    while let Some(word) = bytes[at..].first_chunk()
+        && at < SHORT
+    {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = &bytes[at..];
+    if rest.len() < 8 {
+        let is_special = |&byte: &u8| ESCAPES[usize::from(byte)] != 0;
+        return at + rest.iter().position(is_special).unwrap_or(rest.len());
+    }
+    let plain = &rest[..memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
+    // looked at without a way out, so that many bytes are at once
+    let control = plain.iter().fold(false, |found, &byte| found | (byte < 0x20));
+    let length = if control { plain.iter().position(|&byte| byte < 0x20) } else { None };
+    at + length.unwrap_or(plain.len())
+}
+
+/// The highest bit of each byte of a word that is special, and perhaps of some that are above the lowest of these.
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | is(b'"') | is(b'\\')) & (ONES * 0x80)
+}
+
 /// Appends a quoted JSON string.
+#[inline]
 pub fn put_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut plain_from = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        let escape = ESCAPES[usize::from(byte)];
-        if escape == 0 {
-            continue;
-        }
-        out.extend_from_slice(&bytes[plain_from..index]);
-        plain_from = index + 1;
-        out.push(b'\\');
-        out.push(escape);
-        if escape == b'u' {
-            const HEX: [u8; 16] = *b"0123456789abcdef";
-            out.extend_from_slice(&[b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, special) = rest.split_at(plain_length(rest));
+        out.extend_from_slice(plain);
+        let Some((&byte, after)) = special.split_first() else { break };
+        put_escaped(out, byte);
+        rest = after;
     }
-    out.extend_from_slice(&bytes[plain_from..]);
     out.push(b'"');
+}
+
+fn put_escaped(out: &mut Vec<u8>, byte: u8) {
+    const HEX: [u8; 16] = *b"0123456789abcdef";
+    let escape = ESCAPES[usize::from(byte)];
+    out.extend_from_slice(&[b'\\', escape]);
+    if escape == b'u' {
+        out.extend_from_slice(&[b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
 }
 
 /// Appends bytes as quoted base64 with padding.
@@ -116,6 +154,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_text_is_plain_up_to_its_first_special_byte(
+            plain in "[ !#-Z^-~éß\u{80}-\u{9f}€]{0,150}",
+            special in proptest::option::of("[\"\\\\\0-\u{1f}].{0,9}"),
+        ) {
+            let text = plain.clone() + special.as_deref().unwrap_or_default();
+            prop_assert_eq!(plain_length(text.as_bytes()), plain.len());
+        }
+
         #[test]
         fn a_string_reads_back(text: String) {
             let json = written(|out| put_string(out, &text));
