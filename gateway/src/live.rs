@@ -59,6 +59,8 @@ pub struct Live {
     config: Config,
     /// What the current gateway was made of, or what could not be made one.
     seen: Bytes,
+    /// Who is told of each gateway.
+    told: Arc<dyn Fn(&Gateway) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Live {
@@ -68,16 +70,19 @@ impl std::fmt::Debug for Live {
 }
 
 impl Live {
-    /// A gateway in front of `upstream`, of the descriptors that `source` has now.
+    /// A gateway in front of `upstream`, of the descriptors that `source` has now. `told` is called with it, and with each
+    /// that comes in its place, before it serves.
     pub async fn start(
         source: impl Source,
         config: Config,
         upstream: impl Upstream,
+        told: impl Fn(&Gateway) + Send + Sync + 'static,
     ) -> Result<Self, LiveError> {
         let seen = source.fetch().await.map_err(LiveError::Fetch)?;
         let gateway = Gateway::builder(seen.clone()).config(config.clone()).build()?;
+        told(&gateway);
         let current = Arc::new(RwLock::new(gateway.service(upstream)));
-        Ok(Self { current, source: Arc::new(source), config, seen })
+        Ok(Self { current, source: Arc::new(source), config, seen, told: Arc::new(told) })
     }
 
     /// The service that serves whatever is current.
@@ -105,6 +110,7 @@ impl Live {
         }
         self.seen = bytes.clone();
         let gateway = Gateway::builder(bytes).config(self.config.clone()).build()?;
+        (self.told)(&gateway);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = GatewayService::new(gateway.compiled, current.upstream.clone());
         Ok(true)

@@ -1,8 +1,10 @@
 //! Where calls go: anything that answers gRPC over `http` types.
 //!
 //! In process it is a tonic `Routes` or an axum `Router`, called without a socket ([`service`]); over the wire it is a
-//! [`Remote`], or a [`Pool`] of them. Anything else is a layer around the service that is handed in.
+//! [`Remote`], or a [`Pool`] of them, which a [`Discovery`] may keep up to what their names stand for. Anything else is a layer around the service that is handed in.
 
+mod dial;
+mod discovery;
 mod pool;
 mod remote;
 
@@ -13,8 +15,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tower::{BoxError, Service, ServiceExt as _};
 
+pub use discovery::{Discovery, Resolver, Resolving, SystemResolver};
 pub use pool::{CircuitLimits, Pool, PoolConfig};
-pub use remote::{Remote, RemoteError};
+pub use remote::{Address, Remote, RemoteConfig, RemoteError};
 
 /// An answer to come.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;

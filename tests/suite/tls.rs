@@ -266,3 +266,28 @@ async fn beyond_loopback_a_port_opens_only_for_clients_that_are_known() {
     let running = arsenal_server::assembly::serve(&config, Vec::new()).await.unwrap();
     assert!(running.stop(DEADLINE).await);
 }
+
+#[tokio::test]
+async fn a_gateway_of_its_own_is_to_its_node_whom_its_own_certificate_names() {
+    let (node, papers) = node(true, |_| ()).await;
+    let mut config = SandboxConfig::default().config;
+    config.listen.rest = "127.0.0.1:0".parse().unwrap();
+    // it lets in who is known, and is known itself
+    papers.encrypt(&mut config, true);
+    config.gateway.upstream = format!("https://localhost:{}", node.grpc().port());
+    config.gateway.upstream_ca = papers.text("nodes.crt");
+    let mine = papers.clients.issue_to(&papers.path(""), "gateway", &["gateway.test"]);
+    config.gateway.upstream_certificate = mine.certificate.to_string_lossy().into_owned();
+    config.gateway.upstream_key = mine.key.to_string_lossy().into_owned();
+    let (address, _serving, _stop) = arsenal_server::standalone::serve_gateway(&config).await.unwrap();
+    let client = papers.client(&papers.clients, Some("client.test"), &[H2]);
+    let started = post("/v1/processes", &json!({"module": "counter", "name": "c"}));
+    assert_eq!(ask(address, &client, started).await.unwrap().status, StatusCode::OK);
+    let pause = post("/v1/processes/c:pauseScheduling", &json!({"lease": "60s"}));
+    assert_eq!(ask(address, &client, pause).await.unwrap().status, StatusCode::OK);
+    let holds = ask(address, &client, get("/v1/holds")).await.unwrap().json();
+    assert!(holds.to_string().contains("gateway.test"), "{holds}");
+    config.gateway.upstream_key = papers.text("absent.key");
+    let refused = arsenal_server::standalone::serve_gateway(&config).await.err().unwrap().to_string();
+    assert!(refused.contains("absent.key"), "{refused}");
+}

@@ -14,13 +14,17 @@ mod files;
 mod peer;
 mod rotating;
 mod server;
+mod stream;
 
 pub use client::{Client, ClientFiles};
 pub use error::TlsError;
 pub use files::IdentityFiles;
 pub use peer::PeerIdentity;
 pub use server::{Server, ServerFiles};
+pub use stream::Stream;
 pub use tokio_rustls::{TlsStream, client::TlsStream as ClientStream, server::TlsStream as ServerStream};
+
+pub use rustls::pki_types::ServerName;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::{Arc, LazyLock};

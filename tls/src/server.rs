@@ -56,6 +56,18 @@ impl Server {
         TlsAcceptor::from(self.0.current()).accept(io).await
     }
 
+    /// As [`Server::accept`], where a connection that failed is given back too: the other side has been told why, and hears
+    /// it only if the connection is not reset before it has read that.
+    ///
+    /// # Errors
+    /// Those of the connection, and the connection.
+    pub async fn accept_or_return<IO: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: IO,
+    ) -> Result<ServerStream<IO>, (io::Error, IO)> {
+        TlsAcceptor::from(self.0.current()).accept(io).into_fallible().await
+    }
+
     /// The settings as they are now, for what shakes hands by itself.
     pub fn settings(&self) -> Arc<ServerConfig> {
         self.0.current()

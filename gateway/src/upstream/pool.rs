@@ -8,17 +8,15 @@
 //! from the descriptors.
 
 mod circuit;
+mod dice;
 mod health;
+mod node;
 mod replay;
 mod retry;
 
 use std::{
     collections::HashSet,
-    hash::{BuildHasher as _, RandomState},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -27,13 +25,15 @@ use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use tokio::sync::{Notify, watch};
 use tower::BoxError;
 
 pub use circuit::CircuitLimits;
 
 use super::{Answer, Unsent, Upstream};
 use crate::{code::Code, failure::GRPC_STATUS, metadata};
-use circuit::Circuit;
+use dice::Dice;
+use node::{Load, Node};
 use retry::{Budget, Failed};
 
 /// How a [`Pool`] works.
@@ -71,7 +71,7 @@ impl Default for PoolConfig {
 
 /// No node takes calls at the moment.
 #[derive(Debug, thiserror::Error)]
-#[error("all {0} nodes are left alone since they failed")]
+#[error("{}", match .0 { 0 => "no node is known".to_owned(), all => format!("all {all} nodes are left alone since they failed") })]
 struct NoneAdmits(usize);
 
 /// See the module.
@@ -80,21 +80,18 @@ pub struct Pool {
     shared: Arc<Shared>,
 }
 
+/// The nodes at one moment.
+type Nodes = Arc<[Arc<Node>]>;
+
 struct Shared {
-    nodes: Box<[Node]>,
+    nodes: watch::Sender<Nodes>,
     config: PoolConfig,
     /// The gRPC paths whose repetition does no harm; unary ones only.
-    idempotent: HashSet<String>,
+    idempotent: RwLock<HashSet<String>>,
     budget: Mutex<Budget>,
     dice: Dice,
-}
-
-struct Node {
-    upstream: Arc<dyn Upstream>,
-    under_way: AtomicUsize,
-    /// What it says of itself.
-    serving: AtomicBool,
-    circuit: Mutex<Circuit>,
+    /// Told when a node fails.
+    failed: Notify,
 }
 
 /// One attempt.
@@ -106,21 +103,48 @@ enum Attempt {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("nodes", &self.shared.nodes.len()).finish_non_exhaustive()
+        f.debug_struct("Pool").field("nodes", &self.shared.nodes().len()).finish_non_exhaustive()
     }
 }
 
 impl Pool {
     /// Calls go to `nodes`; those to the gRPC paths `idempotent` may be made again.
     pub fn new(nodes: Vec<Arc<dyn Upstream>>, idempotent: HashSet<String>, config: PoolConfig) -> Self {
-        let node = |upstream| Node {
-            upstream,
-            under_way: AtomicUsize::new(0),
-            serving: AtomicBool::new(true),
-            circuit: Mutex::new(Circuit::new(config.circuit)),
-        };
-        let (nodes, budget) = (nodes.into_iter().map(node).collect(), Mutex::new(Budget::new(config.budget)));
-        Self { shared: Arc::new(Shared { nodes, idempotent, budget, dice: Dice::new(), config }) }
+        let node =
+            |(place, upstream): (usize, _)| Arc::new(Node::new(place.to_string(), upstream, config.circuit));
+        let nodes = watch::Sender::new(nodes.into_iter().enumerate().map(node).collect());
+        let (budget, failed) = (Mutex::new(Budget::new(config.budget)), Notify::new());
+        let idempotent = RwLock::new(idempotent);
+        Self { shared: Arc::new(Shared { nodes, idempotent, budget, dice: Dice::new(), failed, config }) }
+    }
+
+    /// Calls go to the nodes of these names from now on. Those that are there already keep what is known of them, others
+    /// are made; calls to those that are gone end as they began.
+    pub fn set(&self, names: &[String], make: impl Fn(&str) -> Arc<dyn Upstream>) {
+        let shared = &self.shared;
+        shared.nodes.send_if_modified(|nodes| {
+            if nodes.iter().map(|node| &node.name).eq(names) {
+                return false;
+            }
+            let node = |name: &String| {
+                let there = nodes.iter().find(|node| node.name == *name).cloned();
+                there.unwrap_or_else(|| Arc::new(Node::new(name.clone(), make(name), shared.config.circuit)))
+            };
+            let next: Nodes = names.iter().map(node).collect();
+            tracing::info!(nodes = ?names, "the nodes that are called have changed");
+            *nodes = next;
+            true
+        });
+    }
+
+    /// Calls to these gRPC paths may be made again from now on, and to no others.
+    pub fn set_idempotent(&self, paths: HashSet<String>) {
+        *self.shared.idempotent.write().unwrap_or_else(PoisonError::into_inner) = paths;
+    }
+
+    /// Waits until a node fails, if none has since this was asked last.
+    pub async fn failed(&self) {
+        self.shared.failed.notified().await;
     }
 
     /// Asks each node for its health, again and again. To be spawned beside the gateway; ends when it is dropped.
@@ -137,28 +161,36 @@ impl Upstream for Pool {
 }
 
 impl Shared {
+    fn nodes(&self) -> Nodes {
+        self.nodes.borrow().clone()
+    }
+
+    fn is_idempotent(&self, path: &str) -> bool {
+        self.idempotent.read().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
     async fn call(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, BoxError> {
-        let idempotent = self.idempotent.contains(request.uri().path());
+        let idempotent = self.is_idempotent(request.uri().path());
         let (parts, body) = request.into_parts();
         // a body of a known size is there already
         let keeps = body.size_hint().exact().is_some_and(|size| size <= self.config.replay_bytes_max as u64);
         if !keeps {
-            let node = self.choose(&[]).ok_or_else(|| NoneAdmits(self.nodes.len()))?;
-            return match self.attempt(node, Request::from_parts(parts, body), false).await {
+            let node = self.choose(&[])?;
+            return match self.attempt(&node, Request::from_parts(parts, body), false).await {
                 Attempt::Answered(response) => Ok(response),
                 Attempt::Failed(_, told) => told,
             };
         }
         let body = body.collect().await?.to_bytes();
-        let (started, mut tried) = (Instant::now(), Vec::new());
+        let (started, mut tried) = (Instant::now(), Vec::<Arc<Node>>::new());
         loop {
-            let Some(node) = self.choose(&tried) else { return Err(NoneAdmits(self.nodes.len()).into()) };
-            if tried.contains(&node) {
+            let node = self.choose(&tried)?;
+            if tried.iter().any(|tried| Arc::ptr_eq(tried, &node)) {
                 tokio::time::sleep(self.pause(tried.len())).await;
             }
-            tried.push(node);
+            tried.push(node.clone());
             let request = copy(&parts, &body, started);
-            let (failed, told) = match self.attempt(node, request, idempotent).await {
+            let (failed, told) = match self.attempt(&node, request, idempotent).await {
                 Attempt::Answered(response) => return Ok(response),
                 Attempt::Failed(failed, told) => (failed, told),
             };
@@ -170,14 +202,13 @@ impl Shared {
         }
     }
 
-    async fn attempt(self: &Arc<Self>, index: usize, request: Request<Body>, whole: bool) -> Attempt {
-        let node = &self.nodes[index];
+    async fn attempt(&self, node: &Arc<Node>, request: Request<Body>, whole: bool) -> Attempt {
         node.circuit().begin(Instant::now());
-        let load = Load::of(self, index);
+        let load = Load::of(node);
         let response = match node.upstream.call(request).await {
             Ok(response) => response,
             Err(error) => {
-                self.fail(node);
+                self.fail(node, &*error);
                 let how = if error.is::<Unsent>() { Failed::Unsent } else { Failed::Broken };
                 return Attempt::Failed(how, Err(error));
             }
@@ -202,7 +233,7 @@ impl Shared {
                 }
             }
             Err(error) => {
-                self.fail(node);
+                self.fail(node, &error);
                 Attempt::Failed(Failed::Broken, Err(error.into()))
             }
         }
@@ -214,37 +245,38 @@ impl Shared {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).earn();
     }
 
-    fn fail(&self, node: &Node) {
-        node.circuit().fail(Instant::now(), self.dice.fraction());
+    fn fail(&self, node: &Node, error: &(dyn std::error::Error + 'static)) {
+        let opened = node.circuit().fail(Instant::now(), self.dice.fraction());
+        if opened {
+            let causes = std::iter::successors(error.source(), |error| error.source());
+            let error = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+            tracing::warn!(node = node.name, error, "a node fails, and is left alone for a while");
+        }
+        self.failed.notify_one();
     }
 
     /// The less loaded of two taken by chance, best of those that say that they serve and were not tried yet.
-    fn choose(&self, tried: &[usize]) -> Option<usize> {
-        let now = Instant::now();
-        let admitting: Vec<usize> =
-            (0..self.nodes.len()).filter(|&index| self.nodes[index].circuit().admits(now)).collect();
-        let fresh = |index: &usize| !tried.contains(index);
-        let serving = |index: &usize| self.nodes[*index].serving.load(Ordering::Relaxed);
-        let best: [&dyn Fn(&usize) -> bool; 3] = [&|index| fresh(index) && serving(index), &fresh, &|_| true];
+    fn choose(&self, tried: &[Arc<Node>]) -> Result<Arc<Node>, NoneAdmits> {
+        let (nodes, now) = (self.nodes(), Instant::now());
+        let admitting: Vec<&Arc<Node>> = nodes.iter().filter(|node| node.circuit().admits(now)).collect();
+        let fresh = |node: &&Arc<Node>| !tried.iter().any(|tried| Arc::ptr_eq(tried, node));
+        let serving = |node: &&Arc<Node>| node.serving.load(Ordering::Relaxed);
+        let best: [&dyn Fn(&&Arc<Node>) -> bool; 3] =
+            [&|node| fresh(node) && serving(node), &fresh, &|_| true];
         let candidates = best.into_iter().find_map(|fits| {
-            let fitting: Vec<usize> = admitting.iter().copied().filter(|index| fits(index)).collect();
+            let fitting: Vec<&Arc<Node>> = admitting.iter().copied().filter(fits).collect();
             (!fitting.is_empty()).then_some(fitting)
-        })?;
+        });
+        let candidates = candidates.ok_or(NoneAdmits(nodes.len()))?;
         let first = self.dice.below(candidates.len());
         let second = (first + 1 + self.dice.below(candidates.len().saturating_sub(1))) % candidates.len();
-        let load = |place: usize| self.nodes[candidates[place]].under_way.load(Ordering::Relaxed);
-        Some(candidates[if load(second) < load(first) { second } else { first }])
+        let load = |place: usize| candidates[place].under_way.load(Ordering::Relaxed);
+        Ok(candidates[if load(second) < load(first) { second } else { first }].clone())
     }
 
     fn pause(&self, attempts: usize) -> Duration {
         let doubled = self.config.backoff.saturating_mul(1 << attempts.saturating_sub(1).min(10));
         doubled.mul_f64(0.5 + self.dice.fraction())
-    }
-}
-
-impl Node {
-    fn circuit(&self) -> std::sync::MutexGuard<'_, Circuit> {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -260,49 +292,4 @@ fn copy(parts: &Parts, body: &Bytes, started: Instant) -> Request<Body> {
 fn is_unavailable(status: &http::HeaderMap) -> bool {
     let code = status.get(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
     code == Some(Code::Unavailable.number())
-}
-
-/// Counts a call under way until it is dropped.
-struct Load {
-    shared: Arc<Shared>,
-    node: usize,
-}
-
-impl Load {
-    fn of(shared: &Arc<Shared>, node: usize) -> Self {
-        shared.nodes[node].under_way.fetch_add(1, Ordering::Relaxed);
-        Self { shared: shared.clone(), node }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.shared.nodes[self.node].under_way.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Chance enough to spread load by: splitmix64.
-struct Dice(AtomicU64);
-
-impl Dice {
-    fn new() -> Self {
-        Self(AtomicU64::new(RandomState::new().hash_one(std::process::id())))
-    }
-
-    fn next(&self) -> u64 {
-        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `bound`; 0 if that is 0.
-    fn below(&self, bound: usize) -> usize {
-        (self.next() % (bound as u64).max(1)) as usize
-    }
-
-    /// From 0 to 1.
-    fn fraction(&self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
 }

@@ -1,8 +1,9 @@
-//! gRPC over the wire: HTTP/2 without TLS over a few connections, which are opened at need and reopened when they break.
+//! gRPC over the wire: HTTP/2 over a few connections, which are opened at need and reopened when they break.
 //!
 //! One HTTP/2 connection is one lock and one flow-control window; calls go round over several.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,17 +11,15 @@ use std::{
     time::Duration,
 };
 
+use arsenal_tls::{Client as Tls, ClientFiles, H2, ServerName, TlsError};
 use axum::body::Body;
 use http::{Request, Uri, Version, uri};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
 
-use super::{Answer, Unsent, Upstream};
-
-/// How long a connection may take to be there.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+use super::{Answer, Unsent, Upstream, dial::Dial};
 
 /// How often a connection with calls under way is pinged, and how long an answer may take: a machine that is gone says
 /// nothing.
@@ -30,49 +29,135 @@ const PING_MAX: Duration = Duration::from_secs(5);
 /// A gRPC server somewhere else.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    clients: Arc<[Client<HttpConnector, Body>]>,
+    clients: Arc<[Client<Dial, Body>]>,
     next: Arc<AtomicUsize>,
+    scheme: uri::Scheme,
     authority: uri::Authority,
+}
+
+/// How servers are reached.
+#[derive(Clone, Debug)]
+pub struct RemoteConfig {
+    /// Connections to each.
+    pub connections: usize,
+    /// Whom `https` believes, and whom it shows; nothing believes what the system believes, and shows nobody.
+    pub tls: Option<Tls>,
+    /// The name that a server's certificate must have; nothing takes the one in its URL.
+    pub server_name: Option<String>,
+}
+
+impl Default for RemoteConfig {
+    fn default() -> Self {
+        Self { connections: 4, tls: None, server_name: None }
+    }
 }
 
 /// Why an address cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// Only plain HTTP is spoken; TLS stands before or in a service of one's own.
-    #[error("upstream `{0}` is not of the form http://HOST:PORT")]
+    /// It is no URL of a server.
+    #[error("upstream `{0}` is not of the form http://HOST:PORT or https://HOST:PORT")]
     Address(Uri),
+    /// `https` cannot be spoken.
+    #[error("upstream `{address}`: {error}")]
+    Tls {
+        /// The address.
+        address: Uri,
+        /// Why.
+        error: TlsError,
+    },
 }
 
-impl Remote {
-    /// Calls go to `address` (`http://HOST:PORT`) over as many connections. Nothing is connected yet.
-    pub fn new(address: &Uri, connections: usize) -> Result<Self, RemoteError> {
-        let plain = address.scheme() == Some(&uri::Scheme::HTTP);
-        let authority = address.authority().filter(|_| plain).cloned();
-        let authority = authority.ok_or_else(|| RemoteError::Address(address.clone()))?;
+/// The URL of servers, and how they are reached.
+#[derive(Clone, Debug)]
+pub struct Address {
+    scheme: uri::Scheme,
+    authority: uri::Authority,
+    connections: usize,
+    tls: Option<(Tls, ServerName<'static>)>,
+}
+
+impl Address {
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
+    pub fn new(url: &Uri, config: &RemoteConfig) -> Result<Self, RemoteError> {
+        let (Some(scheme), Some(authority)) = (url.scheme(), url.authority()) else {
+            return Err(RemoteError::Address(url.clone()));
+        };
+        let tls = match scheme.as_str() {
+            "http" => None,
+            "https" => Some(encryption(authority, config).map_err(|error| {
+                let address = url.clone();
+                RemoteError::Tls { address, error }
+            })?),
+            _ => return Err(RemoteError::Address(url.clone())),
+        };
+        let (scheme, authority) = (scheme.clone(), authority.clone());
+        Ok(Self { scheme, authority, connections: config.connections.max(1), tls })
+    }
+
+    /// Its host, without brackets.
+    pub fn host(&self) -> &str {
+        let host = self.authority.host();
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// As it was given.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
+    /// The server there, or the one of those there that has this address. Nothing is connected yet.
+    pub fn remote(&self, at: Option<IpAddr>) -> Remote {
         let client = || {
-            let mut connector = HttpConnector::new();
-            connector.set_nodelay(true);
-            connector.set_connect_timeout(Some(CONNECT_MAX));
             let mut builder = Client::builder(TokioExecutor::new());
             builder.http2_only(true).http2_adaptive_window(true).retry_canceled_requests(true);
             builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING_INTERVAL);
             builder.http2_keep_alive_timeout(PING_MAX);
-            builder.build(connector)
+            builder.build(Dial::new(at, self.tls.clone()))
         };
-        let clients = (0..connections.max(1)).map(|_| client()).collect();
-        Ok(Self { clients, next: Arc::new(AtomicUsize::new(0)), authority })
+        let clients = (0..self.connections).map(|_| client()).collect();
+        let (scheme, authority) = (self.scheme.clone(), self.authority.clone());
+        Remote { clients, next: Arc::new(AtomicUsize::new(0)), scheme, authority }
+    }
+}
+
+/// Whom a server there has to be.
+fn encryption(
+    authority: &uri::Authority,
+    config: &RemoteConfig,
+) -> Result<(Tls, ServerName<'static>), TlsError> {
+    let name = Tls::server_name(config.server_name.as_deref().unwrap_or(authority.host()))?;
+    let tls = match &config.tls {
+        Some(tls) => tls.clone(),
+        None => Tls::load(ClientFiles::default(), &[H2])?,
+    };
+    Ok((tls, name))
+}
+
+impl Remote {
+    /// Calls go to `address` (`http://HOST:PORT`, or `https` with what the system believes) over as many connections.
+    /// Nothing is connected yet.
+    pub fn new(address: &Uri, connections: usize) -> Result<Self, RemoteError> {
+        Self::with(address, &RemoteConfig { connections, ..RemoteConfig::default() })
+    }
+
+    /// Calls go to `address`. Nothing is connected yet.
+    pub fn with(address: &Uri, config: &RemoteConfig) -> Result<Self, RemoteError> {
+        Ok(Address::new(address, config)?.remote(None))
     }
 }
 
 impl Upstream for Remote {
     fn call(&self, mut request: Request<Body>) -> Answer {
         let mut parts = uri::Parts::default();
-        parts.scheme = Some(uri::Scheme::HTTP);
+        parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = request.uri().path_and_query().cloned();
         // The three parts are valid on their own, and any three valid parts make a URI.
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
         *request.version_mut() = Version::HTTP_2;
+        // what is known of the client here means nothing over there
+        request.extensions_mut().clear();
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.clients.len();
         let answer = self.clients[turn].request(request);
         Box::pin(async move {

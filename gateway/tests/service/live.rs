@@ -118,7 +118,7 @@ async fn a_service_is_served_by_its_reflection_alone_and_followed_when_it_change
     for version in ["v1", "v1alpha"] {
         let upstream = Reflecting::new(version, proto("/v1/{name}"));
         let source = Reflected::new(upstream.clone());
-        let mut live = Live::start(source, Config::default(), upstream.clone()).await.unwrap();
+        let mut live = Live::start(source, Config::default(), upstream.clone(), |_| ()).await.unwrap();
         let service = live.service();
         assert_eq!((get(&service, "/v1/ann").await, get(&service, "/v2/ann").await), (200, 404));
         assert!(!live.look().await.unwrap(), "the same is no change");
@@ -135,7 +135,8 @@ async fn descriptors_that_make_no_gateway_leave_the_one_before_in_place() {
     let path = std::env::temp_dir().join(format!("gateway-descriptors-{}.bin", std::process::id()));
     std::fs::write(&path, proto("/v1/{name}")).unwrap();
     let upstream = Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() });
-    let mut live = Live::start(DescriptorFile(path.clone()), Config::default(), upstream).await.unwrap();
+    let mut live =
+        Live::start(DescriptorFile(path.clone()), Config::default(), upstream, |_| ()).await.unwrap();
     let service = live.service();
     std::fs::write(&path, proto("/v1/{nobody}")).unwrap();
     let refused = live.look().await.unwrap_err().to_string();

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
 
+#[path = "../../../tls/tests/support/authority.rs"]
+mod authority;
 #[path = "../support/canned.rs"]
 mod canned;
 mod crossing;
+mod discovery;
 mod library;
 mod live;
 mod origins;
@@ -12,6 +15,7 @@ mod pool;
 #[path = "../support/protos.rs"]
 mod protos;
 mod rest;
+mod secure;
 mod upload;
 
 use std::{sync::atomic::Ordering, time::Duration};

@@ -8,7 +8,8 @@ use crate::parting::PartingLayer;
 use crate::probes::{self, Probes};
 use crate::rest::RestPort;
 use crate::telemetry::context::CallerContextLayer;
-use arsenal_gateway::{Gateway, upstream};
+use arsenal_gateway::Gateway;
+use arsenal_gateway::upstream::{self, RemoteError};
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
 use arsenal_services::Shared;
 use arsenal_services::routes::{self, Layered};
@@ -93,8 +94,13 @@ pub enum StartupError {
         error: arsenal_gateway::live::LiveError,
     },
     /// The upstream's address is none.
-    #[error("`{0}` is no upstream address; give one like http://127.0.0.1:7450")]
-    Upstream(String),
+    #[error(
+        "`{0}` is no upstream address; give one like http://127.0.0.1:7450 or https://node.example.com:7450"
+    )]
+    UpstreamUrl(String),
+    /// The upstream cannot be called so.
+    #[error(transparent)]
+    Upstream(RemoteError),
 }
 
 /// Starts a node with the shipped native modules and `modules`, and serves it on the current tokio runtime.

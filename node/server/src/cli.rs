@@ -6,6 +6,7 @@
 mod call;
 mod connect;
 mod operations;
+mod overheard;
 mod requests;
 mod serve;
 mod table;

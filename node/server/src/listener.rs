@@ -12,10 +12,10 @@ mod places;
 
 use crate::config::{Config, ListenSection};
 use arsenal_gateway::Peer;
-use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, TlsError};
+use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, Stream, TlsError};
 use axum::body::Body;
 use caller::Caller;
-use connection::{Connection, Stream};
+use connection::Connection;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,7 +28,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -98,13 +98,23 @@ impl Door {
             ));
         };
         let shaken = timeout(self.first_byte, async {
-            refuse_plain(&mut stream).await?;
-            tls.accept(stream).await
+            if is_plain(&stream).await? {
+                stream.write_all(NOT_ENCRYPTED).await?;
+                linger(stream).await;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it speaks HTTP where TLS is spoken"));
+            }
+            match tls.accept_or_return(stream).await {
+                Ok(stream) => Ok(stream),
+                Err((error, stream)) => {
+                    linger(stream).await;
+                    Err(error)
+                }
+            }
         });
         let stream = shaken.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let identity = PeerIdentity::of(stream.get_ref().1);
         let caller = Caller::new(self.tells_peers.then(|| Peer::new(address, true)), identity.as_ref());
-        Ok((Stream::Tls(Box::new(stream)), caller))
+        Ok((Stream::encrypted(stream), caller))
     }
 }
 
@@ -202,15 +212,17 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Tells a client that begins with a word, as no handshake of TLS does, what is spoken here.
-async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
+/// Whether a client begins with a word, as no handshake of TLS does.
+async fn is_plain(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     stream.peek(&mut first).await?;
-    if !first[0].is_ascii_uppercase() {
-        return Ok(());
-    }
-    // what was read does not reset the connection under the answer
-    let _ = stream.try_read(&mut [0; 4096]);
-    stream.write_all(NOT_ENCRYPTED).await?;
-    Err(io::Error::new(io::ErrorKind::InvalidData, "it speaks HTTP where TLS is spoken"))
+    Ok(first[0].is_ascii_uppercase())
+}
+
+/// Ends a connection without a reset, which would take from the client what it has not read yet: says that nothing more
+/// comes, and waits until the client has closed too. It may not take longer than its handshake.
+async fn linger(mut stream: TcpStream) {
+    let _ = stream.shutdown().await;
+    let mut unread = [0; 4096];
+    while matches!(stream.read(&mut unread).await, Ok(bytes) if bytes > 0) {}
 }

@@ -7,9 +7,13 @@ use crate::memory;
 use crate::parting::{PartingLayer, PartingUpstream};
 use crate::probes;
 use crate::telemetry::context::TracedUpstream;
-use arsenal_gateway::Live;
 use arsenal_gateway::live::{DescriptorFile, Reflected, Source};
-use arsenal_gateway::upstream::{Pool, PoolConfig, Remote, Upstream};
+use arsenal_gateway::upstream::{
+    Address, Discovery, Pool, PoolConfig, RemoteConfig, SystemResolver, Upstream,
+};
+use arsenal_gateway::{Gateway, Live};
+use arsenal_tls::{Client, H2};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,13 +34,13 @@ pub async fn serve_gateway(
 ) -> Result<(SocketAddr, JoinHandle<()>, watch::Sender<bool>), StartupError> {
     config.check()?;
     let door = Door::of(config)?;
-    let pool = upstreams(config)?;
+    let upstreams = Upstreams::new(config)?;
     let listener = assembly::listen(config.listen.rest).await?;
     let bound = assembly::address_of(&listener)?;
     let probes = probes::Bound::bind(config).await?;
     let (stop, stopped) = watch::channel(false);
     door.follow_files(config, stopped.clone());
-    until(stopped.clone(), pool.clone().watch());
+    let pool = upstreams.follow(config, &stopped).await;
     until(stopped.clone(), memory::give_back_when_idle());
     let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), pool.clone());
     let upstream: Arc<dyn Upstream> = match assembly::is_traced(config) {
@@ -45,13 +49,14 @@ pub async fn serve_gateway(
     };
     let serving = match &*config.gateway.descriptors {
         "" => {
-            let gateway = assembly::gateway(config)?.service(upstream);
-            assembly::serve_rest(config, (listener, door), gateway, None, stopped)
+            let gateway = assembly::gateway(config)?;
+            pool.set_idempotent(idempotent(&gateway));
+            assembly::serve_rest(config, (listener, door), gateway.service(upstream), None, stopped)
         }
         from => {
             let live = match from {
-                REFLECTION => live(config, Reflected::new(pool), upstream).await?,
-                file => live(config, DescriptorFile(file.into()), upstream).await?,
+                REFLECTION => live(config, Reflected::new(pool.clone()), upstream, pool).await?,
+                file => live(config, DescriptorFile(file.into()), upstream, pool).await?,
             };
             let service = live.service();
             let every = Duration::from_millis(config.gateway.descriptors_ms);
@@ -90,7 +95,7 @@ async fn answer_probes(
 pub fn check(config: &Config) -> Result<(), StartupError> {
     config.check()?;
     Door::of(config)?;
-    upstreams(config)?;
+    Upstreams::new(config)?;
     assembly::gateway(config).map(drop)
 }
 
@@ -98,8 +103,10 @@ async fn live(
     config: &Config,
     source: impl Source,
     upstream: Arc<dyn Upstream>,
+    pool: Pool,
 ) -> Result<Live, StartupError> {
-    let live = Live::start(source, assembly::gateway_settings(config), upstream).await;
+    let told = move |gateway: &Gateway| pool.set_idempotent(idempotent(gateway));
+    let live = Live::start(source, assembly::gateway_settings(config), upstream, told).await;
     live.map_err(|error| StartupError::Descriptors { from: config.gateway.descriptors.clone(), error })
 }
 
@@ -113,18 +120,51 @@ fn until(mut stopped: watch::Receiver<bool>, work: impl Future + Send + 'static)
     });
 }
 
-/// The nodes that are called.
-fn upstreams(config: &Config) -> Result<Pool, StartupError> {
-    let mut nodes: Vec<Arc<dyn Upstream>> = Vec::new();
-    for address in config.gateway.upstream.split(',').map(str::trim) {
-        let wrong = || StartupError::Upstream(address.to_owned());
-        let uri = address.parse().map_err(|_| wrong())?;
-        nodes.push(Arc::new(Remote::new(&uri, config.gateway.connections).map_err(|_| wrong())?));
+/// The nodes that are called, as they will be found, and what they are called through.
+struct Upstreams {
+    pool: Pool,
+    discovery: Discovery,
+    tls: Option<Client>,
+}
+
+impl Upstreams {
+    /// As is configured. Nobody is looked up yet.
+    fn new(config: &Config) -> Result<Self, StartupError> {
+        let settings = &config.gateway;
+        let encrypted = settings.upstream.contains("https://");
+        let tls = encrypted.then(|| Client::load(settings.upstream_files(), &[H2])).transpose()?;
+        let name = Some(settings.upstream_server_name.clone()).filter(|name| !name.is_empty());
+        let how = RemoteConfig { connections: settings.connections, tls: tls.clone(), server_name: name };
+        let address = |text: &str| match text.parse() {
+            Ok(url) => Address::new(&url, &how).map_err(StartupError::Upstream),
+            Err(_) => Err(StartupError::UpstreamUrl(text.to_owned())),
+        };
+        let addresses: Result<Vec<_>, _> = settings.upstream.split(',').map(str::trim).map(address).collect();
+        let discovery = Discovery::new(addresses?, SystemResolver);
+        Ok(Self { pool: Pool::new(Vec::new(), HashSet::new(), PoolConfig::default()), discovery, tls })
     }
-    let idempotent = arsenal_services::operations::all().into_iter().filter(|operation| operation.idempotent);
-    let unary = idempotent.filter(|operation| {
-        !operation.method.is_server_streaming() && !operation.method.is_client_streaming()
-    });
-    let idempotent = unary.map(|operation| operation.path()).collect();
-    Ok(Pool::new(nodes, idempotent, PoolConfig::default()))
+
+    /// Finds the nodes, and has that and whatever else changes followed until the gateway stops.
+    async fn follow(mut self, config: &Config, stopped: &watch::Receiver<bool>) -> Pool {
+        let pool = self.pool;
+        // bounded by itself
+        self.discovery.look(&pool).await;
+        let every = Duration::from_millis(config.gateway.resolve_ms);
+        until(stopped.clone(), self.discovery.follow(pool.clone(), every));
+        until(stopped.clone(), pool.clone().watch());
+        if let Some(tls) = self.tls {
+            until(stopped.clone(), tls.follow(Duration::from_millis(config.tls.reload_ms)));
+        }
+        pool
+    }
+}
+
+/// The calls that may be made again: by what the descriptors say as any service's do, or by our contract's own option.
+fn idempotent(gateway: &Gateway) -> HashSet<String> {
+    let operations = arsenal_services::operations::all().into_iter();
+    let ours: HashSet<String> =
+        operations.filter(|operation| operation.idempotent).map(|operation| operation.path()).collect();
+    gateway.idempotent(|method| {
+        ours.contains(&format!("/{}/{}", method.parent_service().full_name(), method.name()))
+    })
 }

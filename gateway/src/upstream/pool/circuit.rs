@@ -71,10 +71,10 @@ impl Circuit {
         *self = Self::new(self.limits);
     }
 
-    /// A call failed. `chance` is from 0 to 1.
-    pub(super) fn fail(&mut self, now: Instant, chance: f64) {
+    /// A call failed. `chance` is from 0 to 1. Gives whether that opened it, where it was closed before.
+    pub(super) fn fail(&mut self, now: Instant, chance: f64) -> bool {
         self.failures = self.failures.saturating_add(1);
-        let tried = matches!(self.state, State::Trying { .. });
+        let (was, tried) = (self.state, matches!(self.state, State::Trying { .. }));
         // what was under way as it opened says nothing new
         if tried || (self.state == State::Closed && self.failures >= self.limits.failures_max.max(1)) {
             let doubled = self.limits.open_min.saturating_mul(1 << self.openings.min(16));
@@ -82,6 +82,7 @@ impl Circuit {
             self.openings = self.openings.saturating_add(1);
             self.state = State::Open { until: now + while_open };
         }
+        was == State::Closed && self.state != was
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use axum::body::Body;
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::BodyExt as _;
 use tower::BoxError;
@@ -24,22 +24,34 @@ const ANSWER_BYTES_MAX: usize = 1024;
 /// grpc.health.v1.HealthCheckResponse.ServingStatus.
 const SERVING: u64 = 1;
 
+/// Asks those that are there, and those that come later.
 pub(super) async fn watch(shared: &Arc<Shared>) {
-    join_all(shared.nodes.iter().map(|node| watch_node(shared, node))).await;
+    let mut changes = shared.nodes.subscribe();
+    let mut watching = FuturesUnordered::new();
+    loop {
+        let nodes = changes.borrow_and_update().clone();
+        let fresh = nodes.iter().filter(|node| !node.watched.swap(true, Ordering::Relaxed));
+        for node in fresh {
+            watching.push(watch_node(shared, node.clone()));
+        }
+        tokio::select! {
+            // the pool has the sender
+            _ = changes.changed() => {}
+            Some(()) = watching.next() => {}
+        }
+    }
 }
 
-async fn watch_node(shared: &Shared, node: &Node) {
-    loop {
+/// Ends once the node is no longer one of the pool's.
+async fn watch_node(shared: &Shared, node: Arc<Node>) {
+    while shared.nodes.borrow().iter().any(|there| Arc::ptr_eq(there, &node)) {
         let told = tokio::time::timeout(shared.config.health_timeout, check(&*node.upstream)).await;
         match told.unwrap_or_else(|late| Err(late.into())) {
             Ok(serving) => {
                 node.serving.store(serving, Ordering::Relaxed);
                 node.circuit().succeed();
             }
-            Err(error) => {
-                tracing::debug!(%error, "a node does not tell its health");
-                shared.fail(node);
-            }
+            Err(error) => shared.fail(&node, &*error),
         }
         tokio::time::sleep(spread(shared.config.health_interval, shared.dice.fraction())).await;
     }

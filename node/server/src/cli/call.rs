@@ -1,6 +1,6 @@
 //! `arsenal call OPERATION [JSON]`.
 
-use super::connect::ConnectArguments;
+use super::connect::{TlsArguments, connect};
 use super::{CommandError, Output, requests, table};
 use crate::dynamic::{self, RestRequest};
 use arsenal_gateway::code::Code;
@@ -19,8 +19,11 @@ pub(super) struct CallArguments {
     /// one after the other, each sent as soon as it is there.
     #[arg(default_value = "{}")]
     request: String,
+    /// The node to call.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7450", env = "ARSENAL_NODE_URL")]
+    node: String,
     #[command(flatten)]
-    node: ConnectArguments,
+    tls: TlsArguments,
     /// Call as this session.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
@@ -40,7 +43,8 @@ pub(super) fn call(arguments: &CallArguments) -> Result<(), CommandError> {
     if arguments.show_curl {
         let request = requests::read_one(&arguments.request)?;
         requests::encode(&operation, &request)?;
-        println!("{}", curl(&operation, &request, &arguments.rest, arguments.session.as_deref()));
+        let session = arguments.session.as_deref();
+        println!("{}", curl(&operation, &request, &arguments.rest, &arguments.tls, session));
         return Ok(());
     }
     let io = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -64,9 +68,10 @@ async fn converse(
 ) -> Result<(), CommandError> {
     let headers: Vec<(String, String)> =
         arguments.session.iter().map(|id| ("arsenal-session".to_owned(), id.clone())).collect();
-    let channel = arguments.node.connect().await?;
-    let failed = |status: tonic::Status| CommandError::Failed(explain(&status));
-    let answers = dynamic::call(channel, operation, messages, &headers).await.map_err(failed)?;
+    let way = connect(&arguments.node, &arguments.tls).await?;
+    let failed =
+        |status: tonic::Status| way.refused().unwrap_or_else(|| CommandError::Failed(explain(&status)));
+    let answers = dynamic::call(way.channel.clone(), operation, messages, &headers).await.map_err(failed)?;
     let mut answers = std::pin::pin!(answers);
     let streams = operation.method.is_server_streaming();
     loop {
@@ -137,9 +142,18 @@ fn print(answer: &Value, output: Output, streams: bool) -> Result<(), CommandErr
 }
 
 /// The curl command that calls the same operation over REST.
-pub(super) fn curl(operation: &Operation, request: &Value, rest: &str, session: Option<&str>) -> String {
+fn curl(
+    operation: &Operation,
+    request: &Value,
+    rest: &str,
+    tls: &TlsArguments,
+    session: Option<&str>,
+) -> String {
     let RestRequest { verb, path, body } = dynamic::rest_request(operation, request);
     let mut command = "curl -s".to_owned();
+    if rest.starts_with("https:") {
+        command.push_str(&tls.curl_options(quote));
+    }
     if verb != "GET" && !(verb == "POST" && body.is_some()) {
         let _ = write!(command, " -X {verb}");
     }
@@ -167,14 +181,20 @@ mod tests {
 
     #[test]
     fn the_curl_command_fills_path_query_and_body() {
-        let call = operations::find("call_process").unwrap();
-        let line = curl(&call, &json!({"process": "a b", "message": ["it's", 1]}), "http://h", None);
+        let (call, tls) = (operations::find("call_process").unwrap(), TlsArguments::default());
+        let line = curl(
+            &call,
+            &json!({"process": "a b", "message": ["it's", 1]}),
+            "http://h",
+            &TlsArguments::default(),
+            None,
+        );
         assert_eq!(
             line,
             r#"curl -s 'http://h/v1/processes/a%20b:call' -H 'content-type: application/json' -d '{"message":["it'\''s",1]}'"#
         );
         let list = operations::find("list_all_processes").unwrap();
-        let line = curl(&list, &json!({"pageSize": 5}), "http://h/", Some("n1.1-s3"));
+        let line = curl(&list, &json!({"pageSize": 5}), "http://h/", &tls, Some("n1.1-s3"));
         assert_eq!(line, "curl -s -H 'arsenal-session: n1.1-s3' 'http://h/v1/processes?pageSize=5'");
     }
 

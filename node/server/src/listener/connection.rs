@@ -1,14 +1,13 @@
 //! One connection's bytes: plain, or out of TLS. Until its first bytes have said what it speaks, a deadline runs.
 
 use super::places::Place;
-use arsenal_tls::ServerStream;
+use arsenal_tls::Stream;
 use futures_util::future::FutureExt as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// What an HTTP/2 client says first. Until it has said the whole of it, nobody else watches the time.
@@ -20,15 +19,6 @@ pub(super) struct Connection {
     stream: Stream,
     greeting: Option<Greeting>,
     _place: Place,
-}
-
-/// How the bytes travel.
-#[derive(Debug)]
-pub(super) enum Stream {
-    /// As they are.
-    Plain(TcpStream),
-    /// Encrypted.
-    Tls(Box<ServerStream<TcpStream>>),
 }
 
 /// What a connection has said so far, and until when it must have said more.
@@ -63,10 +53,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let Self { stream, greeting, .. } = &mut *self;
         let filled = buffer.filled().len();
-        let read = match stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
+        let read = Pin::new(stream).poll_read(context, buffer);
         let Some(begun) = greeting else { return read };
         if read.is_pending() {
             ready!(begun.deadline.poll_unpin(context));
@@ -86,24 +73,15 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -111,17 +89,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 }
 

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
 
+#[path = "../../../../tls/tests/support/authority.rs"]
+mod authority;
 mod call;
 mod check;
-mod encrypted;
 mod node;
 mod stop;
+mod tls;

@@ -36,7 +36,9 @@ impl Program {
         let address = address.split_whitespace().next().unwrap().to_owned();
         // the welcome is read to its end, so that the node never writes to a closed pipe
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: format!("http://{address}") }
+        let encrypted = settings.iter().any(|(name, _)| name.starts_with("ARSENAL_TLS_"));
+        let scheme = if encrypted { "https" } else { "http" };
+        Self { child, url: format!("{scheme}://{address}") }
     }
 
     /// A client's command against this node.
