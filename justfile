@@ -7,6 +7,11 @@ default:
 dev *ARGS:
     cargo run --release -- dev {{ARGS}}
 
+# Three voters as three processes on loopback
+cluster:
+    cargo build --release -p arsenal-server
+    deploy/examples/cluster
+
 # All tests
 test:
     cargo test --workspace
@@ -29,11 +34,12 @@ bench-gateway *ARGS:
     tests/benches/gateway/run {{ARGS}}
 
 # A million idle processes and supervisors of 100,000 children, about a gigabyte; thousands of histories of global
-# names; new scenarios beside Erlang; ten million requests through the gateway
+# names; nodes killed thirty times; new scenarios beside Erlang; ten million requests through the gateway
 soak:
     ARSENAL_SCALE=full cargo test --release --test suite -p arsenal-tests -- --exact --nocapture \
         scale::a_node_full_of_processes_answers_while_they_come_and_go
     ARSENAL_SEEDS=5000 cargo test --release -p arsenal-raft --test linearizability
+    CLUSTER_ROUNDS=30 tests/e2e/run cluster
     ORACLE_COUNT=600 ORACLE_SEED=$(date +%s) tests/e2e/run erlang
     GATEWAY_REQUESTS=10000000 cargo test --release -p arsenal-gateway --test memory
 

@@ -22,7 +22,18 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
     (
         "server",
         include_str!("../../node/server/Cargo.toml"),
-        &["proto", "runtime", "behaviours", "raft", "membership", "services", "tls", "gateway"],
+        &[
+            "proto",
+            "runtime",
+            "behaviours",
+            "raft",
+            "names",
+            "link",
+            "membership",
+            "services",
+            "tls",
+            "gateway",
+        ],
     ),
     (
         "tests",

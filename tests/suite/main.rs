@@ -12,6 +12,7 @@ mod gateway;
 mod introspection;
 mod layout;
 mod limits;
+mod membership;
 mod messaging;
 mod oracle;
 mod probes;

@@ -15,7 +15,7 @@ use crate::steward::{self, Steward};
 use crate::streams::Streams;
 use crate::thread::Thread;
 use crate::view::ClusterView;
-use arsenal_raft::nodes::{Candidate, NodeCommand};
+use arsenal_raft::nodes::{Candidate, NodeCommand, NodePhase};
 use arsenal_raft::{Config, End, Group, StartError};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -132,6 +132,12 @@ impl Cluster {
         Ok(entered)
     }
 
+    /// The number of the node that leads, as far as this one knows.
+    pub fn leader(&self) -> Option<u32> {
+        let leader = self.inside(|inside| inside.group.status().leader)??;
+        u32::try_from(leader).ok()
+    }
+
     /// Says that this node is about to stop: nothing new comes to it, and somebody else leads.
     pub async fn leave(&self) {
         let Some((group, life)) = self.inside(|inside| (inside.group.clone(), inside.life.clone())) else {
@@ -163,8 +169,16 @@ impl Cluster {
 
 async fn hand_over(shared: &Shared, group: &Group) {
     let status = group.status();
-    // whoever votes alone has nobody to hand over to
-    if status.leader == Some(status.id) && status.voters.len() > 1 {
+    let is_up = |voter: &u64| {
+        let voter = u32::try_from(*voter).ok();
+        group.look(|state| {
+            let record = voter.and_then(|voter| state.nodes().nodes().get(&voter));
+            record.is_some_and(|record| record.phase == NodePhase::Up)
+        })
+    };
+    // whoever is the last to stop has nobody to hand over to
+    let others = status.voters.iter().any(|voter| *voter != status.id && is_up(voter));
+    if status.leader == Some(status.id) && others {
         let handed = steward::hand_over(shared, group, PARTING_MAX).await;
         tracing::info!(handed, "this node led");
     }

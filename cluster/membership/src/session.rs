@@ -72,7 +72,11 @@ impl Session {
                 failed => {
                     let reason = failed.map_or_else(|late| late.to_string(), |status| said(status.err()));
                     if reason != told {
-                        tracing::warn!(reason, "the session with the voters is not renewed");
+                        // while nothing was open yet the voters are still choosing who leads
+                        match *opened.borrow() {
+                            true => tracing::warn!(reason, "the session with the voters is not renewed"),
+                            false => tracing::info!(reason, "the session with the voters is not open yet"),
+                        }
                         told = reason;
                     }
                     RETRY_PAUSE.min(self.every)

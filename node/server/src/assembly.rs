@@ -1,7 +1,8 @@
 //! A node put together: runtime, services, gateway, listeners. `shutdown` takes it apart again.
 
+use crate::cluster::{InternalWire, Joined, Membership};
 use crate::config::{Config, ConfigError};
-use crate::grpc::GrpcPort;
+use crate::grpc::{GrpcPort, Late};
 use crate::listener::{self, Door, Protocols};
 use crate::memory;
 use crate::parting::PartingLayer;
@@ -10,6 +11,9 @@ use crate::rest::RestPort;
 use crate::telemetry::context::CallerContextLayer;
 use arsenal_gateway::Gateway;
 use arsenal_gateway::upstream::{self, RemoteError};
+use arsenal_membership::{Alone, ClusterError, Dialer};
+use arsenal_raft::End;
+use arsenal_runtime::registry::LocalRegistry;
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
 use arsenal_services::Shared;
 use arsenal_services::routes::{self, Layered};
@@ -51,9 +55,16 @@ pub struct Running {
     pub(crate) health: tonic_health::server::HealthReporter,
     /// Wakes the requests that wait on this thread.
     pub(crate) gatherer: JoinHandle<Infallible>,
+    /// Its part in a cluster; nothing if it is alone.
+    pub(crate) membership: Option<Membership>,
 }
 
 impl Running {
+    /// The number of the node that leads its cluster, as far as this one knows; nothing if it is alone.
+    pub fn leader(&self) -> Option<u32> {
+        self.membership.as_ref()?.leader()
+    }
+
     /// Where health and metrics are served for probes; nothing if no such port is configured.
     pub fn probes(&self) -> Option<SocketAddr> {
         self.probes.address()
@@ -93,6 +104,9 @@ pub enum StartupError {
         /// Why not.
         error: arsenal_gateway::live::LiveError,
     },
+    /// The node does not get into its cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The upstream's address is none.
     #[error(
         "`{0}` is no upstream address; give one like http://127.0.0.1:7450 or https://node.example.com:7450"
@@ -103,43 +117,97 @@ pub enum StartupError {
     Upstream(RemoteError),
 }
 
+/// What a node listens on, before there is one.
+pub struct Bound {
+    door: Door,
+    grpc: TcpListener,
+    rest: Option<TcpListener>,
+    probes: probes::Bound,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Listens where `config` says.
+    ///
+    /// # Errors
+    /// As [`StartupError`] says.
+    pub async fn bind(config: &Config) -> Result<Self, StartupError> {
+        config.check()?;
+        let door = Door::of(config)?;
+        let grpc = listen(config.listen.grpc).await?;
+        let rest =
+            if config.listen.embedded_gateway { Some(listen(config.listen.rest).await?) } else { None };
+        let probes = probes::Bound::bind(config).await?;
+        Ok(Self { door, address: address_of(&grpc)?, grpc, rest, probes })
+    }
+
+    /// Where gRPC will be served.
+    pub fn grpc(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 /// Starts a node with the shipped native modules and `modules`, and serves it on the current tokio runtime.
 ///
 /// # Errors
 /// As [`StartupError`] says; nothing is left running.
 pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Running, StartupError> {
+    serve_on(Bound::bind(config).await?, config, modules, Arc::new(end_process)).await
+}
+
+/// A node that cannot go on in its cluster ends its process at once: one that half works holds up the others.
+pub(crate) fn end_process(reason: String) {
+    tracing::error!(reason, "the node ends");
+    eprintln!("arsenal: the node cannot go on: {reason}");
+    std::process::exit(CANNOT_GO_ON);
+}
+
+/// Exit code of a node that cannot go on.
+const CANNOT_GO_ON: i32 = 5;
+
+/// As [`serve`], where it listens already. A node of a cluster is served once it is in it, which takes as long as the
+/// others let it wait; `end` is called, and the process has to end, if it cannot go on there.
+///
+/// # Errors
+/// As [`StartupError`] says; nothing is left running.
+pub async fn serve_on(
+    bound: Bound,
+    config: &Config,
+    modules: Vec<Arc<dyn Module>>,
+    end: End,
+) -> Result<Running, StartupError> {
     config.check()?;
-    let door = Door::of(config)?;
-    let grpc = listen(config.listen.grpc).await?;
-    let rest = if config.listen.embedded_gateway { Some(listen(config.listen.rest).await?) } else { None };
-    let probes = probes::Bound::bind(config).await?;
+    let Bound { door, grpc, rest, probes, address } = bound;
     let gateway = if rest.is_some() { Some(gateway(config)?) } else { None };
-    let mut all = arsenal_behaviours::modules::native_modules();
-    all.extend(modules);
-    let node = Node::start(NodeConfig {
-        id: config.node.id,
-        incarnation: config.node.incarnation,
-        schedulers: config.node.schedulers,
-        limits: config.limits.to_node(),
-        modules: all,
-        on_idle: Some(memory::give_back),
-        ..NodeConfig::default()
-    })
-    .map_err(StartupError::Threads)?;
+    let (stop, stopped) = watch::channel(false);
+    let membership = match config.membership(address) {
+        Some(settings) => Some(Membership::open(settings, dialer(config)?, end)?),
+        None => None,
+    };
+    let internal = membership.as_ref().map(|membership| membership.wire(stopped.clone()));
+    door.follow_files(config, stopped.clone());
+    let rpcs = Late::default();
+    let mut listeners =
+        vec![serve_grpc(config, (grpc, door.clone()), rpcs.clone(), internal, stopped.clone())];
+    let joined = match &membership {
+        Some(membership) => membership.join().await?,
+        None => alone(config, address),
+    };
+    let node = start_node(config, modules, &joined)?;
+    if let Some(membership) = &membership {
+        membership.carry(&node, &joined.nodes);
+    }
     let limits = WireLimits {
         message_bytes_max: config.grpc.message_bytes_max,
         response_bytes_max: config.grpc.response_bytes_max,
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
-    let shared = Shared::alone(node.clone(), &address_of(&grpc)?.to_string());
+    let shared = Shared::new(node.clone(), joined.nodes);
     let (health, wire) =
         routes::wire(&shared, limits).map_err(|error| StartupError::Descriptor(error.to_string()))?;
-    let (stop, stopped) = watch::channel(false);
     let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
-    door.follow_files(config, stopped.clone());
-    let mut listeners = Vec::new();
-    let (grpc_address, rest_address) = (address_of(&grpc)?, rest.as_ref().map(address_of).transpose()?);
-    listeners.push(serve_grpc(config, grpc, door.clone(), wire.clone(), stopped.clone()));
+    rpcs.set(wire.clone());
+    let rest_address = rest.as_ref().map(address_of).transpose()?;
     if let (Some(listener), Some(gateway)) = (rest, gateway) {
         let gateway = gateway.service(upstream::service(wire.in_process()));
         let metrics = crate::metrics::router(node.clone());
@@ -147,7 +215,43 @@ pub async fn serve(config: &Config, modules: Vec<Arc<dyn Module>>) -> Result<Run
     }
     let probes = probes.serve(config, health.clone(), Some(crate::metrics::router(node.clone()))).await?;
     let gatherer = tokio::spawn(serve_thread());
-    Ok(Running { node, grpc: grpc_address, rest: rest_address, stop, listeners, probes, health, gatherer })
+    let (grpc, rest) = (address, rest_address);
+    Ok(Running { node, grpc, rest, stop, listeners, probes, health, gatherer, membership })
+}
+
+/// What a node has that is in no cluster.
+fn alone(config: &Config, address: SocketAddr) -> Joined {
+    let (node, incarnation) = (config.node.id, config.node.incarnation);
+    Joined {
+        node,
+        incarnation,
+        registry: Arc::new(LocalRegistry::default()),
+        nodes: Arc::new(Alone::new(node, incarnation, &address.to_string())),
+    }
+}
+
+/// How other nodes are connected to: as this one's own port is.
+fn dialer(config: &Config) -> Result<Dialer, StartupError> {
+    let Some(files) = config.tls.peer_files() else { return Ok(Dialer::default()) };
+    let tls = arsenal_tls::Client::load(files, &[arsenal_tls::H2])?;
+    tokio::spawn(tls.clone().follow(Duration::from_millis(config.tls.reload_ms)));
+    Ok(Dialer::new(Some(tls)))
+}
+
+fn start_node(config: &Config, modules: Vec<Arc<dyn Module>>, joined: &Joined) -> Result<Node, StartupError> {
+    let mut all = arsenal_behaviours::modules::native_modules();
+    all.extend(modules);
+    let node = Node::start(NodeConfig {
+        id: joined.node,
+        incarnation: joined.incarnation,
+        schedulers: config.node.schedulers,
+        limits: config.limits.to_node(),
+        modules: all,
+        on_idle: Some(memory::give_back),
+        registry: Arc::clone(&joined.registry),
+        ..NodeConfig::default()
+    });
+    node.map_err(StartupError::Threads)
 }
 
 /// Whether `config` is one that a node can be started with, as far as that can be told without the machine it is for.
@@ -241,9 +345,9 @@ pub(crate) fn protocols(config: &Config, streams: u32) -> Protocols {
 
 fn serve_grpc(
     config: &Config,
-    listener: TcpListener,
-    door: Door,
-    wire: Wire<impl Layered>,
+    (listener, door): (TcpListener, Door),
+    rpcs: Late<Wire<impl Layered>>,
+    internal: Option<InternalWire>,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let mut protocols = protocols(config, config.grpc.streams_per_connection_max);
@@ -252,7 +356,7 @@ fn serve_grpc(
         .max_header_list_size(config.grpc.header_bytes_max)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let port = GrpcPort::new(wire);
+    let port = GrpcPort::new(rpcs, internal);
     // without an exporter nobody asks for the caller's trace
     match is_traced(config) {
         true => {

@@ -1,10 +1,11 @@
 //! The command line: what can be asked for, and what the exit code says.
 //!
 //! Exit codes: 0 done; 1 the operation failed (the status is on standard error); 2 the command line is wrong; 3 the node
-//! cannot be reached; 4 the program could not start what it was asked to.
+//! cannot be reached; 4 the program could not start what it was asked to; 5 a node cannot go on in its cluster.
 
 mod call;
 mod connect;
+mod dev;
 mod operations;
 mod overheard;
 mod requests;
@@ -25,8 +26,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start a node with its gateway on loopback, for development.
-    Dev(serve::DevArguments),
+    /// Start a node with its gateway on loopback, or a cluster of them, for development.
+    Dev(dev::DevArguments),
     /// Start a node from a configuration.
     Node(serve::NodeArguments),
     /// Start a gateway of its own in front of a node.
@@ -91,7 +92,7 @@ impl CommandError {
 /// Runs a command.
 pub fn run(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command {
-        Command::Dev(arguments) => serve::dev(&arguments),
+        Command::Dev(arguments) => dev::dev(&arguments),
         Command::Node(arguments) => serve::node(&arguments),
         Command::Gateway(arguments) => serve::gateway(&arguments),
         Command::Ops(arguments) => operations::ops(&arguments),

@@ -4,12 +4,14 @@
 //! A setting is read from its default, then the file, then the environment (`ARSENAL_NODE_ID` for `node.id`).
 
 mod address;
+mod cluster;
 mod reference;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 pub use address::OptionalAddress;
+pub use cluster::ClusterSection;
 pub use reference::{commented_file, reference_page};
 pub use tls::TlsSection;
 
@@ -26,6 +28,8 @@ use std::time::Duration;
 pub struct Config {
     /// The node itself.
     pub node: NodeSection,
+    /// The cluster that it is in.
+    pub cluster: ClusterSection,
     /// Where it listens.
     pub listen: ListenSection,
     /// How its ports are encrypted, and who may speak to them.
@@ -46,10 +50,12 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeSection {
-    /// Number of the node in the cluster, from 1; its name is `n` and this number.
+    /// Number of a node that is alone, from 1; its name is `n` and this number. In a cluster it is given one.
     pub id: u32,
-    /// Which life of the node this is, from 1. Pids of former lives are dead.
+    /// Which life of a node that is alone this is, from 1. Pids of former lives are dead. In a cluster it counts by itself.
     pub incarnation: u32,
+    /// Directory where a node of a cluster keeps who it is and what was agreed on. It belongs to one node for ever.
+    pub data_dir: String,
     /// Scheduler threads; 0 is one a core.
     pub schedulers: usize,
 }
@@ -204,7 +210,7 @@ pub struct ShutdownSection {
 
 impl Default for NodeSection {
     fn default() -> Self {
-        Self { id: 1, incarnation: 1, schedulers: 0 }
+        Self { id: 1, incarnation: 1, data_dir: String::new(), schedulers: 0 }
     }
 }
 
@@ -316,7 +322,8 @@ impl Default for GatewaySection {
 impl Default for TelemetrySection {
     fn default() -> Self {
         Self {
-            log: "info".into(),
+            // what openraft does is told by who uses it; it calls an election an error
+            log: "info,openraft=off".into(),
             otlp_endpoint: String::new(),
             service_name: "arsenal".into(),
             sample_ratio: 1.0,
@@ -468,6 +475,7 @@ impl Config {
                 why: "it is a share from 0 to 1",
             });
         }
+        cluster::check(self)?;
         tls::check(self)
     }
 }

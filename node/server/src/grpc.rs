@@ -1,7 +1,12 @@
 //! What comes to the gRPC port: gRPC, which goes straight to the RPCs; gRPC-Web, which is translated; and what is neither,
 //! which is told so in HTTP: 415 for another content type, 405 for another method, as gRPC over HTTP/2 has it. Without
 //! this a message behind any content type would be taken for a call.
+//!
+//! The port of a node of a cluster is there before its node is: nodes speak to each other over it to find out who they
+//! are. What is of the contract is UNAVAILABLE until then.
 
+use crate::cluster::{INTERNAL_PATH, InternalWire};
+use arsenal_services::status::failure;
 use axum::body::Body;
 use futures_util::future::{BoxFuture, Either, FutureExt as _};
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -9,28 +14,71 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::future::ready;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use tonic::Code;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service};
+
+/// The RPCs of a port, once they are there. Clones are the same.
+#[derive(Debug)]
+pub(crate) struct Late<S>(Arc<OnceLock<S>>);
+
+impl<S> Clone for Late<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> Default for Late<S> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<S> Late<S> {
+    /// They are there.
+    pub(crate) fn set(&self, rpcs: S) {
+        // a node is started once
+        let _ = self.0.set(rpcs);
+    }
+}
 
 /// The service of the gRPC port.
 #[derive(Clone, Debug)]
 pub(crate) struct GrpcPort<S> {
+    late: Late<S>,
+    /// What `late` had when it was looked at first.
+    rpcs: Option<Rpcs<S>>,
+    internal: Option<InternalWire>,
+}
+
+#[derive(Clone, Debug)]
+struct Rpcs<S> {
     rpcs: S,
     web: GrpcWebService<S>,
 }
 
 impl<S: Clone> GrpcPort<S> {
-    /// Calls go to `rpcs`.
-    pub(crate) fn new(rpcs: S) -> Self {
-        Self { web: GrpcWebLayer::new().layer(rpcs.clone()), rpcs }
+    /// Calls go to `late`, those of other nodes to `internal`.
+    pub(crate) fn new(late: Late<S>, internal: Option<InternalWire>) -> Self {
+        Self { late, rpcs: None, internal }
+    }
+
+    fn rpcs(&mut self) -> Option<&mut Rpcs<S>> {
+        if self.rpcs.is_none() {
+            let rpcs = self.late.0.get()?.clone();
+            self.rpcs = Some(Rpcs { web: GrpcWebLayer::new().layer(rpcs.clone()), rpcs });
+        }
+        self.rpcs.as_mut()
     }
 }
 
 impl<S, F> Service<Request<Incoming>> for GrpcPort<S>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = F>
-        + Service<Request<tonic::body::Body>, Response = Response<Body>, Error = Infallible, Future = F>,
+        + Service<Request<tonic::body::Body>, Response = Response<Body>, Error = Infallible, Future = F>
+        + Clone,
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
     type Response = Response<Body>;
@@ -50,19 +98,28 @@ where
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
             return refusal(response);
         }
-        match dialect(request.headers()) {
-            Some(Dialect::Grpc) if request.version() == Version::HTTP_2 => {
-                Either::Left(self.rpcs.call(request))
-            }
+        let dialect = dialect(request.headers());
+        let is_plain = dialect == Some(Dialect::Grpc) && request.version() == Version::HTTP_2;
+        if let Some(internal) = self.internal.as_mut().filter(|_| is_plain)
+            && request.uri().path().starts_with(INTERNAL_PATH)
+        {
+            return Either::Right(internal.call(request).boxed());
+        }
+        if dialect.is_none() {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return refusal(response);
+        }
+        let Some(Rpcs { rpcs, web }) = self.rpcs() else {
+            let starting = failure(Code::Unavailable, "STARTING", "the node is not in its cluster yet");
+            return refusal(starting.status().into_http());
+        };
+        match is_plain {
+            true => Either::Left(rpcs.call(request)),
             // gRPC that came over HTTP/1 is refused there
-            Some(_) => {
-                let answer = self.web.call(request);
+            false => {
+                let answer = web.call(request);
                 Either::Right(async move { answer.await.map(|response| response.map(Body::new)) }.boxed())
-            }
-            None => {
-                let mut response = Response::default();
-                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                refusal(response)
             }
         }
     }

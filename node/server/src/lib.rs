@@ -4,6 +4,7 @@
 
 pub mod assembly;
 pub mod cli;
+mod cluster;
 pub mod config;
 pub mod dynamic;
 mod grpc;

@@ -1,7 +1,7 @@
 //! A node taken apart in order, within a time.
 //!
-//! Health says so first; nothing new starts; process trees end from the youngest root to the oldest, each told and waited
-//! for; streams are told; requests get their answers; the listeners close. A root that does not end when it is told is
+//! Health says so first; nothing new starts; the cluster is told, and another node leads; process trees end from the youngest root to the oldest, each told and waited
+//! for; the session with the cluster ends; streams are told; requests get their answers; the listeners close. A root that does not end when it is told is
 //! given half of what time is left and then killed, so that it costs the others their turn as little as may be.
 
 use crate::assembly::Running;
@@ -21,8 +21,14 @@ impl Running {
         let begun = Instant::now();
         self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         self.node.stop_accepting();
+        if let Some(membership) = &self.membership {
+            membership.leave().await;
+        }
         // a fifth is kept for telling streams and closing
         let processes = self.stop_processes(begun + limit * 4 / 5).await;
+        if let Some(membership) = &self.membership {
+            membership.stop().await;
+        }
         let _ = self.stop.send(true);
         let listeners = self.close_listeners(begun + limit).await;
         let threads = self.close_threads().await;

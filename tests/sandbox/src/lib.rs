@@ -8,9 +8,11 @@ mod rest;
 pub use api::{Answers, Api, Failure};
 
 use arsenal_runtime::Module;
-use arsenal_server::assembly::{self, Running};
+use arsenal_server::assembly::{self, Bound, Running};
 use arsenal_server::config::Config;
+use futures_util::future::try_join_all;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,11 +57,31 @@ impl Sandbox {
 
     /// Starts a node as `config` says.
     pub async fn start_with(config: SandboxConfig) -> Self {
-        let SandboxConfig { mut config, modules } = config;
-        config.listen.grpc = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.listen.rest = SocketAddr::from(([127, 0, 0, 1], 0));
-        let running = assembly::serve(&config, modules).await;
+        let SandboxConfig { config, modules } = config;
+        let running = assembly::serve(&on_free_ports(config), modules).await;
         Self { running: running.unwrap_or_else(|error| panic!("the sandbox does not start: {error}")) }
+    }
+
+    /// Starts nodes as `config` says that are one cluster, each a voter; they keep what they know under `folder`.
+    pub async fn cluster(count: usize, config: &Config, folder: &Path) -> Vec<Self> {
+        let configs: Vec<Config> = (0..count).map(|_| on_free_ports(config.clone())).collect();
+        let bound = try_join_all(configs.iter().map(Bound::bind)).await;
+        let bound = bound.unwrap_or_else(|error| panic!("the sandbox does not listen: {error}"));
+        let seeds: Vec<String> = bound.iter().map(|bound| bound.grpc().to_string()).collect();
+        let starting = bound.into_iter().zip(configs).zip(1..).map(|((bound, mut config), number)| {
+            let name = format!("node-{number}");
+            config.node.data_dir = folder.join(&name).to_string_lossy().into_owned();
+            config.cluster.name = name;
+            config.cluster.bootstrap_expect = count;
+            config.cluster.seeds.clone_from(&seeds);
+            async move {
+                let end = Arc::new(|reason: String| panic!("a node cannot go on: {reason}"));
+                assembly::serve_on(bound, &config, modules::test_modules(), end).await
+            }
+        });
+        let running = try_join_all(starting).await;
+        let running = running.unwrap_or_else(|error| panic!("the cluster does not start: {error}"));
+        running.into_iter().map(|running| Self { running }).collect()
     }
 
     /// The node itself, for what no client can see.
@@ -89,6 +111,12 @@ impl Sandbox {
     pub async fn stop(self) {
         self.running.stop(Duration::from_secs(2)).await;
     }
+}
+
+fn on_free_ports(mut config: Config) -> Config {
+    config.listen.grpc = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.listen.rest = SocketAddr::from(([127, 0, 0, 1], 0));
+    config
 }
 
 /// Runs a test over gRPC and then over REST, each on a fresh node.

@@ -1,22 +1,13 @@
-//! `arsenal dev`, `arsenal node`, `arsenal gateway`.
+//! `arsenal node`, `arsenal gateway`, and how a program that serves is started and told to stop.
 
 use super::{CommandError, ConfigArguments};
 use crate::assembly::{self, Running};
 use crate::config::{Config, PREFIX};
+use futures_util::future::join_all;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-#[derive(Debug, clap::Args)]
-pub(super) struct DevArguments {
-    /// Port of gRPC; 0 takes a free one.
-    #[arg(long, default_value_t = 7450)]
-    grpc: u16,
-    /// Port of REST, /docs and /metrics; 0 takes a free one.
-    #[arg(long, default_value_t = 8080)]
-    rest: u16,
-}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct NodeArguments {
@@ -28,6 +19,9 @@ pub(super) struct NodeArguments {
     /// Listen beyond loopback although not everything is encrypted and every client known.
     #[arg(long)]
     insecure: bool,
+    /// Directory where a node of a cluster keeps who it is; `node.data_dir`.
+    #[arg(long, value_name = "PATH")]
+    data_dir: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,7 +48,10 @@ fn insecure(flag: bool) -> (&'static str, Option<String>) {
 }
 
 /// The configuration, and what the command line says beside it: as variables, which it goes before.
-fn load(arguments: &ConfigArguments, options: &[(&str, Option<String>)]) -> Result<Config, CommandError> {
+pub(super) fn load(
+    arguments: &ConfigArguments,
+    options: &[(&str, Option<String>)],
+) -> Result<Config, CommandError> {
     let mut environment: BTreeMap<String, String> = std::env::vars().collect();
     for (setting, value) in options {
         environment.extend(value.clone().map(|value| (format!("{PREFIX}{setting}"), value)));
@@ -64,69 +61,38 @@ fn load(arguments: &ConfigArguments, options: &[(&str, Option<String>)]) -> Resu
 }
 
 /// Runs `work` on the I/O thread: one current-thread runtime, since schedulers have the cores.
-fn on_io_thread<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+pub(super) fn on_io_thread<T>(
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
     let io = tokio::runtime::Builder::new_current_thread().enable_all().build();
     io.map_err(|error| CommandError::Startup(format!("cannot start the I/O thread: {error}")))?.block_on(work)
 }
 
 /// How a URL of the REST port begins.
-fn scheme(config: &Config) -> &'static str {
+pub(super) fn scheme(config: &Config) -> &'static str {
     if config.tls.server_files().is_some() { "https" } else { "http" }
 }
 
-fn startup(error: impl std::fmt::Display) -> CommandError {
+pub(super) fn startup(error: impl std::fmt::Display) -> CommandError {
     CommandError::Startup(error.to_string())
 }
 
-pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
-    let mut config = load(&ConfigArguments { config: None }, &[])?;
-    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    config.listen.grpc = SocketAddr::new(loopback, arguments.grpc);
-    config.listen.rest = SocketAddr::new(loopback, arguments.rest);
-    config.listen.embedded_gateway = true;
-    on_io_thread(async {
-        let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
-        let told = Told::listen()?;
-        let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
-        telemetry.watch(&running.node);
-        welcome(&running, scheme(&config));
-        let outcome = run_until_told(running, told, config.shutdown.timeout()).await;
-        telemetry.stop();
-        outcome
-    })
-}
-
-fn welcome(running: &Running, scheme: &str) {
-    let (grpc, rest) = (running.grpc, running.rest);
-    println!("arsenal {} is up as {}", env!("CARGO_PKG_VERSION"), running.node.name());
-    println!("  gRPC  {grpc} (reflection and health included)");
-    if let Some(rest) = rest {
-        println!("  REST  {scheme}://{rest}   pages: /docs /openapi.json /metrics");
-        println!("\nTry this:\n");
-        println!(
-            "  curl -s {scheme}://{rest}/v1/processes -H 'content-type: application/json' -d '{{\"module\": \"counter\", \
-             \"name\": \"c\"}}'"
-        );
-        println!(
-            "  curl -s {scheme}://{rest}/v1/processes/c:call -H 'content-type: application/json' -d '{{\"message\": \
-             [\"add\", 41]}}'"
-        );
-    }
-    println!("\nStop with Ctrl-C.");
-}
-
 pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
-    let config = load(&arguments.config, &[insecure(arguments.insecure)])?;
+    let data_dir = ("NODE_DATA_DIR", arguments.data_dir.clone());
+    let config = load(&arguments.config, &[insecure(arguments.insecure), data_dir])?;
     if arguments.check {
         return check(&arguments.config, assembly::check(&config));
     }
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
-        let told = Told::listen()?;
-        let running = assembly::serve(&config, Vec::new()).await.map_err(startup)?;
+        let mut told = Told::listen()?;
+        let serving = assembly::serve(&config, Vec::new());
+        // a node of a cluster may wait long for the others
+        let Some(running) = told.or(serving).await else { return Ok(()) };
+        let running = running.map_err(startup)?;
         telemetry.watch(&running.node);
         tracing::info!(node = %running.node.name(), grpc = %running.grpc, rest = ?running.rest, "the node serves");
-        let outcome = run_until_told(running, told, config.shutdown.timeout()).await;
+        let outcome = run_until_told([running], told, config.shutdown.timeout()).await;
         telemetry.stop();
         outcome
     })
@@ -169,10 +135,15 @@ fn check(
     Ok(())
 }
 
-async fn run_until_told(running: Running, mut told: Told, timeout: Duration) -> Result<(), CommandError> {
+pub(super) async fn run_until_told(
+    running: impl IntoIterator<Item = Running>,
+    mut told: Told,
+    timeout: Duration,
+) -> Result<(), CommandError> {
     told.wait().await;
     tracing::info!(?timeout, "stopping");
-    if running.stop(timeout).await {
+    let stopping = running.into_iter().map(|running| running.stop(timeout));
+    if join_all(stopping).await.into_iter().all(|in_order| in_order) {
         Ok(())
     } else {
         Err(CommandError::Failed(format!(
@@ -183,18 +154,26 @@ async fn run_until_told(running: Running, mut told: Told, timeout: Duration) -> 
 
 /// Whoever stops the program: SIGTERM or Ctrl-C. Listened to before the program says that it is up, since whoever reads
 /// that may stop it at once.
-struct Told {
+pub(super) struct Told {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Told {
-    fn listen() -> Result<Self, CommandError> {
+    pub(super) fn listen() -> Result<Self, CommandError> {
         let listen = |kind| signal(kind).map_err(startup);
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn wait(&mut self) {
+    /// What `work` gives, or nothing if the program is told to stop before it is done.
+    pub(super) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            output = work => Some(output),
+            () = self.wait() => None,
+        }
+    }
+
+    pub(super) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

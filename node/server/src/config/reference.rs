@@ -4,7 +4,7 @@ use super::{Config, PREFIX};
 use std::fmt::Write as _;
 
 /// The sources of the settings: their doc comments are the reference. In the order in which the sections stand there.
-const SOURCES: [&str; 2] = [include_str!("../config.rs"), include_str!("tls.rs")];
+const SOURCES: [&str; 3] = [include_str!("../config.rs"), include_str!("cluster.rs"), include_str!("tls.rs")];
 
 struct Setting {
     section: String,

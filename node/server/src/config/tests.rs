@@ -23,6 +23,24 @@ fn an_address_beyond_loopback_needs_the_word_insecure() {
 }
 
 #[test]
+fn a_node_of_a_cluster_needs_a_directory_and_settings_that_fit_together() {
+    let seeds = ("ARSENAL_CLUSTER_SEEDS", r#"["a:7450", "b:7450"]"#);
+    let folder = ("ARSENAL_NODE_DATA_DIR", "data");
+    assert!(Config::load(None, &environment(&[seeds])).unwrap_err().to_string().contains("node.data_dir"));
+    let config = Config::load(None, &environment(&[seeds, folder])).unwrap();
+    let settings = config.membership(config.listen.grpc).unwrap();
+    assert_eq!((settings.name.as_str(), settings.seeds.len()), ("127.0.0.1:7450", 2));
+    for wrong in [
+        ("ARSENAL_CLUSTER_VOTERS", "4"),
+        ("ARSENAL_CLUSTER_RENEW_MS", "2000"),
+        ("ARSENAL_CLUSTER_ELECTION_MS", "100"),
+    ] {
+        assert!(Config::load(None, &environment(&[seeds, folder, wrong])).is_err(), "{wrong:?}");
+    }
+    assert!(Config::default().membership(config.listen.grpc).is_none());
+}
+
+#[test]
 fn the_commented_file_is_the_default_configuration() {
     assert_eq!(toml::from_str::<Config>(&commented_file()).unwrap(), Config::default());
 }

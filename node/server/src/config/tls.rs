@@ -35,6 +35,12 @@ impl TlsSection {
         Some(ServerFiles { identity, clients: path(&self.client_ca) })
     }
 
+    /// Whom a node believes that it connects to in its cluster, and whom it is there; nothing where ports are not encrypted.
+    pub fn peer_files(&self) -> Option<ClientFiles> {
+        let identity = identity(&self.certificate, &self.key)?;
+        Some(ClientFiles { servers: path(&self.client_ca), identity: Some(identity) })
+    }
+
     /// Whether clients are known, and nobody can listen in.
     fn authenticates(&self) -> bool {
         self.server_files().is_some_and(|files| files.clients.is_some())

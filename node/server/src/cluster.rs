@@ -1,0 +1,121 @@
+//! A node's part in its cluster, put together: what it serves to other nodes, the registry that all share, the links that
+//! carry signals.
+//!
+//! What nodes say to each other comes to the gRPC port, beside the contract; none of the contract's layers stands before
+//! it, and neither gRPC-Web nor the gateway leads there.
+
+mod fenced;
+mod late_links;
+
+use crate::parting::{Parting, PartingLayer};
+use arsenal_link::grpc::GrpcNetwork;
+use arsenal_link::{LinkConfig, Links};
+use arsenal_membership::{Cluster, ClusterError, Dialer, Entered, NodeChange, Nodes, Settings, changes};
+use arsenal_names::ReplicatedRegistry;
+use arsenal_proto::internal::v1;
+use arsenal_raft::End;
+use arsenal_runtime::Node;
+use arsenal_runtime::registry::Registry;
+use arsenal_services::wire::{Run, Table, Wire, WireLimits};
+use fenced::Fenced;
+use late_links::LateLinks;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+/// Where the paths of what nodes say to each other begin.
+pub(crate) const INTERNAL_PATH: &str = "/arsenal.internal.";
+
+/// What serves it.
+pub(crate) type InternalWire = Wire<Parting<Run>>;
+
+/// A node waits so long for its session before it serves without: what needs the cluster's consent is refused then.
+const SESSION_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of a message between nodes: a batch of the log, a part of a snapshot, a frame of a link.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// A node's part in its cluster.
+pub(crate) struct Membership {
+    cluster: Cluster,
+    links: LateLinks,
+}
+
+/// What the cluster is to the node.
+pub(crate) struct Joined {
+    pub(crate) node: u32,
+    pub(crate) incarnation: u32,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) nodes: Arc<dyn Nodes>,
+}
+
+impl Membership {
+    /// Takes the node's directory. `end` ends the process if the node's part in the cluster cannot go on.
+    pub(crate) fn open(settings: Settings, dialer: Dialer, end: End) -> Result<Self, ClusterError> {
+        Ok(Self { cluster: Cluster::open(settings, dialer, end)?, links: LateLinks::default() })
+    }
+
+    /// What other nodes ask this one; its streams end with `stopped`.
+    pub(crate) fn wire(&self, stopped: watch::Receiver<bool>) -> InternalWire {
+        let limits = WireLimits {
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            response_bytes_max: MESSAGE_BYTES_MAX,
+            ..WireLimits::default()
+        };
+        let mut table = Table::new(limits, []);
+        v1::list_membership_service(&Arc::new(self.cluster.desk()), &mut table);
+        v1::list_raft_service(&Arc::new(self.cluster.answering()), &mut table);
+        v1::list_link_service(&Arc::new(self.links.clone()), &mut table);
+        Wire::new(table, limits, Run).layer(&PartingLayer::new("node", stopped))
+    }
+
+    /// Gets into the cluster; returns once the node's session is open, or the voters let it wait for too long.
+    pub(crate) async fn join(&self) -> Result<Joined, ClusterError> {
+        let entered = self.cluster.enter().await?;
+        if !entered.opened(SESSION_WAIT).await {
+            tracing::warn!("the voters have opened no session for this node yet; it serves without");
+        }
+        let Entered { node, incarnation, group, nodes, .. } = entered;
+        let replica = Arc::new(Fenced::new(group, Arc::clone(&nodes)));
+        let registry = Arc::new(ReplicatedRegistry::on(Handle::current(), replica));
+        Ok(Joined { node, incarnation, registry, nodes })
+    }
+
+    /// Carries the signals of the node to the others and theirs to it.
+    pub(crate) fn carry(&self, node: &Node, nodes: &Arc<dyn Nodes>) {
+        let network = Arc::new(GrpcNetwork::new(Arc::clone(nodes)));
+        let links = Links::start(node, LinkConfig::default(), network, Handle::current());
+        self.links.set(links.clone());
+        tokio::spawn(tell_ends(links, nodes.watch()));
+    }
+
+    /// The number of the node that leads, as far as this one knows.
+    pub(crate) fn leader(&self) -> Option<u32> {
+        self.cluster.leader()
+    }
+
+    /// Says that the node is about to stop, and lets another lead.
+    pub(crate) async fn leave(&self) {
+        self.cluster.leave().await;
+    }
+
+    /// Ends the node's session and its voter.
+    pub(crate) async fn stop(&self) {
+        self.cluster.stop().await;
+    }
+}
+
+/// Tells the links of lives that ended, until the cluster's view is gone.
+async fn tell_ends(links: Links, mut membership: watch::Receiver<Arc<arsenal_membership::Membership>>) {
+    let mut before = Arc::clone(&membership.borrow_and_update());
+    while membership.changed().await.is_ok() {
+        let now = Arc::clone(&membership.borrow_and_update());
+        for change in changes(&before, &now) {
+            if let NodeChange::Down(node) = change {
+                links.node_down(node.id).await;
+            }
+        }
+        before = now;
+    }
+}

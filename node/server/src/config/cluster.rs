@@ -1,0 +1,117 @@
+//! The cluster that a node is in.
+
+use super::{Config, ConfigError};
+use arsenal_membership::Settings;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// `[cluster]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterSection {
+    /// How many nodes found a new cluster together, the first time they start; more than half of all that start with it.
+    /// 0 for a node that only joins, or is alone.
+    pub bootstrap_expect: usize,
+    /// Where other nodes are asked, `["arsenal-0.arsenal:7450"]`; a DNS name stands for all that it resolves to. A node
+    /// without any, of which no other is expected, is alone and has the number `node.id`.
+    pub seeds: Vec<String>,
+    /// What the node is called, different from all others; the first nodes are numbered in the order of these. Empty for
+    /// its address.
+    pub name: String,
+    /// Host and port where other nodes reach this one, `arsenal-0.arsenal:7450`; empty for `listen.grpc`.
+    pub address: String,
+    /// Label of the zone that it runs in. Voters are spread over zones.
+    pub zone: String,
+    /// How many nodes vote on the cluster's state; 0 for 3, or 5 from seven nodes on.
+    pub voters: usize,
+    /// Milliseconds after which a voter that is down is replaced, if there is another node.
+    pub replace_ms: u64,
+    /// Milliseconds for which a node's session holds without being renewed. Once it has run out the node's names are free.
+    pub lease_ms: u64,
+    /// Milliseconds between two renewals of it, a fifth of the lease at most.
+    pub renew_ms: u64,
+    /// Milliseconds between two signs of life of a leader.
+    pub heartbeat_ms: u64,
+    /// Milliseconds without one after which a voter may stand for election, at least three heartbeats.
+    pub election_ms: u64,
+    /// Milliseconds that a write of the log may take; a longer one ends the node.
+    pub disk_ms: u64,
+}
+
+impl Default for ClusterSection {
+    fn default() -> Self {
+        Self {
+            bootstrap_expect: 0,
+            seeds: Vec::new(),
+            name: String::new(),
+            address: String::new(),
+            zone: String::new(),
+            voters: 0,
+            replace_ms: 60_000,
+            lease_ms: 5_000,
+            renew_ms: 1_000,
+            heartbeat_ms: 50,
+            election_ms: 150,
+            disk_ms: 10_000,
+        }
+    }
+}
+
+impl ClusterSection {
+    /// Whether the node is in a cluster, or is to be.
+    pub fn is_wanted(&self) -> bool {
+        self.bootstrap_expect > 0 || !self.seeds.is_empty()
+    }
+}
+
+impl Config {
+    /// How the node is in its cluster, which reaches it at `grpc` if nothing else is configured; nothing if it is alone.
+    pub(crate) fn membership(&self, grpc: SocketAddr) -> Option<Settings> {
+        let cluster = &self.cluster;
+        let milliseconds = Duration::from_millis;
+        let or = |text: &String, other: &str| if text.is_empty() { other.to_owned() } else { text.clone() };
+        let address = or(&cluster.address, &grpc.to_string());
+        cluster.is_wanted().then(|| Settings {
+            data_dir: self.node.data_dir.clone().into(),
+            name: or(&cluster.name, &address),
+            address,
+            zone: cluster.zone.clone(),
+            bootstrap_expect: cluster.bootstrap_expect,
+            seeds: cluster.seeds.clone(),
+            voters: cluster.voters,
+            replace_after: milliseconds(cluster.replace_ms),
+            lease: milliseconds(cluster.lease_ms),
+            renew_every: milliseconds(cluster.renew_ms),
+            heartbeat: milliseconds(cluster.heartbeat_ms),
+            election_timeout: milliseconds(cluster.election_ms),
+            disk_limit: milliseconds(cluster.disk_ms),
+        })
+    }
+}
+
+/// Whether what belongs together is there together.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let cluster = &config.cluster;
+    let wrong = |setting, value: u64, why| Err(ConfigError::Value { setting, value: value.to_string(), why });
+    if cluster.renew_ms == 0 || cluster.renew_ms > cluster.lease_ms / 5 {
+        let why = "a session is renewed at least five times within `cluster.lease_ms`";
+        return wrong("cluster.renew_ms", cluster.renew_ms, why);
+    }
+    if cluster.heartbeat_ms == 0 || cluster.election_ms < 3 * cluster.heartbeat_ms {
+        let why = "a leader must be able to show three times within it that it lives: `cluster.heartbeat_ms`";
+        return wrong("cluster.election_ms", cluster.election_ms, why);
+    }
+    if cluster.voters > 0 && cluster.voters.is_multiple_of(2) {
+        let why = "an even number of voters survives no more failures than one fewer";
+        return wrong("cluster.voters", cluster.voters as u64, why);
+    }
+    if cluster.disk_ms == 0 {
+        return wrong("cluster.disk_ms", 0, "it must be positive");
+    }
+    if cluster.is_wanted() && config.node.data_dir.is_empty() {
+        let why = "a node of a cluster keeps who it is, and what was agreed on, in a directory: set it, or `--data-dir`";
+        return Err(ConfigError::Value { setting: "node.data_dir", value: "empty".to_owned(), why });
+    }
+    Ok(())
+}
