@@ -3,8 +3,8 @@
 //! ```text
 //! cargo run -p arsenal-gateway --example bookshop
 //! curl http://127.0.0.1:8090/v1/shelves/1/books/2
-//! curl -X PATCH http://127.0.0.1:8090/v1/shelves/1/books/2 -d '{"title": "Emma"}'
-//! curl -H 'accept: text/event-stream' http://127.0.0.1:8090/v1/prices:follow?count=3
+//! curl -X PATCH http://127.0.0.1:8090/v1/shelves/1/books/2 --json '{"title": "Emma"}'
+//! curl -H 'accept: text/event-stream' 'http://127.0.0.1:8090/v1/prices:follow?count=3'
 //! open http://127.0.0.1:8090/docs
 //! ```
 //!

@@ -1,6 +1,9 @@
 //! Conditional requests (RFC 9110, 13) where the method gives an etag: by a response header `etag`, or by a string field
 //! `etag` (AIP-154) of the answer or of the resource in it, and for `If-Match` of the request or of the resource in it.
 //!
+//! An answer that holds more than the resource may change while the resource's etag does not: its tag is that etag and a
+//! digest of the answer, and what is demanded with it is the etag.
+//!
 //! A condition that cannot be checked is refused rather than passed over: whoever sends `If-Match` counts on it.
 
 use bytes::Bytes;
@@ -87,7 +90,9 @@ impl Compiled {
             let message = format!("header `if-match`: `{tag}` is no entity tag, which has quotes around it");
             return Err(self.failure(Reason::InvalidHeader, message));
         };
-        let value = if self.config.etag_fields == EtagFields::Bare { bare } else { quoted };
+        let bare = without_digest(bare);
+        let quoted = format!("\"{bare}\"");
+        let value = if self.config.etag_fields == EtagFields::Bare { bare } else { &quoted };
         let fields = &self.schema.message(method.input).fields;
         match guard {
             Guard::Request(etag) => put_text(fields[etag].tag.as_bytes(), value, frame),
@@ -103,20 +108,22 @@ impl Compiled {
 
     /// The etag that a message has in its field.
     pub(crate) fn etag_of(&self, method: &Method, message: &Bytes) -> Option<HeaderValue> {
-        let (last, above) = method.etag.split_last()?;
+        let (last, above) = method.etag.numbers.split_last()?;
         let mut holder = message.clone();
         for number in above {
             holder = length_field(&holder, *number).ok()??;
         }
         let text = length_field(&holder, *last).ok()?.filter(|text| !text.is_empty())?;
-        if is_entity_tag(&text) {
+        if is_entity_tag(&text) && !method.etag.partial {
             return HeaderValue::from_maybe_shared(text).ok();
         }
+        let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(&text);
         let fits = |byte: &u8| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..=0xff);
         if !text.iter().all(fits) {
             return None;
         }
-        HeaderValue::from_bytes(&[b"\"", &*text, b"\""].concat()).ok()
+        let rest = if method.etag.partial { format!(";{:016x}", digest(message)) } else { String::new() };
+        HeaderValue::from_bytes(&[b"\"", text, rest.as_bytes(), b"\""].concat()).ok()
     }
 
     /// Whether a read has become needless (304) or impossible (412).
@@ -143,6 +150,19 @@ pub(crate) fn refused(mut failure: Failure, method: &Method, request: &Parts) ->
         failure.http = Some(StatusCode::PRECONDITION_FAILED);
     }
     failure
+}
+
+/// FNV-1a: the same on every node and in every life of it.
+fn digest(message: &[u8]) -> u64 {
+    message
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// The etag that a resource has in its field, of a tag that names the answer around it too.
+fn without_digest(tag: &str) -> &str {
+    let digits = |rest: &str| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    tag.rsplit_once(';').filter(|(_, rest)| digits(rest)).map_or(tag, |(own, _)| own)
 }
 
 fn is_entity_tag(text: &[u8]) -> bool {

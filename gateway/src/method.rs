@@ -2,7 +2,7 @@
 //!
 //! Everything a request needs is found here at load, so that a bad rule stops the start and not a request.
 
-mod etag;
+pub mod etag;
 
 use http::{HeaderName, Uri};
 use prost_reflect::MethodDescriptor;
@@ -53,8 +53,8 @@ pub struct Method {
     pub mask: Option<usize>,
     /// Where the request holds the etag that `If-Match` demands.
     pub guard: Option<Guard>,
-    /// The numbers of the fields that lead to the answer's `etag`; none if it has none.
-    pub etag: Vec<u32>,
+    /// Where the answer has its etag.
+    pub etag: etag::Place,
     /// The request has a field `read_mask` (AIP-157): resources are answered in part.
     pub partial: bool,
     /// The request has a field `after` by which a stream is resumed.
@@ -181,7 +181,8 @@ impl Method {
         let streaming = descriptor.is_client_streaming() || descriptor.is_server_streaming();
         let guard = if streaming { None } else { Guard::of(schema, input, body, &rule.method) };
         let answered = (output, response_body);
-        let etag = if streaming { Vec::new() } else { etag::of_answer(schema, answered, &rule.method) };
+        let etag =
+            if streaming { etag::Place::default() } else { etag::Place::of(schema, answered, &rule.method) };
         let item = schema.message(output);
         let sequence = item.field_by_name("sequence", 0).map(|index| &item.fields[index]);
         Ok(Self {

@@ -41,7 +41,9 @@ pub(crate) fn check(
         let essence = essence(&text);
         let lines = method.client_streaming && essence.eq_ignore_ascii_case(NDJSON);
         if !is_json(essence) && !lines {
-            let message = format!("content type `{essence}`, where application/json is expected");
+            let form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+            let hint = if form { " (of curl's options, `--json` says so, `-d` alone does not)" } else { "" };
+            let message = format!("content type `{essence}`, where application/json is expected{hint}");
             return Err(compiled.failure(Reason::UnsupportedMediaType, message));
         }
     }

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use http::Uri;
+
 /// How much of a capture of several segments is decoded. A capture of one segment is always decoded whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unescape {
@@ -54,6 +56,22 @@ pub fn decode_multi(text: &str, unescape: Unescape) -> Result<Cow<'_, str>, Deco
 /// A path without the slash at its end, for gateways that are told to overlook it.
 pub fn without_trailing_slash(path: &str) -> &str {
     path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path)
+}
+
+/// Takes the slash at the end of a target's path away.
+pub(crate) fn drop_trailing_slash(uri: &mut Uri) {
+    let path = without_trailing_slash(uri.path());
+    if path.len() == uri.path().len() {
+        return;
+    }
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    // a part of a target that was valid is one
+    if let Ok(target) = target.parse() {
+        *uri = target;
+    }
 }
 
 /// Decodes the name or value of a query parameter.

@@ -19,7 +19,7 @@ use std::{
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode,
     Version, header,
 };
 use http_body::Frame;
@@ -35,8 +35,7 @@ use crate::{
     grpc::Messages,
     metadata,
     method::Method,
-    negotiate,
-    path::without_trailing_slash,
+    negotiate, path,
     request::Target,
     route::Miss,
     stream::{self, websocket},
@@ -87,12 +86,18 @@ impl GatewayService {
         let accepted = Coding::accepted(request.headers());
         let compiled = &*self.compiled;
         let sender = Sender::of(compiled, &request);
+        let told_id = request.headers().get(metadata::REQUEST_ID).cloned();
         let answer = match origin::may_change(request.method()).then(|| sender.check(compiled)) {
             Some(Err(failure)) => Err(failure),
             _ if origin::is_preflight(&request) => Ok(origin::preflight(&request)),
             _ => self.answer(request).await,
         };
-        let mut response = answer.unwrap_or_else(|failure| {
+        let mut response = answer.unwrap_or_else(|mut failure| {
+            // what is refused before there is a call has an id too
+            if compiled.config.request_id && !failure.headers.contains_key(metadata::REQUEST_ID) {
+                let mut told = told_id.map(|id| (metadata::REQUEST_ID, id)).into_iter().collect();
+                failure.headers.insert(metadata::REQUEST_ID, metadata::request_id(&mut told));
+            }
             failure.into_response(&compiled.schema, &compiled.config, &compiled.crossing)
         });
         sender.let_read(compiled, response.headers_mut());
@@ -117,7 +122,7 @@ impl GatewayService {
             return Ok(Box::pin(web::pass(self, dialect, request)).await);
         }
         if self.compiled.config.ignore_trailing_slash {
-            drop_trailing_slash(request.uri_mut());
+            path::drop_trailing_slash(request.uri_mut());
         }
         let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if target_bytes > self.compiled.config.limits.target_bytes_max {
@@ -370,21 +375,6 @@ pub(crate) fn grpc_request(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     request
-}
-
-fn drop_trailing_slash(uri: &mut Uri) {
-    let path = without_trailing_slash(uri.path());
-    if path.len() == uri.path().len() {
-        return;
-    }
-    let target = match uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    // a part of a target that was valid is one
-    if let Ok(target) = target.parse() {
-        *uri = target;
-    }
 }
 
 /// The methods of an `Allow` header; what GET can, HEAD can.

@@ -29,6 +29,8 @@ service Library {
   }
   // Moves a book.
   rpc MoveBook(MoveRequest) returns (Book) { option (google.api.http) = { post: "/v1/books/{id}:move" body: "*" }; }
+  rpc GetCard(GetBookRequest) returns (Card) { option (google.api.http) = { get: "/v1/cards/{name}" }; }
+  rpc DropCard(DropRequest) returns (Card) { option (google.api.http) = { delete: "/v1/cards/{name}" }; }
   // Lends a book.
   rpc Lend(Loan) returns (Loan) { option (google.api.http) = { post: "/v1/loans/{id}" body: "*" }; }
   // Follows a shelf.
@@ -71,6 +73,8 @@ message Loan {
   // Which: `red`.
   string id = 6;
 }
+message Card { string name = 1; string etag = 2; }
+message DropRequest { string name = 1; string etag = 2; }
 message WatchRequest { string other_id = 1; uint64 after = 2; }
 message Event { uint64 sequence = 1; Book book = 2; }
 "#;
@@ -155,6 +159,17 @@ fn what_may_be_done_with_a_field_is_told() {
         (&properties["reader"]["readOnly"], &properties["times"]["writeOnly"]),
         (&Value::Null, &Value::Null)
     );
+}
+
+#[test]
+fn an_operation_tells_which_conditions_it_takes() {
+    let document = document();
+    let (get, drop) =
+        (&document["paths"]["/v1/cards/{name}"]["get"], &document["paths"]["/v1/cards/{name}"]["delete"]);
+    assert!(names(&get["parameters"]).contains(&"If-None-Match"));
+    assert!(names(&drop["parameters"]).contains(&"If-Match"));
+    assert_eq!(get["responses"]["200"]["headers"]["ETag"]["schema"]["type"], "string");
+    assert!(!names(&document["paths"]["/v1/book/{name}"]["get"]["parameters"]).contains(&"If-None-Match"));
 }
 
 #[test]

@@ -33,33 +33,40 @@ impl Guard {
     }
 }
 
-/// The numbers of the fields that lead to the etag of an answer: its own, that of the field that is the body, or that of
-/// the one resource in it. What only wraps a resource is read by its etag; of what holds more, the etag says too little for
-/// that, and is told to those who changed it.
-pub(super) fn of_answer(
-    schema: &Schema,
-    (output, response_body): (MessageId, Option<usize>),
-    http_method: &str,
-) -> Vec<u32> {
-    let plan = schema.message(output);
-    let numbers = |guard: Guard| match guard {
-        Guard::Request(etag) => vec![plan.fields[etag].number],
-        Guard::Resource { field, message, etag } => {
-            vec![plan.fields[field].number, schema.message(message).fields[etag].number]
-        }
-    };
-    let wrapped = match http_method {
-        "GET" | "HEAD" => plan.fields.len() == 1,
-        "DELETE" => false,
-        _ => true,
-    };
-    let found = match response_body {
-        Some(field) => tagged(schema, output, field),
-        None => text_field(schema, output)
-            .map(Guard::Request)
-            .or_else(|| only_tagged(schema, output).filter(|_| wrapped)),
-    };
-    found.map(numbers).unwrap_or_default()
+/// Where an answer has its etag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The numbers of the fields that lead to it; none if it has none.
+    pub numbers: Vec<u32>,
+    /// More is read than the resource that it is of: alone it does not tell whether the answer has changed.
+    pub partial: bool,
+}
+
+impl Place {
+    /// That of an answer: its own etag, that of the field that is the body, or that of the one resource in it.
+    pub(super) fn of(
+        schema: &Schema,
+        (output, response_body): (MessageId, Option<usize>),
+        http_method: &str,
+    ) -> Self {
+        let plan = schema.message(output);
+        let found = match response_body {
+            Some(field) => tagged(schema, output, field),
+            // what was deleted has no state any more
+            None => text_field(schema, output)
+                .map(Guard::Request)
+                .or_else(|| only_tagged(schema, output).filter(|_| http_method != "DELETE")),
+        };
+        let numbers = match found {
+            None => Vec::new(),
+            Some(Guard::Request(etag)) => vec![plan.fields[etag].number],
+            Some(Guard::Resource { field, message, etag }) => {
+                vec![plan.fields[field].number, schema.message(message).fields[etag].number]
+            }
+        };
+        let partial = numbers.len() > 1 && response_body.is_none() && matches!(http_method, "GET" | "HEAD");
+        Self { numbers, partial }
+    }
 }
 
 /// The resource in a field, if it has an etag.

@@ -36,6 +36,7 @@ pub(super) fn describe(
             "schema": {"type": "string"},
         }));
     }
+    parameters.extend(conditions(method));
     let mut operation = json!({
         "operationId": format!("{}_{}{suffix}", service.name(), method.descriptor.name()),
         "tags": [service.name()],
@@ -56,6 +57,17 @@ pub(super) fn describe(
         operation.extend(members);
     }
     operation
+}
+
+/// The headers by which a client says which state it knows, or wants to change.
+fn conditions(method: &Method) -> Vec<Value> {
+    let header = |name: &str, description: &str| json!({"name": name, "in": "header", "description": description, "schema": {"type": "string"}});
+    let knows = method.http_method == "GET" && !method.etag.numbers.is_empty();
+    let known =
+        header("If-None-Match", "The `ETag` of the answer that is known; 304 if it is still the one.");
+    let wanted = header("If-Match", "The `ETag` of the state that is to be changed; 412 if it is another.");
+    let conditions = [(knows, known), (method.guard.is_some() && method.http_method != "GET", wanted)];
+    conditions.into_iter().filter_map(|(applies, header)| applies.then_some(header)).collect()
 }
 
 /// How a stream that broke off is taken up again: which member of an item is its id, and which of the request, or which
@@ -236,7 +248,12 @@ fn responses(
         "Success."
     };
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), json!({"description": description, "content": content}));
+    let mut success = json!({"description": description, "content": content});
+    if let (false, Some(success)) = (method.etag.numbers.is_empty(), success.as_object_mut()) {
+        let etag = json!({"description": "The state of the resource.", "schema": {"type": "string"}});
+        success.insert("headers".to_owned(), json!({"ETag": etag}));
+    }
+    responses.insert("200".to_owned(), success);
     errors::of_method(context.config, errors, &mut responses);
     responses
 }

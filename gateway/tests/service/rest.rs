@@ -144,16 +144,23 @@ struct Around {
 async fn the_etag_of_the_one_resource_in_an_answer_is_the_answer_s() {
     let around = Around { name: String::new(), shelf: Some(shelf("a", "v7")) };
     let canned = || Canned { messages: vec![around.encode_to_vec()], ..Canned::default() };
-    for path in ["/v1/only/a", "/v1/part/a"] {
+    let got = ask(Config::default(), canned(), Request::get("/v1/part/a"), "").await;
+    assert_eq!((got.status, &got.headers[header::ETAG]), (200, &"\"v7\"".parse().unwrap()));
+    // what else is in an answer may change while the etag does not
+    for path in ["/v1/only/a", "/v1/around/a"] {
         let got = ask(Config::default(), canned(), Request::get(path), "").await;
-        assert_eq!((got.status, &got.headers[header::ETAG]), (200, &"\"v7\"".parse().unwrap()), "{path}");
-        let known = Request::get(path).header("if-none-match", "\"v7\"");
-        assert_eq!(ask(Config::default(), canned(), known, "").await.status, 304, "{path}");
+        let tag = got.headers[header::ETAG].clone();
+        assert!(tag.to_str().unwrap().starts_with("\"v7;"), "{tag:?}");
+        let known = || Request::get(path).header("if-none-match", &tag);
+        assert_eq!(ask(Config::default(), canned(), known(), "").await.status, 304, "{path}");
+        let other = Around { shelf: Some(shelf("b", "v7")), ..around.clone() };
+        let other = Canned { messages: vec![other.encode_to_vec()], ..Canned::default() };
+        assert_eq!(ask(Config::default(), other, known(), "").await.status, 200, "{path}");
+        let put = Request::put("/v1/around/a").header("if-match", &tag);
+        let got = ask(Config::default(), canned(), put, "{}").await;
+        let sent = Around::decode(&*got.asked[0]).unwrap();
+        assert_eq!(sent.shelf.unwrap().etag, "v7");
     }
-    // what else is in it may have changed while the etag did not
-    let known = Request::get("/v1/around/a").header("if-none-match", "\"v7\"");
-    let got = ask(Config::default(), canned(), known, "").await;
-    assert_eq!((got.status, got.headers.get(header::ETAG)), (200, None));
     for request in [Request::put("/v1/around/a"), Request::post("/v1/around/a")] {
         let got = ask(Config::default(), canned(), request, "{}").await;
         assert_eq!(got.headers[header::ETAG], "\"v7\"");
@@ -177,6 +184,18 @@ async fn if_match_guards_the_one_resource_of_a_replacement() {
         let got = ask(Config::default(), canned(), guarded(request), "{}").await;
         assert_eq!((got.status, reason(&got)), (400, "INVALID_HEADER".into()));
     }
+}
+
+#[tokio::test]
+async fn what_is_refused_before_a_call_has_an_id_too() {
+    let asked = || Request::get("/nowhere").header("x-request-id", "mine");
+    let got = ask(Config::default(), Canned::default(), asked(), "").await;
+    assert_eq!((got.status, &got.headers["x-request-id"]), (404, &"mine".parse().unwrap()));
+    let got = ask(Config::default(), Canned::default(), Request::put("/v1/only/a"), "").await;
+    assert_eq!((got.status, got.headers["x-request-id"].len()), (405, 32));
+    let none = Config { request_id: false, ..Config::default() };
+    let got = ask(none, Canned::default(), asked(), "").await;
+    assert_eq!(got.headers.get("x-request-id"), None);
 }
 
 #[tokio::test]
