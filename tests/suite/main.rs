@@ -18,6 +18,7 @@ mod oracle;
 mod probes;
 mod process;
 mod registry;
+mod routing;
 mod scale;
 mod session;
 mod shutdown;

@@ -1,7 +1,7 @@
 //! Traces as a collector sees them: the caller's context, the gateway's span, the RPC's, the turn's, in one trace.
 
 use arsenal_server::telemetry::{self, Telemetry};
-use arsenal_tests::{Api, DEADLINE, Sandbox, SandboxConfig, Transport, on};
+use arsenal_tests::{Api, Cluster, DEADLINE, Sandbox, SandboxConfig, Transport, on};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use parking_lot::Mutex;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -52,6 +53,17 @@ impl Collector {
         let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
         let span = spans.iter().find(|span| span.name == name && hex(&span.trace_id) == TRACE);
         span.unwrap_or_else(|| panic!("no span `{name}` in the caller's trace, only {names:?}")).clone()
+    }
+}
+
+impl Collector {
+    /// The span of this name and kind in the caller's trace, below another.
+    fn child(&self, name: &str, kind: SpanKind, parent: &[u8]) -> Span {
+        let spans = self.0.lock();
+        let is =
+            |span: &&Span| span.name == name && span.kind == i32::from(kind) && hex(&span.trace_id) == TRACE;
+        let found = spans.iter().filter(is).find(|span| span.parent_span_id == parent);
+        found.unwrap_or_else(|| panic!("no {kind:?} `{name}` below {}", hex(parent))).clone()
     }
 }
 
@@ -126,6 +138,32 @@ fn metrics_follow_what_the_node_does() {
         api.ok("KillProcess", json!({"process": pid})).await;
         let gone = || async { (metric(rest, "arsenal_processes").await == 0.0).then_some(()) };
         api.eventually(gone).await;
+    });
+}
+
+#[test]
+fn a_call_to_a_process_of_another_node_is_one_trace_across_the_hop() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        LazyLock::force(&ANOTHER);
+        let collector = Collector::default();
+        let mut config = SandboxConfig::default().config;
+        config.telemetry.otlp_endpoint = format!("http://{}", collector.serve().await);
+        let (subscriber, telemetry) = telemetry::prepare(&config.telemetry).unwrap();
+        let _ours = tracing::subscriber::set_default(subscriber);
+        let sandbox = |_| SandboxConfig { config: config.clone(), ..SandboxConfig::default() };
+        let cluster = Cluster::start_with(2, sandbox).await;
+        let api = cluster.api(1, Transport::Grpc).await;
+        let pid = cluster.api(2, Transport::Grpc).await.start("counter", json!({})).await;
+        in_trace(&api, true).ok("CallProcess", json!({"process": pid, "message": ["add", 1]})).await;
+        flush(&Arc::new(telemetry)).await;
+        let name = "arsenal.v1.MessagingService/CallProcess";
+        let caller: Vec<u8> =
+            (0..8).map(|at| u8::from_str_radix(&CALLER[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let asked = collector.child(name, SpanKind::Server, &caller);
+        let hop = collector.child(name, SpanKind::Client, &asked.span_id);
+        assert_eq!(text(&hop, "server.address"), "n2");
+        collector.child(name, SpanKind::Server, &hop.span_id);
     });
 }
 

@@ -1,6 +1,8 @@
 //! A node put together: runtime, services, gateway, listeners. `shutdown` takes it apart again.
 
-use crate::cluster::{InternalWire, Joined, Membership};
+pub use crate::cluster::Joined;
+
+use crate::cluster::{InternalWire, Membership};
 use crate::config::{Config, ConfigError};
 use crate::grpc::{GrpcPort, Late};
 use crate::listener::{self, Door, Protocols};
@@ -8,7 +10,7 @@ use crate::memory;
 use crate::parting::PartingLayer;
 use crate::probes::{self, Probes};
 use crate::rest::RestPort;
-use crate::telemetry::context::CallerContextLayer;
+use crate::telemetry::{self, context::CallerContextLayer};
 use arsenal_gateway::Gateway;
 use arsenal_gateway::upstream::{self, RemoteError};
 use arsenal_membership::{Alone, ClusterError, Dialer};
@@ -16,6 +18,7 @@ use arsenal_raft::End;
 use arsenal_runtime::registry::LocalRegistry;
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
 use arsenal_services::Shared;
+use arsenal_services::layer::Propagate;
 use arsenal_services::routes::{self, Layered};
 use arsenal_services::wire::{Wire, WireLimits};
 use arsenal_tls::TlsError;
@@ -176,12 +179,46 @@ pub async fn serve_on(
     modules: Vec<Arc<dyn Module>>,
     end: End,
 ) -> Result<Running, StartupError> {
+    serve_in(bound, config, modules, Found::Out(end)).await
+}
+
+/// As [`serve_on`], of a node whose place in its cluster is known.
+///
+/// # Errors
+/// As [`StartupError`] says; nothing is left running.
+pub async fn serve_as(
+    bound: Bound,
+    config: &Config,
+    modules: Vec<Arc<dyn Module>>,
+    place: Joined,
+) -> Result<Running, StartupError> {
+    serve_in(bound, config, modules, Found::Known(place)).await
+}
+
+/// Where a node's place in its cluster comes from.
+enum Found {
+    /// It finds it as its configuration says; this is called if it cannot go on there.
+    Out(End),
+    /// It is given.
+    Known(Joined),
+}
+
+async fn serve_in(
+    bound: Bound,
+    config: &Config,
+    modules: Vec<Arc<dyn Module>>,
+    found: Found,
+) -> Result<Running, StartupError> {
     config.check()?;
     let Bound { door, grpc, rest, probes, address } = bound;
     let gateway = if rest.is_some() { Some(gateway(config)?) } else { None };
     let (stop, stopped) = watch::channel(false);
-    let membership = match config.membership(address) {
-        Some(settings) => Some(Membership::open(settings, dialer(config)?, end)?),
+    let (end, place) = match found {
+        Found::Out(end) => (Some(end), None),
+        Found::Known(place) => (None, Some(place)),
+    };
+    let membership = match config.membership(address).zip(end) {
+        Some((settings, end)) => Some(Membership::open(settings, dialer(config)?, end)?),
         None => None,
     };
     let internal = membership.as_ref().map(|membership| membership.wire(stopped.clone()));
@@ -191,7 +228,7 @@ pub async fn serve_on(
         vec![serve_grpc(config, (grpc, door.clone()), rpcs.clone(), internal, stopped.clone())];
     let joined = match &membership {
         Some(membership) => membership.join().await?,
-        None => alone(config, address),
+        None => place.unwrap_or_else(|| alone(config, address)),
     };
     let node = start_node(config, modules, &joined)?;
     if let Some(membership) = &membership {
@@ -203,8 +240,8 @@ pub async fn serve_on(
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
     let shared = Shared::new(node.clone(), joined.nodes);
-    let (health, wire) =
-        routes::wire(&shared, limits).map_err(|error| StartupError::Descriptor(error.to_string()))?;
+    let (health, wire) = routes::wire(&shared, limits, propagation(config))
+        .map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
     rpcs.set(wire.clone());
     let rest_address = rest.as_ref().map(address_of).transpose()?;
@@ -321,6 +358,14 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
         description: "OTP as a service: processes, supervisors, messages and names.".to_owned(),
     };
     settings
+}
+
+/// How a request to another node continues the trace: without an exporter, as it came.
+fn propagation(config: &Config) -> Propagate {
+    match is_traced(config) {
+        true => Arc::new(telemetry::context::continue_trace),
+        false => Arc::new(|_| {}),
+    }
 }
 
 pub(crate) fn is_traced(config: &Config) -> bool {

@@ -43,11 +43,15 @@ pub(crate) struct Membership {
 }
 
 /// What the cluster is to the node.
-pub(crate) struct Joined {
-    pub(crate) node: u32,
-    pub(crate) incarnation: u32,
-    pub(crate) registry: Arc<dyn Registry>,
-    pub(crate) nodes: Arc<dyn Nodes>,
+pub struct Joined {
+    /// Its number.
+    pub node: u32,
+    /// Which life of it this is.
+    pub incarnation: u32,
+    /// Where global names and groups are kept.
+    pub registry: Arc<dyn Registry>,
+    /// The nodes, and the way to each.
+    pub nodes: Arc<dyn Nodes>,
 }
 
 impl Membership {

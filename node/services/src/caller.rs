@@ -1,5 +1,6 @@
 //! Who asks: the session in the header `arsenal-session`, and the operation id that the layer gave the request.
 
+use crate::layer::route::ForeignSession;
 use crate::reference;
 use crate::status::{bad_argument, failure, no_process};
 use arsenal_runtime::hold::Holder;
@@ -41,6 +42,8 @@ impl Principal {
 pub struct Caller {
     session: Option<String>,
     principal: Option<Principal>,
+    /// The session is of another node, which alone knows whether it lives.
+    foreign: bool,
     /// The operation's number, 0 for a read.
     pub operation: u64,
 }
@@ -51,7 +54,8 @@ impl Caller {
         let session = request.metadata().as_ref().get(&SESSION).and_then(|value| value.to_str().ok());
         let operation = request.extensions().get::<Operation>().map_or(0, |operation| operation.0);
         let principal = request.extensions().get::<Principal>().cloned();
-        Self { session: session.map(str::to_owned), principal, operation }
+        let foreign = request.extensions().get::<ForeignSession>().is_some();
+        Self { session: session.map(str::to_owned), principal, foreign, operation }
     }
 
     /// The process of the caller's session; nothing without a session.
@@ -60,6 +64,10 @@ impl Caller {
     /// `NOT_FOUND NO_SESSION` for one that is not there.
     pub fn session(&self, node: &Node) -> Result<Option<Pid>, Status> {
         let Some(text) = &self.session else { return Ok(None) };
+        if self.foreign {
+            let id: OwnedId = text.parse().map_err(|_| no_session(text))?;
+            return Ok(Some(Pid::new(id.node, id.incarnation, id.number())));
+        }
         let pid = session_process(node, text)?;
         // every use of a session renews its lease; one that ended just now has none
         let _ = node.renew_receive(pid, None);
@@ -75,7 +83,8 @@ impl Caller {
             return self.session(node);
         }
         let pid = reference::pid(node, field, text)?;
-        if node.is_alive(pid) {
+        // whether a process of another node lives is not known here
+        if node.is_alive(pid) || pid.node != node.id() {
             return Ok(Some(pid));
         }
         let message = format!("the acting process {pid} is not alive");
@@ -124,16 +133,18 @@ impl Caller {
 /// # Errors
 /// `NOT_FOUND NO_SESSION`.
 pub fn session_process(node: &Node, session: &str) -> Result<Pid, Status> {
-    let no_session = || {
-        failure(Code::NotFound, "NO_SESSION", format!("no session `{session}`"))
-            .resource("session", session)
-            .status()
-    };
-    let id: OwnedId = session.parse().map_err(|_| no_session())?;
+    let id: OwnedId = session.parse().map_err(|_| no_session(session))?;
     let pid = Pid::new(id.node, id.incarnation, id.number());
     let is_session =
         id.kind() == b's' && node.process(pid).is_some_and(|process| node.header(&process).session);
-    if is_session { Ok(pid) } else { Err(no_session()) }
+    if is_session { Ok(pid) } else { Err(no_session(session)) }
+}
+
+/// `NOT_FOUND NO_SESSION`.
+fn no_session(session: &str) -> Status {
+    failure(Code::NotFound, "NO_SESSION", format!("no session `{session}`"))
+        .resource("session", session)
+        .status()
 }
 
 /// The id of the session whose process this is.

@@ -16,6 +16,8 @@ mod send;
 mod surgery;
 mod timers;
 
+pub(crate) use send::check_count;
+
 use crate::Shared;
 use crate::caller::Caller;
 use arsenal_observe::queue_history::QueueHistory;

@@ -40,6 +40,40 @@ impl Effect {
     }
 }
 
+/// Where an operation is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Route {
+    /// On the node of the process that field 1 names.
+    Process,
+    /// On the node that field 1 names, or the node asked.
+    Node,
+    /// On the node that owns the id in field 1.
+    Owner,
+    /// Through the replicated state machine, from whichever node is asked.
+    Leader,
+    /// On every node, answers merged, where field 1 is `-`; otherwise as [`Route::Node`].
+    Fanout,
+    /// On every node, answers merged: a fan-out that no field routes.
+    Everywhere,
+    /// On the node asked.
+    #[default]
+    Local,
+}
+
+impl Route {
+    /// Its name in the contract and in lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "PROCESS",
+            Self::Node => "NODE",
+            Self::Owner => "OWNER",
+            Self::Leader => "LEADER",
+            Self::Fanout | Self::Everywhere => "FANOUT",
+            Self::Local => "LOCAL",
+        }
+    }
+}
+
 /// One operation.
 #[derive(Clone, Debug)]
 pub struct Operation {
@@ -55,8 +89,8 @@ pub struct Operation {
     pub body: String,
     /// What it does.
     pub effect: Effect,
-    /// Where it is answered, `PROCESS`.
-    pub route: String,
+    /// Where it is answered.
+    pub route: Route,
     /// Whether a repeat does no more than the first call.
     pub idempotent: bool,
     /// The RPC's comment, errors included.
@@ -120,11 +154,15 @@ fn read(method: MethodDescriptor) -> Option<Operation> {
         Some(3) => Effect::Destructive,
         _ => Effect::Read,
     };
-    let route = POOL
-        .get_enum_by_name("arsenal.v1.Operation.Route")
-        .and_then(|routes| routes.get_value(number("route").unwrap_or_default()))
-        .map(|route| route.name().to_owned())
-        .unwrap_or_default();
+    let route = match number("route") {
+        Some(1) => Route::Process,
+        Some(2) => Route::Node,
+        Some(3) => Route::Owner,
+        Some(4) => Route::Leader,
+        Some(5) if text("field").is_empty() => Route::Everywhere,
+        Some(5) => Route::Fanout,
+        _ => Route::Local,
+    };
     let idempotent =
         operation.get_field_by_name("idempotent").and_then(|value| value.as_bool()).unwrap_or_default();
     let rule = extension(&options, "google.api.http");

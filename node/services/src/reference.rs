@@ -68,7 +68,8 @@ impl Reference {
     }
 }
 
-fn holder_of_key(node: &Node, key: &str) -> Option<Pid> {
+/// The process of this node with this key.
+pub(crate) fn holder_of_key(node: &Node, key: &str) -> Option<Pid> {
     let mut found = None;
     node.visit_processes(0, |process| {
         if node.key_of(process).is_some_and(|held| &*held == key) {

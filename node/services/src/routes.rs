@@ -2,7 +2,7 @@
 
 use crate::cluster::ClusterApi;
 use crate::introspection::IntrospectionApi;
-use crate::layer::{DeadlineLayer, IdempotencyLayer, OperationLayer, TraceLayer};
+use crate::layer::{DeadlineLayer, IdempotencyLayer, OperationLayer, Propagate, RouteLayer, TraceLayer};
 use crate::messaging::MessagingApi;
 use crate::operations::{self, Effect};
 use crate::process::ProcessApi;
@@ -11,7 +11,7 @@ use crate::registry::RegistryApi;
 use crate::session::SessionApi;
 use crate::shared::Shared;
 use crate::supervisor::SupervisorApi;
-use crate::wire::{Call, Run, Table, Wire, WireLimits};
+use crate::wire::{Call, Facts, Run, Table, Wire, WireLimits};
 use arsenal_proto::v1;
 use axum::body::Body;
 use http::Response;
@@ -39,20 +39,25 @@ fn list(shared: &Shared, to: &mut Table) {
 pub fn wire(
     shared: &Shared,
     limits: WireLimits,
+    propagate: Propagate,
 ) -> Result<(HealthReporter, Wire<impl Layered>), prost::DecodeError> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = Reflection::new()?;
-    let changing = operations::all().into_iter().filter(|operation| operation.effect != Effect::Read);
-    let mut table = Table::new(limits, changing.map(|operation| operation.path()));
+    let facts = operations::all().into_iter().map(|operation| {
+        let changes = operation.effect != Effect::Read;
+        (operation.path(), Facts { changes, route: operation.route })
+    });
+    let mut table = Table::new(limits, facts);
     list(shared, &mut table);
     table.add_service(&health, &[("Check", false, false), ("Watch", false, true)]);
     table.add_service(&reflection.v1(), &[("ServerReflectionInfo", true, true)]);
     table.add_service(&reflection.v1alpha(), &[("ServerReflectionInfo", true, true)]);
-    // outermost first; idempotency is outside the operation layer, so that a repeat shows the operation that the first
-    // one was
+    // outermost first; a request is sent on before its key is looked up, so that the node that executes it keeps the
+    // answer; idempotency is outside the operation layer, so that a repeat shows the operation that the first one was
     let layers = (
         TraceLayer,
         DeadlineLayer,
+        RouteLayer::new(shared.clone(), limits, propagate),
         IdempotencyLayer::new(shared.node.clone(), limits.message_bytes_max),
         OperationLayer::new(shared.node.clone()),
     );

@@ -1,9 +1,10 @@
 //! What all services share.
 
-use arsenal_membership::{Alone, Nodes};
-use arsenal_runtime::Node;
+use arsenal_membership::{Alone, Membership, NodeState, Nodes};
+use arsenal_runtime::{Node, Pid};
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The node that is served, and the cluster that it is in.
 #[derive(Clone)]
@@ -12,18 +13,53 @@ pub struct Shared {
     pub node: Node,
     /// The nodes of its cluster, and the way to each.
     pub nodes: Arc<dyn Nodes>,
+    membership: watch::Receiver<Arc<Membership>>,
 }
 
 impl Shared {
     /// Serves this node of a cluster.
     pub fn new(node: Node, nodes: Arc<dyn Nodes>) -> Self {
-        Self { node, nodes }
+        let membership = nodes.watch();
+        Self { node, nodes, membership }
     }
 
     /// Serves a node that is alone, and reached at this address.
     pub fn alone(node: Node, address: &str) -> Self {
         let nodes = Alone::new(node.id(), node.incarnation(), address);
         Self::new(node, Arc::new(nodes))
+    }
+
+    /// Whether there are other nodes.
+    pub fn is_clustered(&self) -> bool {
+        self.membership.borrow().nodes.len() > 1
+    }
+
+    /// The number of the node with this name, if it is one of the cluster.
+    pub fn numbered(&self, name: &str) -> Option<u32> {
+        let number = name.strip_prefix('n')?.parse().ok()?;
+        // `n07` and `n+7` are nobody's names
+        let named = self.membership.borrow().nodes.contains_key(&number) && name == format!("n{number}");
+        named.then_some(number)
+    }
+
+    /// The numbers of all nodes, this one and those that are down among them.
+    pub fn all_nodes(&self) -> Vec<u32> {
+        self.membership.borrow().nodes.keys().copied().collect()
+    }
+
+    /// Whether a node is known and not down.
+    pub fn is_up(&self, node: u32) -> bool {
+        self.membership.borrow().nodes.get(&node).is_some_and(|node| node.state != NodeState::Down)
+    }
+
+    /// Whether a process lives on another node, if it lives.
+    pub fn is_elsewhere(&self, pid: Pid) -> bool {
+        pid.node != self.node.id() && self.is_up(pid.node) && self.may_live(pid.node, pid.incarnation)
+    }
+
+    /// Whether this life of a node may go on: not if there was a later one, nor if nobody knows the node.
+    pub fn may_live(&self, node: u32, incarnation: u32) -> bool {
+        self.membership.borrow().nodes.get(&node).is_some_and(|node| node.incarnation <= incarnation)
     }
 }
 

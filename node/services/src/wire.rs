@@ -6,15 +6,20 @@
 //! not copied before it is decoded, an answer is one buffer of its own size, and what is wrong with a message is told
 //! by a status of ours.
 
+mod ahead;
 mod answer;
 mod frame;
 mod half_open;
+mod relay;
 mod rpc;
 mod streaming;
 mod unary;
 
+pub use ahead::Ahead;
+pub(crate) use ahead::{FieldOne, field_one};
 pub(crate) use answer::Whole;
-pub use rpc::{Answering, Call, Rpc, Run, Table};
+pub(crate) use relay::{encode_one, read_answer, read_message, whole_message, write_answer};
+pub use rpc::{Answering, Call, Facts, Rpc, Run, Table};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -95,6 +100,6 @@ where
             Some(idle_max) => request.map(|body| Body::new(Bounded::new(body, idle_max))),
             None => request.map(Body::new),
         };
-        self.inner.call(Call { rpc, request })
+        self.inner.call(Call { rpc, request, ahead: Ahead::default() })
     }
 }

@@ -2,13 +2,15 @@
 //! both transports, so that every test runs once over gRPC and once over REST.
 
 pub mod api;
+pub mod cluster;
 pub mod modules;
 mod rest;
 
 pub use api::{Answers, Api, Failure};
+pub use cluster::Cluster;
 
 use arsenal_runtime::Module;
-use arsenal_server::assembly::{self, Bound, Running};
+use arsenal_server::assembly::{self, Bound, Joined, Running};
 use arsenal_server::config::Config;
 use futures_util::future::try_join_all;
 use std::net::SocketAddr;
@@ -59,6 +61,16 @@ impl Sandbox {
     pub async fn start_with(config: SandboxConfig) -> Self {
         let SandboxConfig { config, modules } = config;
         let running = assembly::serve(&on_free_ports(config), modules).await;
+        Self { running: running.unwrap_or_else(|error| panic!("the sandbox does not start: {error}")) }
+    }
+
+    /// Starts a node as `config` says, whose place in its cluster the test knows.
+    pub async fn start_as(config: SandboxConfig, place: Joined) -> Self {
+        let SandboxConfig { config, modules } = config;
+        let config = on_free_ports(config);
+        let bound = Bound::bind(&config).await;
+        let bound = bound.unwrap_or_else(|error| panic!("the sandbox does not listen: {error}"));
+        let running = assembly::serve_as(bound, &config, modules, place).await;
         Self { running: running.unwrap_or_else(|error| panic!("the sandbox does not start: {error}")) }
     }
 

@@ -1,4 +1,5 @@
-//! The W3C trace context on the wire: taken from requests at the listeners, put into calls to an upstream.
+//! The W3C trace context on the wire: taken from requests at the listeners, put into calls to an upstream
+//! and into requests that go on to another node.
 
 use arsenal_gateway::upstream::{Answer, Upstream};
 use axum::body::Body;
@@ -67,6 +68,11 @@ impl<U: Upstream> Upstream for TracedUpstream<U> {
         self.propagator.inject_context(&Context::current(), &mut Sent(request.headers_mut()));
         self.inner.call(request)
     }
+}
+
+/// Puts the present span's context into the headers of a request to another node.
+pub(crate) fn continue_trace(headers: &mut HeaderMap) {
+    TraceContextPropagator::new().inject_context(&Context::current(), &mut Sent(headers));
 }
 
 struct Received<'a>(&'a HeaderMap);

@@ -79,7 +79,7 @@ impl Described {
             request_schema: schema("request_schema", method.input()),
             response_schema: schema("response_schema", method.output()),
             route: if wanted("route") {
-                v1::operation::Route::from_str_name(&self.0.route).unwrap_or_default() as i32
+                v1::operation::Route::from_str_name(self.0.route.as_str()).unwrap_or_default() as i32
             } else {
                 0
             },
@@ -137,7 +137,7 @@ impl Row for Described {
             "description" => Term::from(described().description),
             "request_schema" => Term::from_json(&schema::of(&self.0.method.input())),
             "response_schema" => Term::from_json(&schema::of(&self.0.method.output())),
-            "route" => Term::from(self.0.route.clone()),
+            "route" => Term::from(self.0.route.as_str()),
             "field" => Term::from(self.field_name()),
             "effect" => Term::from(self.effect().as_str_name()),
             "idempotent" => self.0.idempotent.into(),

@@ -6,7 +6,7 @@ use crate::status::failure;
 use crate::wire::{Answering, Call};
 use axum::body::Body;
 use futures_util::future::Either;
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -66,6 +66,19 @@ pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     headers.get(&GRPC_TIMEOUT).and_then(|value| value.to_str().ok()).and_then(parse)
 }
 
+/// Sets the header to a time, to the microsecond where its eight digits allow.
+pub(super) fn set(headers: &mut HeaderMap, timeout: Duration) {
+    const DIGITS_MAX: u128 = 99_999_999;
+    let (value, unit) = match timeout.as_micros() {
+        micros if micros <= DIGITS_MAX => (micros, 'u'),
+        micros if micros / 1_000 <= DIGITS_MAX => (micros / 1_000, 'm'),
+        micros => ((micros / 1_000_000).min(DIGITS_MAX), 'S'),
+    };
+    if let Ok(value) = HeaderValue::try_from(format!("{value}{unit}")) {
+        headers.insert(GRPC_TIMEOUT, value);
+    }
+}
+
 /// At most eight digits and a unit, as gRPC has it.
 fn parse(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -87,6 +100,20 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timeout_that_is_set_is_read_back_to_the_precision_that_eight_digits_have() {
+        let mut headers = HeaderMap::new();
+        for (set_to, read) in [
+            (Duration::from_micros(1_234_567), Duration::from_micros(1_234_567)),
+            (Duration::from_nanos(999), Duration::ZERO),
+            (Duration::from_micros(200_000_001), Duration::from_millis(200_000)),
+            (Duration::from_secs(1 << 40), Duration::from_secs(99_999_999)),
+        ] {
+            set(&mut headers, set_to);
+            assert_eq!(timeout(&headers), Some(read));
+        }
+    }
 
     #[test]
     fn a_timeout_is_read_as_grpc_writes_it_and_anything_else_is_none() {

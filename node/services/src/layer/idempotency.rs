@@ -8,7 +8,7 @@
 mod store;
 
 use crate::status::{bad_argument, failure};
-use crate::wire::{Answering, Call, Whole};
+use crate::wire::{Ahead, Answering, Call, Whole};
 use arsenal_runtime::Node;
 use axum::body::Body;
 use bytes::Bytes;
@@ -134,7 +134,7 @@ impl IdempotencyLayer {
         self,
         mut inner: S,
         key: Bytes,
-        Call { rpc, request }: Call,
+        Call { rpc, request, ahead }: Call,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Call, Response = Response<Body>, Error = Infallible>,
@@ -146,7 +146,8 @@ impl IdempotencyLayer {
             );
             return Err(bad_argument(IDEMPOTENCY_HEADER, message));
         }
-        let (parts, body) = request.into_parts();
+        let meant = ahead.meant;
+        let (parts, body) = ahead.put_back(request).into_parts();
         let input = self.read(body).await?;
         let key = Key { path: parts.uri.path().to_owned(), key };
         let claim = loop {
@@ -161,7 +162,8 @@ impl IdempotencyLayer {
             }
         };
         let request = Request::from_parts(parts, Body::from(input));
-        let Ok(response) = inner.call(Call { rpc, request }).await;
+        let ahead = Ahead { head: Bytes::new(), meant };
+        let Ok(response) = inner.call(Call { rpc, request, ahead }).await;
         let (parts, body) = response.into_parts();
         let collected = body.collect().await.map_err(|error| Status::from_error(error.into()))?;
         let trailers = collected.trailers().cloned();

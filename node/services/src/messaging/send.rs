@@ -152,7 +152,7 @@ pub(super) fn selective(
 ///
 /// # Errors
 /// `ABORTED COUNT_MISMATCH`.
-pub(super) fn check_count(expected: Option<u32>, found: u32, what: &str) -> Result<(), Status> {
+pub(crate) fn check_count(expected: Option<u32>, found: u32, what: &str) -> Result<(), Status> {
     match expected {
         Some(expected) if expected != found => {
             let message = format!("{found} {what} match, not {expected}; nothing was done");

@@ -99,7 +99,11 @@ pub(super) async fn join(
     let node = &shared.node;
     let key = group_key(node, &request.scope, &request.group)?;
     let (references, session) = named(node, caller, &request.processes)?;
-    let alive = |text: &String| reference::process(node, "processes", text).map(|process| process.pid());
+    let alive = |text: &String| {
+        let pid = reference::pid(node, "processes", text)?;
+        // whether a process of another node lives, that node knows: it ends what the dead have
+        if node.is_alive(pid) || shared.is_elsewhere(pid) { Ok(pid) } else { Err(no_process(node, pid)) }
+    };
     let mut pids = references.iter().map(alive).collect::<Result<Vec<Pid>, Status>>()?;
     pids.extend(session);
     let command = Command::Join { group: Arc::clone(&key), pids: pids.clone() };
@@ -204,8 +208,11 @@ pub(super) fn members(
 ) -> Result<v1::ListGroupMembersResponse, Status> {
     let node = &shared.node;
     let key = group_key(node, &request.scope, &request.group)?;
-    reference::check_node(node, &request.node)?;
-    let only = (!matches!(request.node.as_str(), "" | "-")).then(|| node.id());
+    // the view has the members on every node
+    let only = match request.node.as_str() {
+        "" | "-" => None,
+        name => Some(shared.numbered(name).ok_or_else(|| reference::unknown_node(name))?),
+    };
     let members = node.read_registry(|state| {
         let group = state.groups().get(&key)?;
         let members = group.members.iter().filter(|(pid, _)| only.is_none_or(|id| id == pid.node));

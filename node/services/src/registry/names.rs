@@ -17,14 +17,20 @@ use tonic::{Code, Status};
 const REPLACEMENTS_MAX: usize = 32;
 
 /// The process that a name is to be given to. Who is not there is no missing resource here but a wrong state.
-fn holder_to_be(node: &Node, name: &str, process: &str) -> Result<Pid, Status> {
+fn holder_to_be(shared: &Shared, name: &str, process: &str) -> Result<Pid, Status> {
+    let node = &shared.node;
     check_name(name).map_err(|error| of_name(node, &error))?;
     let nobody = || {
         let message = format!("no process is registered as `{process}`");
         failure(Code::FailedPrecondition, "NOPROC", message).exit(&Term::NOPROC, Pid::NONE, None).status()
     };
     let pid = Reference::parse("process", process)?.lookup(node)?.ok_or_else(nobody)?;
-    if node.is_alive(pid) { Ok(pid) } else { Err(of_name(node, &NameError::NoProcess(pid))) }
+    // whether a process of another node lives, that node knows: it frees what the dead hold
+    if node.is_alive(pid) || shared.is_elsewhere(pid) {
+        Ok(pid)
+    } else {
+        Err(of_name(node, &NameError::NoProcess(pid)))
+    }
 }
 
 fn metadata_term(metadata: Option<prost_types::Struct>) -> Result<Term, Status> {
@@ -75,7 +81,7 @@ pub(super) fn register(
     request: v1::RegisterProcessRequest,
 ) -> Result<v1::RegisterProcessResponse, Status> {
     let node = &shared.node;
-    let pid = holder_to_be(node, &request.name, &request.process)?;
+    let pid = holder_to_be(shared, &request.name, &request.process)?;
     let registered = node.register(&request.name, pid, Term::Null, caller.operation);
     registered.map_err(|error| of_name(node, &error))?;
     Ok(v1::RegisterProcessResponse { registration: Some(local(node, &request.name)?.encode()) })
@@ -112,7 +118,7 @@ pub(super) async fn register_globally(
     request: v1::RegisterProcessGloballyRequest,
 ) -> Result<v1::RegisterProcessGloballyResponse, Status> {
     let node = &shared.node;
-    let pid = holder_to_be(node, &request.name, &request.process)?;
+    let pid = holder_to_be(shared, &request.name, &request.process)?;
     let command = Command::Register {
         name: request.name.as_str().into(),
         pid,
@@ -187,7 +193,7 @@ pub(super) async fn register_with_metadata(
         let v1::RegisterProcessGloballyResponse { registration, log_index, .. } = answer.await?;
         return Ok(v1::RegisterProcessWithMetadataResponse { registration, log_index });
     }
-    let pid = holder_to_be(node, &request.name, &request.process)?;
+    let pid = holder_to_be(shared, &request.name, &request.process)?;
     let metadata = metadata_term(request.metadata)?;
     let registered = node.register(&request.name, pid, metadata, caller.operation);
     registered.map_err(|error| of_name(node, &error))?;

@@ -3,6 +3,7 @@
 //! Nothing is compressed. Invariants: the length that a prefix announces is checked before its message is waited for; a
 //! message that came in one piece is not copied.
 
+use super::ahead::{self, Ahead};
 use crate::status::failure;
 use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -13,7 +14,7 @@ use tonic::{Code, Status};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 /// The bytes before a message.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 /// Refuses a request whose messages are compressed: no encoding was offered.
 ///
@@ -67,10 +68,24 @@ fn miscounted(message: &str) -> Status {
 /// Reads a request that is one message.
 ///
 /// # Errors
+/// As [`read_bytes`]; `INVALID_ARGUMENT MALFORMED_MESSAGE` for bytes that are no such message.
+pub(super) async fn read_one<M: prost::Message + Default>(
+    body: Body,
+    ahead: Ahead,
+    max: usize,
+) -> Result<M, Status> {
+    let message = read_bytes(body, ahead, max).await?;
+    M::decode(message).map_err(|error| malformed(format!("the message is not valid: {error}")))
+}
+
+/// The bytes of a request that is one message.
+///
+/// # Errors
 /// As [`length_of`]; `UNIMPLEMENTED MESSAGE_COUNT` for no message or several; `INVALID_ARGUMENT MALFORMED_MESSAGE` for a
 /// part of one.
-pub(super) async fn read_one<M: prost::Message + Default>(mut body: Body, max: usize) -> Result<M, Status> {
-    let mut received = Received::default();
+pub(super) async fn read_bytes(mut body: Body, ahead: Ahead, max: usize) -> Result<Bytes, Status> {
+    let mut received = Received { first: ahead.head, joined: BytesMut::new() };
+    received.check(max)?;
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
         let frame = frame.map_err(|error| Status::from_error(error.into()))?;
@@ -80,7 +95,18 @@ pub(super) async fn read_one<M: prost::Message + Default>(mut body: Body, max: u
             received.check(max)?;
         }
     }
-    M::decode(received.message(max)?).map_err(|error| malformed(format!("the message is not valid: {error}")))
+    let message = received.message(max)?;
+    Ok(match ahead.meant {
+        None => message,
+        Some(pid) => ahead::with_process(&message, pid),
+    })
+}
+
+/// Takes the first message with its prefix off what has come of a stream, if it has come whole.
+pub(super) fn whole_message(come: &mut BytesMut) -> Option<Bytes> {
+    let [_, length @ ..] = *come.first_chunk::<PREFIX>()?;
+    let end = PREFIX + u32::from_be_bytes(length) as usize;
+    (come.len() >= end).then(|| come.split_to(end).freeze())
 }
 
 /// What has come of a request.

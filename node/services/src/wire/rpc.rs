@@ -1,12 +1,14 @@
 //! The RPCs by path, and a request on its way to one of them.
 
+use super::ahead::Ahead;
 use super::{WireLimits, streaming, unary};
+use crate::operations::Route;
 use crate::status::failure;
 use arsenal_proto::Rpcs;
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, ready};
@@ -31,7 +33,20 @@ pub struct Rpc {
     pub server_streaming: bool,
     /// Whether it changes something.
     pub changes: bool,
-    run: Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>,
+    /// Where it is answered.
+    pub route: Route,
+    run: Handler,
+}
+
+type Handler = Box<dyn Fn(Request<Body>, Ahead) -> Answering + Send + Sync>;
+
+/// What the contract says of an RPC beside its messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// Whether it changes something.
+    pub changes: bool,
+    /// Where it is answered.
+    pub route: Route,
 }
 
 impl Rpc {
@@ -54,6 +69,8 @@ pub struct Call {
     pub rpc: Arc<Rpc>,
     /// The request.
     pub request: Request<Body>,
+    /// What is known of its body already.
+    pub ahead: Ahead,
 }
 
 /// The innermost service: runs the RPC.
@@ -69,8 +86,8 @@ impl Service<Call> for Run {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, Call { rpc, request }: Call) -> Answering {
-        (rpc.run)(request)
+    fn call(&mut self, Call { rpc, request, ahead }: Call) -> Answering {
+        (rpc.run)(request, ahead)
     }
 }
 
@@ -79,22 +96,23 @@ impl Service<Call> for Run {
 pub struct Table {
     rpcs: HashMap<Box<str>, Arc<Rpc>>,
     unknown: Arc<Rpc>,
-    changing: HashSet<String>,
+    facts: HashMap<String, Facts>,
     limits: WireLimits,
 }
 
 impl Table {
-    /// No RPC yet. `changing` are the paths of those that change something.
-    pub fn new(limits: WireLimits, changing: impl IntoIterator<Item = String>) -> Self {
+    /// No RPC yet. What `facts` say is by path; an RPC of which they say nothing changes nothing and is answered here.
+    pub fn new(limits: WireLimits, facts: impl IntoIterator<Item = (String, Facts)>) -> Self {
         let unknown = Rpc {
             path: "".into(),
             client_streaming: false,
             server_streaming: false,
             changes: false,
-            run: Box::new(|request| ready(Ok(unimplemented(request.uri().path()).into_http())).boxed()),
+            route: Route::Local,
+            run: Box::new(|request, _| ready(Ok(unimplemented(request.uri().path()).into_http())).boxed()),
         };
-        let (rpcs, changing) = (HashMap::new(), changing.into_iter().collect());
-        Self { rpcs, unknown: Arc::new(unknown), changing, limits }
+        let (rpcs, facts) = (HashMap::new(), facts.into_iter().collect());
+        Self { rpcs, unknown: Arc::new(unknown), facts, limits }
     }
 
     /// What the path names.
@@ -117,23 +135,17 @@ impl Table {
     {
         for (method, client_streaming, server_streaming) in methods {
             let service = service.clone();
-            let run = move |request| {
-                let answer = service.clone().oneshot(request);
+            let run = move |request: Request<Body>, ahead: Ahead| {
+                let answer = service.clone().oneshot(ahead.put_back(request));
                 async move { answer.await.map(|response| response.map(Body::new)) }.boxed()
             };
             self.add(&format!("/{}/{method}", S::NAME), *client_streaming, *server_streaming, Box::new(run));
         }
     }
 
-    fn add(
-        &mut self,
-        path: &str,
-        client_streaming: bool,
-        server_streaming: bool,
-        run: Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>,
-    ) {
-        let changes = self.changing.contains(path);
-        let rpc = Rpc { path: path.into(), client_streaming, server_streaming, changes, run };
+    fn add(&mut self, path: &str, client_streaming: bool, server_streaming: bool, run: Handler) {
+        let Facts { changes, route } = self.facts.get(path).copied().unwrap_or_default();
+        let rpc = Rpc { path: path.into(), client_streaming, server_streaming, changes, route, run };
         self.rpcs.insert(path.into(), Arc::new(rpc));
     }
 }
@@ -153,9 +165,9 @@ impl Rpcs for Table {
         R: prost::Message + Send + 'static,
     {
         let (service, limits) = (Arc::clone(service), self.limits);
-        let run = move |request| -> Answering {
+        let run = move |request, ahead| -> Answering {
             let service = Arc::clone(&service);
-            Box::pin(unary::answer(limits, request, move |request| call(service, request)))
+            Box::pin(unary::answer(limits, request, ahead, move |request| call(service, request)))
         };
         self.add(path, false, false, Box::new(run));
     }
@@ -170,9 +182,9 @@ impl Rpcs for Table {
         R: prost::Message + Send + 'static,
     {
         let (service, limits) = (Arc::clone(service), self.limits);
-        let run = move |request| -> Answering {
+        let run = move |request, ahead| -> Answering {
             let service = Arc::clone(&service);
-            Box::pin(streaming::answers_of_one(limits, request, move |request| call(service, request)))
+            Box::pin(streaming::answers_of_one(limits, request, ahead, move |request| call(service, request)))
         };
         self.add(path, false, true, Box::new(run));
     }
@@ -187,8 +199,9 @@ impl Rpcs for Table {
         R: prost::Message + Send + 'static,
     {
         let (service, limits) = (Arc::clone(service), self.limits);
-        let run = move |request| -> Answering {
+        let run = move |request, ahead: Ahead| -> Answering {
             let service = Arc::clone(&service);
+            let request = ahead.put_back(request);
             Box::pin(streaming::answers_of_many(limits, request, move |request| call(service, request)))
         };
         self.add(path, true, true, Box::new(run));

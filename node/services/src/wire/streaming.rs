@@ -1,5 +1,6 @@
 //! Many messages answered, to one or to many.
 
+use super::ahead::Ahead;
 use super::answer::{Messages, response};
 use super::frame::{self, Follower};
 use super::{WireLimits, unary};
@@ -21,6 +22,7 @@ use tonic::{Status, Streaming};
 pub(super) async fn answers_of_one<Q, R, S, F>(
     limits: WireLimits,
     request: Request<Body>,
+    ahead: Ahead,
     call: impl FnOnce(tonic::Request<Q>) -> F,
 ) -> Result<Response<Body>, Infallible>
 where
@@ -29,7 +31,7 @@ where
     Q: prost::Message + Default,
     R: prost::Message + 'static,
 {
-    let request = match unary::read(limits, request).await {
+    let request = match unary::read(limits, request, ahead).await {
         Ok(request) => request,
         Err(status) => return Ok(status.into_http()),
     };

@@ -1,5 +1,6 @@
 //! One message asked, one answered.
 
+use super::ahead::Ahead;
 use super::answer::{Whole, ok_trailers, response};
 use super::{WireLimits, frame};
 use axum::body::Body;
@@ -14,6 +15,7 @@ use tonic::metadata::MetadataMap;
 pub(super) async fn answer<Q, R, F>(
     limits: WireLimits,
     request: Request<Body>,
+    ahead: Ahead,
     call: impl FnOnce(tonic::Request<Q>) -> F,
 ) -> Result<Response<Body>, Infallible>
 where
@@ -21,7 +23,7 @@ where
     Q: prost::Message + Default,
     R: prost::Message,
 {
-    let request = match read(limits, request).await {
+    let request = match read(limits, request, ahead).await {
         Ok(request) => request,
         Err(status) => return Ok(status.into_http()),
     };
@@ -30,13 +32,17 @@ where
 }
 
 /// The request as handlers take it.
-pub(super) async fn read<Q>(limits: WireLimits, request: Request<Body>) -> Result<tonic::Request<Q>, Status>
+pub(super) async fn read<Q>(
+    limits: WireLimits,
+    request: Request<Body>,
+    ahead: Ahead,
+) -> Result<tonic::Request<Q>, Status>
 where
     Q: prost::Message + Default,
 {
     let (parts, body) = request.into_parts();
     frame::check_encoding(&parts.headers)?;
-    let message = frame::read_one(body, limits.message_bytes_max).await?;
+    let message = frame::read_one(body, ahead, limits.message_bytes_max).await?;
     let metadata = MetadataMap::from_headers(parts.headers);
     Ok(tonic::Request::from_parts(metadata, parts.extensions, message))
 }

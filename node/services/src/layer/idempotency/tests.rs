@@ -2,7 +2,7 @@ use super::*;
 use crate::Shared;
 use crate::process::ProcessApi;
 use crate::session::SessionApi;
-use crate::wire::{Table, WireLimits};
+use crate::wire::{Facts, Table, WireLimits};
 use arsenal_runtime::NodeConfig;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -53,10 +53,14 @@ struct Bench {
     service: IdempotencyService<Counting>,
 }
 
+fn changing(path: &str) -> (String, Facts) {
+    (path.to_owned(), Facts { changes: true, ..Facts::default() })
+}
+
 fn bench(gate: Option<Arc<Semaphore>>) -> Bench {
     let node = Node::deterministic(NodeConfig::default());
     let layer = IdempotencyLayer::new(node.clone(), 100);
-    let mut rpcs = Table::new(WireLimits::default(), [PATH.to_owned(), STREAM.to_owned()]);
+    let mut rpcs = Table::new(WireLimits::default(), [PATH, STREAM].map(changing));
     let shared = Shared::alone(node.clone(), "127.0.0.1:7450");
     arsenal_proto::v1::list_process_service(&Arc::new(ProcessApi::new(shared.clone())), &mut rpcs);
     arsenal_proto::v1::list_session_service(&Arc::new(SessionApi::new(shared)), &mut rpcs);
@@ -70,7 +74,7 @@ impl Bench {
             request = request.header(IDEMPOTENCY_HEADER, key);
         }
         let request = request.body(Body::from(input.to_owned())).unwrap();
-        let call = Call { rpc: self.rpcs.find(path), request };
+        let call = Call { rpc: self.rpcs.find(path), request, ahead: Ahead::default() };
         let mut service = self.service.clone();
         async move { Seen::of(service.call(call).await.unwrap()).await }
     }
