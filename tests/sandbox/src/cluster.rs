@@ -44,8 +44,8 @@ impl Cluster {
         let registry = Arc::new(LocalRegistry::default());
         let mut nodes = Vec::new();
         for id in 1..=count {
-            let nodes = Arc::new(Seen { own: id, roll: Arc::clone(&roll) });
-            let place = Joined { node: id, incarnation: 1, registry: registry.clone(), nodes };
+            let seen = Arc::new(Seen { own: id, roll: Arc::clone(&roll) });
+            let place = Joined { node: id, incarnation: 1, registry: registry.clone(), nodes: seen };
             let sandbox = Sandbox::start_as(config(id), place).await;
             roll.enter(id, sandbox.grpc());
             nodes.push(sandbox);
