@@ -5,7 +5,7 @@ use arsenal_gateway::config::Transcoder;
 use bench_gateway::messages::Size;
 use bench_gateway::servers::{self, SERVER, UPSTREAM};
 use bench_gateway::{alone, echo, memory};
-use bench_load::{Load, rest};
+use bench_load::{Load, Posted, Waiting, rest};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,12 +42,16 @@ fn run(arguments: &[&str]) -> Option<()> {
 
 /// Nothing if there is no such peer.
 fn load(peer: &str, size: Size, concurrency: usize) -> Option<()> {
-    let posted = |server| rest(server, size.path(), &size.json(), size.expected(), concurrency);
+    let posted = |server, waiting| {
+        let request = Posted::new(server, size.path(), &size.json());
+        rest(&request, size.expected(), concurrency, waiting)
+    };
     let load = match peer {
-        "axum" => posted(servers::axum_echo()),
-        "embedded" => posted(servers::embedded(Transcoder::Plan)),
-        "dynamic" => posted(servers::embedded(Transcoder::Reference)),
-        "wire" => posted(servers::standalone()),
+        "axum" => posted(servers::axum_echo(), Waiting::Awake),
+        "embedded" => posted(servers::embedded(Transcoder::Plan), Waiting::Awake),
+        "dynamic" => posted(servers::embedded(Transcoder::Reference), Waiting::Awake),
+        // three threads: on two cores a client that stays awake would take one from the others
+        "wire" => posted(servers::standalone(), Waiting::Asleep),
         "tonic" => echo::calls(servers::tonic_echo(SERVER), size, &servers::wire(size), concurrency),
         _ => return None,
     };

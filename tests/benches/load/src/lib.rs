@@ -12,7 +12,7 @@ pub use grpc::grpc_unary;
 pub use memory::resident_bytes;
 pub use processor::this_thread_time;
 pub use report::{Measured, milliseconds, per_second, run};
-pub use rest::{Posted, rest, rest_all, rest_unary};
+pub use rest::{Posted, Waiting, rest, rest_all, rest_unary};
 pub use windows::{Answers, Load, load};
 
 use std::net::SocketAddr;

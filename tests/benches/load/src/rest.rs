@@ -3,7 +3,7 @@
 
 use crate::windows::{Answers, Load, load};
 use crate::{CONCURRENCY, Measured, on_this_thread};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,27 +13,56 @@ use tokio::net::TcpStream;
 /// Bytes of an answer that are taken at once; its head must fit.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// What a client does while it waits for answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It sleeps, and leaves its core to whoever has work.
+    Asleep,
+    /// It stays awake. A server that is slower than its client would else have to wake it with each answer, which on one
+    /// machine costs that server up to a third of the request, and a faster one nothing. It takes a core for itself.
+    Awake,
+}
+
 /// Requests a second of `path` with the JSON `body`; the answer's body must contain `expected`.
 ///
 /// # Panics
 /// If a request fails.
 pub fn rest_unary(server: SocketAddr, path: &str, body: &str, expected: &'static str) -> Measured {
-    rest(server, path, body, expected, CONCURRENCY).into()
+    rest(&Posted::new(server, path, body), expected, CONCURRENCY, Waiting::Asleep).into()
 }
 
-/// The load of `connections` that POST the JSON `body` to `path`; the first piece of an answer's body must contain
+/// The load of `connections` that make a request again and again; the first piece of an answer's body must contain
 /// `expected`.
 ///
 /// # Panics
 /// If a request fails.
-pub fn rest(server: SocketAddr, path: &str, body: &str, expected: &'static str, connections: usize) -> Load {
-    let posted = Posted::new(server, path, body);
-    on_this_thread(load(connections, |answers| post(server, posted.clone(), expected, answers)))
+pub fn rest(posted: &Posted, expected: &'static str, connections: usize, waiting: Waiting) -> Load {
+    let posted = posted.clone();
+    on_this_thread(async move {
+        if waiting == Waiting::Awake {
+            tokio::task::spawn_local(stay_awake());
+        }
+        let streams = RefCell::new(connect(posted.server, connections).await);
+        load(connections, |answers| {
+            let stream = streams.borrow_mut().pop().expect("as many as there are clients");
+            post(stream, posted.clone(), expected, answers)
+        })
+        .await
+    })
+}
+
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A request as it is written.
 #[derive(Clone, Debug)]
-pub struct Posted(Rc<str>);
+pub struct Posted {
+    server: SocketAddr,
+    text: Rc<str>,
+}
 
 impl Posted {
     /// A POST of the JSON `body` to `path`.
@@ -42,7 +71,7 @@ impl Posted {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {server}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
-        Self((head + body).into())
+        Self { server, text: (head + body).into() }
     }
 }
 
@@ -55,35 +84,41 @@ where
     F: Fn(u64) -> Posted + Clone + 'static,
 {
     let made = Rc::new(Cell::new(0));
-    let client = |made: Rc<Cell<u64>>, choose: F| async move {
-        let mut stream = connect(server).await;
-        let mut buffer = vec![0; PIECE_BYTES];
-        while made.get() < count {
-            made.set(made.get() + 1);
-            let Posted(request) = choose(made.get());
-            stream.write_all(request.as_bytes()).await.expect("the connection lives");
-            answer(&mut stream, &mut buffer).await;
-        }
-    };
-    let clients = (0..connections).map(|_| tokio::task::spawn_local(client(made.clone(), choose.clone())));
-    for client in clients.collect::<Vec<_>>() {
+    let mut clients = Vec::with_capacity(connections);
+    for mut stream in connect(server, connections).await {
+        let (made, choose) = (made.clone(), choose.clone());
+        clients.push(tokio::task::spawn_local(async move {
+            let mut buffer = vec![0; PIECE_BYTES];
+            while made.get() < count {
+                made.set(made.get() + 1);
+                let posted = choose(made.get());
+                stream.write_all(posted.text.as_bytes()).await.expect("the connection lives");
+                answer(&mut stream, &mut buffer).await;
+            }
+        }));
+    }
+    for client in clients {
         client.await.expect("no request fails");
     }
 }
 
-async fn connect(server: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(server).await.expect("the server listens");
-    stream.set_nodelay(true).expect("a TCP stream");
-    stream
+/// Connections, made one after another: all at once would be more than wait at the server's door.
+async fn connect(server: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::with_capacity(count);
+    for _ in 0..count {
+        let stream = TcpStream::connect(server).await.expect("the server listens");
+        stream.set_nodelay(true).expect("a TCP stream");
+        streams.push(stream);
+    }
+    streams
 }
 
 /// One request after another, until the benchmark is over.
-async fn post(server: SocketAddr, Posted(request): Posted, expected: &'static str, answers: Answers) {
-    let mut stream = connect(server).await;
+async fn post(mut stream: TcpStream, posted: Posted, expected: &'static str, answers: Answers) {
     let mut buffer = vec![0; PIECE_BYTES];
     loop {
         let begin = Instant::now();
-        stream.write_all(request.as_bytes()).await.expect("the connection lives");
+        stream.write_all(posted.text.as_bytes()).await.expect("the connection lives");
         let (start, size) = answer(&mut stream, &mut buffer).await;
         answers.add(begin, start, size, expected.as_bytes());
     }
