@@ -7,9 +7,7 @@ use arsenal_link::grpc::{GrpcNetwork, LinkServer};
 use arsenal_link::{LinkConfig, Links};
 use arsenal_membership::{Dialer, Membership, NodeError, Nodes};
 use arsenal_proto::internal::v1::link_service_server::LinkServiceServer;
-use arsenal_runtime::{
-    Body, Context, Event, Node, NodeConfig, Pid, Receive, StartOptions, Step, Term,
-};
+use arsenal_runtime::{Body, Context, Event, Node, NodeConfig, Pid, Receive, StartOptions, Step, Term};
 use bytes::Bytes;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -231,8 +229,9 @@ fn stream(pair: &Pair, count: i64, payload: Term) {
 }
 
 fn round_trips(pair: &Pair, count: usize) -> Vec<Duration> {
-    let pinger =
-        |done| Box::new(Pinger { to: RECEIVER, left: count, sent: Instant::now(), took: Vec::new(), done }) as _;
+    let pinger = |done| {
+        Box::new(Pinger { to: RECEIVER, left: count, sent: Instant::now(), took: Vec::new(), done }) as _
+    };
     let mut took = pair.measure(pinger);
     took.sort_unstable();
     took
