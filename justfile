@@ -41,6 +41,8 @@ soak:
     ARSENAL_SEEDS=5000 cargo test --release -p arsenal-raft --test linearizability
     CLUSTER_ROUNDS=30 tests/e2e/run cluster
     ORACLE_COUNT=600 ORACLE_SEED=$(date +%s) tests/e2e/run erlang
+    PROPTEST_CASES=5000 cargo test --release -p arsenal-gateway --test differential
+    gateway/fuzz/run
     GATEWAY_REQUESTS=10000000 cargo test --release -p arsenal-gateway --test memory
 
 # Tests with real outside programs: all, or those named (the folders of tests/e2e)

@@ -21,7 +21,7 @@
 //! ([`transcode`]), [`upstream`] makes the call, [`grpc`] takes the answer's frames apart, `response` or `stream` prints
 //! them. [`failure`] is what goes wrong on the way. [`live`] is a gateway whose descriptors change while it serves.
 //!
-//! What it has to bear is fuzzed: `cargo +nightly fuzz run json` and its kin, and in bounds with the tests.
+//! What it has to bear is fuzzed: `gateway/fuzz/run`, and in bounds with the tests.
 
 pub mod code;
 mod coding;

@@ -1,5 +1,5 @@
 //! The bounded run of the fuzz targets: every file of their corpora, and what a few thousand changes make of them. The
-//! same entries run without bound by `cargo +nightly fuzz run json` (or `template`, `path`, `query`, `wire`).
+//! same entries run without bound by `gateway/fuzz/run json` (or `template`, `path`, `query`, `wire`; without a name, all).
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
 
