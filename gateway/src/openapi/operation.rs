@@ -80,6 +80,7 @@ fn resumption(method: &Method) -> Option<Value> {
 /// How the method is spoken to through a WebSocket; OpenAPI has no words for one.
 fn socket(method: &Method) -> Option<Value> {
     let client = match method.body {
+        body if method.client_streaming && body.is_raw() => "many, binary; an empty text frame ends them",
         _ if method.client_streaming => "many; an empty frame ends them",
         Body::None => "none",
         _ => "one",

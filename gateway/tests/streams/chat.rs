@@ -39,6 +39,8 @@ service Chat {
   rpc Ignore(stream Line) returns (stream Line) { option (google.api.http) = { get: "/v1/lines:ignore" }; }
   // Gives bytes.
   rpc Download(Line) returns (stream google.api.HttpBody) { option (google.api.http) = { get: "/v1/file" }; }
+  // Gives back what was sent in pieces, as one text.
+  rpc Upload(stream google.api.HttpBody) returns (Line) { option (google.api.http) = { post: "/v1/file:upload" body: "*" }; }
   // Gives one line.
   rpc Say(Line) returns (Line) { option (google.api.http) = { get: "/v1/say" }; }
 }
@@ -94,6 +96,7 @@ pub(crate) fn router(seen: Seen) -> Router {
         .route("/t.Chat/Search", post(move |body: Bytes| follow(Seen::default(), body)))
         .route("/t.Chat/Ignore", post(move |body: Body| ignore(ignore_seen.clone(), body)))
         .route("/t.Chat/Download", post(download))
+        .route("/t.Chat/Upload", post(upload))
         .route("/t.Chat/Say", post(|| async { reply(stream::iter([data(&Line::default()), end("0", "")])) }))
 }
 
@@ -161,6 +164,15 @@ async fn tally(body: Body) -> Response<Body> {
         sequence += 1;
     }
     reply(stream::iter([data(&Line { sequence, ..Line::default() }), end("0", "")]))
+}
+
+/// The pieces with bars between them: content type and data lie where a line has its room and text.
+async fn upload(body: Body) -> Response<Body> {
+    let (mut pieces, mut text) = (lines(body, Arc::default()), Vec::new());
+    while let Some(Ok(piece)) = pieces.recv().await {
+        text.push(piece.text);
+    }
+    reply(stream::iter([data(&Line { text: text.join("|"), ..Line::default() }), end("0", "")]))
 }
 
 /// `sequence` lines, or lines without end.

@@ -121,6 +121,18 @@ async fn a_server_stream_needs_no_frame_of_the_client_and_bytes_come_as_bytes() 
 }
 
 #[tokio::test]
+async fn a_binary_frame_is_a_piece_of_an_upload() {
+    let (service, _) = chat(Config::default());
+    let mut socket = open(&service, "/v1/file:upload").await;
+    for piece in [b"one ".as_slice(), b"", b"{two"] {
+        soon(socket.send(Message::binary(piece))).await.unwrap();
+    }
+    say(&mut socket, "").await;
+    assert_eq!(json(&mut socket).await["text"], "one ||{two");
+    assert_eq!(u16::from(close(&mut socket).await.code), 1000);
+}
+
+#[tokio::test]
 async fn the_close_code_carries_the_status_and_the_frame_before_it_the_details() {
     let (service, _) = chat(Config::default());
     let mut socket = open(&service, "/v1/rooms/a:talk").await;
