@@ -28,6 +28,10 @@ impl GrpcNetwork {
 }
 
 impl Network for GrpcNetwork {
+    fn knows(&self, node: u32) -> bool {
+        self.0.membership().nodes.contains_key(&node)
+    }
+
     fn dial(&self, node: u32) -> Dialing {
         let channels = [self.0.dial(node), self.0.dial(node)];
         Box::pin(async move {

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
+/// Nodes that there are links to, or were, at most.
+const PEERS_MAX: usize = 8_192;
 /// Lines and words from the cluster that may wait for a link's task.
 const COMMANDS_MAX: usize = 16;
 
@@ -88,8 +90,10 @@ impl Links {
                 return tracing::warn!(node, "a line of a node with this node's own number");
             }
             let command = Command::Accepted(Connection { sender, frames }, head);
-            // a link whose task is gone goes with the node
-            let _ = links.peer(node).commands.send(command).await;
+            if let Some(peering) = links.peer(node) {
+                // a link whose task is gone goes with the node
+                let _ = peering.commands.send(command).await;
+            }
         });
     }
 
@@ -106,13 +110,17 @@ impl Links {
         self.0.peers.read().get(&node).map_or(0, |peering| peering.outgoing.most_queued_bytes())
     }
 
-    fn peer(&self, node: u32) -> Arc<Peering> {
+    /// The link to a node; nothing if there are too many.
+    fn peer(&self, node: u32) -> Option<Arc<Peering>> {
         if let Some(peering) = self.0.peers.read().get(&node) {
-            return Arc::clone(peering);
+            return Some(Arc::clone(peering));
         }
         let mut peers = self.0.peers.write();
-        let peering = peers.entry(node).or_insert_with(|| self.begin(node));
-        Arc::clone(peering)
+        if peers.len() >= PEERS_MAX && !peers.contains_key(&node) {
+            tracing::warn!(node, "no link: there are {PEERS_MAX} already");
+            return None;
+        }
+        Some(Arc::clone(peers.entry(node).or_insert_with(|| self.begin(node))))
     }
 
     fn begin(&self, node: u32) -> Arc<Peering> {
@@ -143,7 +151,10 @@ impl Carrier for Links {
         let peers = self.0.peers.read();
         let Some(peering) = peers.get(&parcel.node()) else {
             drop(peers);
-            return self.peer(parcel.node()).carry(parcel);
+            if !self.0.network.knows(parcel.node()) {
+                return Carried::NoConnection;
+            }
+            return self.peer(parcel.node()).map_or(Carried::NoConnection, |peering| peering.carry(parcel));
         };
         peering.carry(parcel)
     }

@@ -52,6 +52,10 @@ struct From {
 }
 
 impl Network for From {
+    fn knows(&self, node: u32) -> bool {
+        self.network.0.lock().nodes.contains_key(&node)
+    }
+
     fn dial(&self, node: u32) -> Dialing {
         let (own, network) = (self.own, self.network.clone());
         Box::pin(async move {

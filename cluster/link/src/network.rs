@@ -38,4 +38,7 @@ pub trait Network: Send + Sync + 'static {
     /// Opens the two lines of a link to a node, each on a connection of its own. It may take as long as it likes: who
     /// dials has a timeout.
     fn dial(&self, node: u32) -> Dialing;
+
+    /// Whether there is such a node, as far as is known here. To one that there is not nothing is dialled.
+    fn knows(&self, node: u32) -> bool;
 }

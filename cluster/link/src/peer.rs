@@ -15,6 +15,9 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// Number of a line, given by whoever moves its frames; never used twice.
 pub(crate) type Line = u64;
 

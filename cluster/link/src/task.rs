@@ -56,6 +56,8 @@ enum Woken {
     Dialed(u32, Result<[Connection; 2], DialError>),
     /// There may be something to send.
     Look,
+    /// There is more to send, once others have had their turn.
+    More,
     /// Nobody needs it any more.
     Over,
 }
@@ -99,14 +101,15 @@ impl Task {
             // whoever puts something in from here on wakes the task
             self.peering.awake.store(false, SeqCst);
             let more = !self.peering.outgoing.is_empty() && self.room.is_none();
-            let woken = if more && self.can_send() { Woken::Look } else { self.wait().await };
+            let woken = if more && self.can_send() { Woken::More } else { self.wait().await };
             self.peering.awake.store(true, SeqCst);
             match woken {
                 Woken::Event(event) => self.step(event),
                 Woken::Command(Command::NodeDown) => self.step(Event::NodeDown),
                 Woken::Command(Command::Accepted(connection, head)) => self.accept(connection, head),
                 Woken::Dialed(attempt, dialed) => self.dialed(attempt, dialed),
-                Woken::Look => tokio::task::yield_now().await,
+                Woken::Look => {}
+                Woken::More => tokio::task::yield_now().await,
                 Woken::Over => return,
             }
             if self.runtime.upgrade().is_none_or(|node| node.is_closed()) {

@@ -3,7 +3,7 @@
 
 use arsenal_link::grpc::{GrpcNetwork, LinkServer};
 use arsenal_link::{LinkConfig, Links};
-use arsenal_membership::{Dialer, Membership, NodeError, Nodes};
+use arsenal_membership::{Dialer, Membership, Node as Member, NodeError, NodeState, Nodes};
 use arsenal_proto::internal::v1::link_service_server::LinkServiceServer;
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Receive,
@@ -37,7 +37,12 @@ impl Nodes for Addresses {
     }
 
     fn membership(&self) -> Arc<Membership> {
-        Arc::default()
+        let member = |(id, address): (&u32, &SocketAddr)| {
+            let address = address.to_string().into();
+            let (zone, state) = ("".into(), NodeState::Up);
+            (*id, Member { id: *id, incarnation: 1, address, zone, state, voter: true })
+        };
+        Arc::new(Membership { index: 1, nodes: self.0.iter().map(member).collect() })
     }
 
     fn watch(&self) -> watch::Receiver<Arc<Membership>> {

@@ -57,6 +57,8 @@ struct Arrival {
 #[derive(Default)]
 struct Arriving {
     answer: Option<Answer>,
+    /// Who replied.
+    replier: Pid,
     waker: Option<Waker>,
     /// Who wakes, if the thread that waits gathers its wake-ups.
     gatherer: Option<Arc<wakes::Queue>>,
@@ -84,9 +86,10 @@ impl Hasher for Serials {
 }
 
 impl Arrival {
-    fn arrive(&self, answer: Answer) {
+    fn arrive(&self, from: Pid, answer: Answer) {
         let mut arriving = self.arriving.lock();
         arriving.answer = Some(answer);
+        arriving.replier = from;
         let Some(waker) = arriving.waker.take() else { return };
         let gatherer = arriving.gatherer.take();
         drop(arriving);
@@ -154,21 +157,21 @@ impl Aliases {
             let lost: Vec<_> = lost.into_iter().filter_map(|serial| waiting.remove(&serial)).collect();
             drop(waiting);
             self.waiting.fetch_sub(lost.len(), Relaxed);
-            lost.into_iter().for_each(|arrival| arrival.arrive(Answer::Down(NOCONNECTION)));
+            lost.into_iter().for_each(|arrival| arrival.arrive(Pid::NONE, Answer::Down(NOCONNECTION)));
         }
     }
 
     pub(crate) fn deliver(&self, node: &Node, alias: Pid, signal: Signal) {
         match signal {
             Signal::Message(message) if message.kind == Kind::Reply => match self.take(alias) {
-                Some(arrival) => arrival.arrive(Answer::Reply(message.payload)),
+                Some(arrival) => arrival.arrive(message.from, Answer::Reply(message.payload)),
                 None => {
                     node.count_late_reply();
                     node.lost(Pid::NONE, [message], DeadLetterReason::Expired);
                 }
             },
-            Signal::Down { reason, .. } => match self.take(alias) {
-                Some(arrival) => arrival.arrive(Answer::Down(reason)),
+            Signal::Down { from, reason, .. } => match self.take(alias) {
+                Some(arrival) => arrival.arrive(from, Answer::Down(reason)),
                 None => node.count_late_reply(),
             },
             _ => {}
@@ -177,6 +180,11 @@ impl Aliases {
 }
 
 impl Waiting<'_> {
+    /// Who answered.
+    pub(crate) fn replier(&self) -> Pid {
+        self.arrival.arriving.lock().replier
+    }
+
     /// Waits for the answer.
     pub(crate) async fn answer(&mut self) -> Answer {
         poll_fn(|context| self.arrival.poll(context)).await

@@ -148,7 +148,8 @@ pub struct SchedulerInfo {
 fn header(process: &Process) -> Header {
     let status = match process.schedule.load(Acquire) {
         schedule::DEAD => Status::Exited,
-        _ if process.has(flag::PAUSED) => Status::Suspended,
+        // one that waits for room on its way to another node too, as on BEAM
+        _ if process.has(flag::PAUSED | flag::HELD_BACK) => Status::Suspended,
         _ if process.has(flag::BLOCKING) => Status::Blocked,
         schedule::RUNNING | schedule::NOTIFIED if process.in_turn.load(Relaxed) => Status::Running,
         schedule::IDLE => Status::Waiting,

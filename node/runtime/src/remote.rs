@@ -275,6 +275,11 @@ impl Node {
         }
     }
 
+    /// Whether that is another node, and this one sends signals to others at all.
+    pub fn reaches(&self, node: u32) -> bool {
+        node != self.id() && self.remote().carrier.get().is_some()
+    }
+
     /// Whether this is the pid of a process, living or not, of another node.
     pub fn is_remote(&self, pid: Pid) -> bool {
         pid.node != self.id() && !pid.is_none()

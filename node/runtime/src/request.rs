@@ -1,7 +1,7 @@
 //! What comes from outside: messages, calls, system requests, exit signals. Everything is a signal; what needs an
 //! answer waits under an alias.
 
-use crate::alias::Answer;
+use crate::alias::{Answer, Waiting};
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::pid::Pid;
@@ -166,6 +166,45 @@ impl Node {
             Sent::NoProcess => return Err(CallError::NoProcess(to)),
             Sent::MailboxFull => return Err(CallError::MailboxFull(to)),
         }
+        self.answer_of(&mut waiting, to, timeout).await
+    }
+
+    /// `gen_server:call` of `{Name, Node}`: of whoever has that local name on a node. Gives who answered, and the answer.
+    ///
+    /// # Errors
+    /// As [`CallError`] says, with the pid of nobody on that node.
+    pub async fn call_on(
+        &self,
+        node: u32,
+        name: &str,
+        request: Term,
+        timeout: Option<Duration>,
+        operation: u64,
+    ) -> Result<(Pid, Term), CallError> {
+        let to = Address::Name { node, name: name.into() };
+        let nobody = to.stand_in();
+        if node == self.id() {
+            let pid = self.whereis(name).ok_or(CallError::NoProcess(nobody))?;
+            return self.call(pid, request, timeout, operation).await.map(|reply| (pid, reply));
+        }
+        let waiting = self.aliases().open(self, nobody);
+        let mut waiting = waiting.ok_or(CallError::TooManyRequests(self.limits().waiting_requests_max))?;
+        let message = Message::of(Kind::Call, waiting.alias, request).with_reference(waiting.reference);
+        match self.send_away(to, message) {
+            Carried::Sent | Carried::Crowded => {}
+            Carried::Full => return Err(CallError::MailboxFull(nobody)),
+            Carried::NoConnection => return Err(CallError::NoConnection(nobody)),
+        }
+        let reply = self.answer_of(&mut waiting, nobody, timeout).await?;
+        Ok((waiting.replier(), reply))
+    }
+
+    async fn answer_of(
+        &self,
+        waiting: &mut Waiting<'_>,
+        to: Pid,
+        timeout: Option<Duration>,
+    ) -> Result<Term, CallError> {
         let answer = match timeout {
             Some(timeout) => self
                 .sleep_or(timeout, waiting.answer())

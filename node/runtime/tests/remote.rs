@@ -5,6 +5,7 @@
 use arsenal_runtime::codec::Reader;
 use arsenal_runtime::control::ControlError;
 use arsenal_runtime::dead_letters::DeadLetterReason;
+use arsenal_runtime::info::Status;
 use arsenal_runtime::remote::{Carried, Carrier, Parcel};
 use arsenal_runtime::request::{CallError, Sent};
 use arsenal_runtime::timer::TimerTarget;
@@ -302,6 +303,25 @@ fn a_request_from_outside_is_answered_across_nodes_and_aborted_by_a_lost_connect
 }
 
 #[test]
+fn a_call_by_name_finds_who_has_it_on_the_other_node_and_says_who_answered() {
+    let pair = Pair::new();
+    let name = Some(ProcessName { name: "there".into(), global: false });
+    let (there, _) = pair.spawn(1, StartOptions { name, ..StartOptions::default() });
+    let mut context = TaskContext::from_waker(Waker::noop());
+    let mut answers = ["there", "nobody"].map(|name| {
+        let mut call = Box::pin(pair.nodes[0].call_on(2, name, Term::Int(4), None, 0));
+        assert!(call.as_mut().poll(&mut context).is_pending());
+        pair.settle();
+        match call.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("no answer"),
+        }
+    });
+    assert_eq!(std::mem::replace(&mut answers[0], Ok((there, Term::Null))), Ok((there, Term::Int(4))));
+    assert_eq!(answers[1], Err(CallError::NoProcess(Pid::new(2, 0, 0))));
+}
+
+#[test]
 fn a_lost_connection_ends_each_link_monitor_and_call_across_it_once() {
     let pair = Pair::new();
     let ((here, log), (there, other)) = (pair.trapping(0), pair.trapping(1));
@@ -427,6 +447,7 @@ fn a_process_that_sends_more_than_can_leave_waits_until_there_is_room() {
     node.run_until_idle();
     assert_eq!(pair.wires[0].queue.lock().unwrap().len(), 3);
     assert_eq!(read(&log), [], "it does nothing while it waits");
+    assert_eq!(node.info(sender).unwrap().header.status, Status::Suspended);
     pair.transfer(0);
     node.room_again(2);
     pair.settle();

@@ -87,16 +87,23 @@ pub(super) async fn call_sync(
 struct Target {
     process: String,
     node: String,
-    pid: Result<Pid, Term>,
+    pid: Result<Callee, Term>,
+}
+
+/// Who is called.
+#[derive(Clone, Copy)]
+enum Callee {
+    Process(Pid),
+    /// Whoever has the target's name on this node.
+    NameOn(u32),
 }
 
 impl Target {
     fn new(node: &Node, process: String, found: Option<Pid>, from: Option<Pid>) -> Self {
         let pid = match found {
             None => Err(Term::NOPROC),
-            Some(pid) if pid.node != node.id() => Err(Term::Atom("noconnection")),
             Some(pid) if Some(pid) == from => Err(Term::Atom("calling_self")),
-            Some(pid) => Ok(pid),
+            Some(pid) => Ok(Callee::Process(pid)),
         };
         let on = found.map_or_else(|| node.name().to_string(), |pid| format!("n{}", pid.node));
         Self { process, node: on, pid }
@@ -126,7 +133,9 @@ fn targets(
         let on = |name: &String| match **name == **node.name() {
             true => here(),
             false => {
-                Target { process: request.name.clone(), node: name.clone(), pid: Err("noconnection".into()) }
+                let callee = Node::node_number(name).map(Callee::NameOn);
+                let pid = callee.ok_or_else(|| Term::Atom("noconnection"));
+                Target { process: request.name.clone(), node: name.clone(), pid }
             }
         };
         return Ok(if request.nodes.is_empty() {
@@ -179,8 +188,14 @@ pub(super) async fn multi_call(
         let payload = payload.clone();
         async move {
             let outcome = match &target.pid {
-                Ok(pid) => {
-                    node.call(*pid, payload, timeout, caller.operation).await.map_err(|e| reason_of(&e))
+                Ok(Callee::Process(pid)) => {
+                    let reply = node.call(*pid, payload, timeout, caller.operation).await;
+                    reply.map(|reply| (*pid, reply)).map_err(|error| reason_of(&error))
+                }
+                Ok(Callee::NameOn(on)) => {
+                    let name = &target.process;
+                    let reply = node.call_on(*on, name, payload, timeout, caller.operation).await;
+                    reply.map_err(|error| reason_of(&error))
                 }
                 Err(reason) => Err(reason.clone()),
             };
@@ -188,10 +203,10 @@ pub(super) async fn multi_call(
         }
     });
     let mut response = v1::MultiCallProcessesResponse::default();
-    for (Target { process, node, pid }, outcome) in join_all(calls).await {
+    for (Target { process, node, .. }, outcome) in join_all(calls).await {
         match outcome {
-            Ok(reply) => {
-                let pid = pid.map(|pid| pid.to_string()).unwrap_or_default();
+            Ok((pid, reply)) => {
+                let pid = pid.to_string();
                 response.replies.push(Reply { pid, process, node, payload: Some(Carried::of_term(&reply)) });
             }
             Err(reason) => response.bad.push(Bad { process, node, reason: Some(payload::to_value(&reason)) }),

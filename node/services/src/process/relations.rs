@@ -46,6 +46,15 @@ pub(crate) fn monitor_by(
     operation: u64,
 ) -> Result<(OwnedId, Option<Pid>), Status> {
     let reference = Reference::parse("process", of)?;
+    if let Reference::NameOn(name, on) = &reference
+        && let Some(number) = Node::node_number(on).filter(|number| node.reaches(*number))
+    {
+        // one that is out of reach: the watcher hears so, as in OTP
+        let monitor =
+            node.monitor_name_on(watcher, number, name).map_err(|error| of_control(node, &error))?;
+        node.record("process.monitored", Pid::NONE, watcher, monitor.into(), operation);
+        return Ok((monitor, None));
+    }
     let pid = reference.lookup(node)?;
     let name = match &reference {
         Reference::Pid(_) => None,

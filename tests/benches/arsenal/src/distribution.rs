@@ -5,7 +5,7 @@ use crate::bodies::{description, spawn};
 use crate::{Measured, per_second};
 use arsenal_link::grpc::{GrpcNetwork, LinkServer};
 use arsenal_link::{LinkConfig, Links};
-use arsenal_membership::{Dialer, Membership, NodeError, Nodes};
+use arsenal_membership::{Dialer, Membership, Node as Member, NodeError, NodeState, Nodes};
 use arsenal_proto::internal::v1::link_service_server::LinkServiceServer;
 use arsenal_runtime::{Body, Context, Event, Node, NodeConfig, Pid, Receive, StartOptions, Step, Term};
 use bytes::Bytes;
@@ -42,7 +42,11 @@ impl Nodes for Other {
     }
 
     fn membership(&self) -> Arc<Membership> {
-        Arc::default()
+        let member = |id| {
+            let (address, zone, state) = (self.0.to_string().into(), "".into(), NodeState::Up);
+            (id, Member { id, incarnation: 1, address, zone, state, voter: true })
+        };
+        Arc::new(Membership { index: 1, nodes: [1, 2].into_iter().map(member).collect() })
     }
 
     fn watch(&self) -> watch::Receiver<Arc<Membership>> {
