@@ -47,7 +47,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long an SSE client is told to wait before it reconnects; `None` leaves it to the client.
     pub sse_retry: Option<Duration>,
-    /// The origins, besides the gateway's own, whose pages may speak to it: `https://example.com`, or `*` for all.
+    /// The origins whose pages may speak to it: `https://example.com`, or `*` for all. Its own needs no mention, unless it
+    /// is a domain over plain HTTP: whoever owns a domain can point it at this gateway.
     pub origins: Vec<String>,
     /// Which metadata crosses.
     pub metadata: MetadataConfig,

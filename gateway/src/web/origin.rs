@@ -31,6 +31,20 @@ pub(crate) enum Sender {
     Foreign(HeaderValue),
 }
 
+/// Whether an origin that is the same to a browser is the gateway's own for certain. Whoever owns a domain can have it mean
+/// this machine (DNS rebinding), and a page from there then comes from the same origin; not where the connection is
+/// encrypted, since nobody here has a certificate of that domain.
+fn is_certain(scheme: &str, host: &str) -> bool {
+    if scheme == "https" {
+        return true;
+    }
+    let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.parse::<std::net::IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
 impl Sender {
     /// Reads what the browser says of the page.
     pub(crate) fn of<B>(compiled: &Compiled, request: &Request<B>) -> Self {
@@ -43,17 +57,15 @@ impl Sender {
         if compiled.config.origins.iter().any(|known| known == "*") {
             return Sender::Any;
         }
-        let own = match headers.get(SEC_FETCH_SITE) {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = host.or(request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+        let (scheme, of_origin) = text.split_once("://").unwrap_or_default();
+        let same = match headers.get(SEC_FETCH_SITE) {
             Some(site) => site == "same-origin" || site == "none",
             // a browser that is older, or has a plain connection
-            None => {
-                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-                let host = host.or(request.uri().authority().map(http::uri::Authority::as_str));
-                let of_origin = text.split_once("://").map(|(_, host)| host);
-                of_origin.is_some_and(|origin| host.is_some_and(|host| host.eq_ignore_ascii_case(origin)))
-            }
+            None => !of_origin.is_empty() && of_origin.eq_ignore_ascii_case(host),
         };
-        if own { Sender::Own } else { Sender::Foreign(origin.clone()) }
+        if same && is_certain(scheme, of_origin) { Sender::Own } else { Sender::Foreign(origin.clone()) }
     }
 
     /// Refuses a foreign page what it could do harm with.

@@ -54,8 +54,21 @@ async fn the_own_page_and_who_is_no_page_may_do_what_they_like() {
     // behind a proxy the host is another, but the browser says it
     let through = [("origin", PAGE), ("sec-fetch-site", "same-origin")];
     assert_eq!(ask(&[], Method::POST, SEND, &through).await.0, 200);
+    for own in ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"] {
+        let page = [("origin", own), ("sec-fetch-site", "same-origin")];
+        assert_eq!(ask(&[], Method::POST, SEND, &page).await.0, 200, "{own}");
+    }
     let claimed = [("origin", "https://api.example"), ("sec-fetch-site", "cross-site")];
     assert_eq!(ask(&[], Method::POST, SEND, &claimed).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_domain_that_was_pointed_at_the_gateway_is_foreign_though_it_is_the_same_origin_to_the_browser() {
+    let pointed = [("origin", "http://api.example"), ("sec-fetch-site", "same-origin")];
+    let (status, _, called) = ask(&[], Method::POST, SEND, &pointed).await;
+    assert_eq!((status, called), (403, false));
+    assert_eq!(ask(&[], Method::POST, SEND, &pointed[..1]).await.0, 403);
+    assert_eq!(ask(&["http://api.example"], Method::POST, SEND, &pointed).await.0, 200);
 }
 
 #[tokio::test]

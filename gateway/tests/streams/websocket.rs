@@ -291,7 +291,7 @@ async fn what_is_wrong_before_the_first_frame_has_an_http_status() {
     let (status, body) = refused(&service, "/v1/rooms/a:talk", &[("origin", "https://evil.example")]).await;
     assert_eq!(status, 403);
     assert!(body.contains("ORIGIN_NOT_ALLOWED"), "{body}");
-    for origin in ["https://friend.example", "http://gateway"] {
+    for origin in ["https://friend.example", "https://gateway"] {
         shake(&service, "/v1/rooms/a:talk", &[("origin", origin)]).await.unwrap();
     }
 }

@@ -1,5 +1,10 @@
 //! Bounds: of one mailbox, and of the node's tables.
 
+use crate::pid::INDEX_BITS;
+
+/// Processes that a node can have at most: as many as a pid has places for.
+pub const PROCESSES_MAX: usize = (1 << INDEX_BITS) - 1;
+
 /// The bound of one mailbox; what arrives beyond it goes to the dead letters and its sender is told. Only what a sender
 /// chose to send is refused: never a reply, an EXIT, a DOWN or a system message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -4,6 +4,7 @@
 //! never reused; an index whose generations are used up is retired. Buckets double in size and never move, so a reader
 //! takes one lock, that of the slot.
 
+use crate::limits::PROCESSES_MAX;
 use crate::pid::{INDEX_BITS, Pid};
 use crate::process::Process;
 use crate::shards::Shards;
@@ -72,7 +73,7 @@ impl Table {
             counts: (0..stocks.len()).map(|_| CachePadded::default()).collect(),
             stocks,
             next: CachePadded::new(AtomicUsize::new(1)),
-            max: max.min((1 << INDEX_BITS) - 1),
+            max: max.min(PROCESSES_MAX),
         }
     }
 

@@ -85,7 +85,8 @@ pub enum StartupError {
     Tls(#[from] TlsError),
     /// An address cannot be listened on.
     #[error(
-        "cannot listen on {address}: {error}; is another arsenal running? choose another with --grpc or --rest"
+        "cannot listen on {address}: {error}; is another arsenal running? choose another, \
+         with --grpc or --rest of `dev`, else with listen.grpc or listen.rest"
     )]
     Listen {
         /// The address.

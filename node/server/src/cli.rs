@@ -13,6 +13,7 @@ mod serve;
 mod table;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -76,6 +77,9 @@ pub enum CommandError {
     /// What was asked for cannot be started.
     #[error("{0}")]
     Startup(String),
+    /// Whoever read the output went away, as `head` does. That is no failure, and there is nobody to go on for.
+    #[error("nobody reads the output")]
+    ReaderGone,
 }
 
 impl CommandError {
@@ -85,6 +89,7 @@ impl CommandError {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
             Self::Startup(_) => 4,
+            Self::ReaderGone => 0,
         })
     }
 }
@@ -97,22 +102,30 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Gateway(arguments) => serve::gateway(&arguments),
         Command::Ops(arguments) => operations::ops(&arguments),
         Command::Call(arguments) => call::call(&arguments),
-        Command::Config { what: ConfigPage::File } => {
-            print!("{}", crate::config::commented_file());
-            Ok(())
-        }
-        Command::Config { what: ConfigPage::Reference } => {
-            print!("{}", crate::config::reference_page());
-            Ok(())
-        }
+        Command::Config { what: ConfigPage::File } => say(&crate::config::commented_file()),
+        Command::Config { what: ConfigPage::Reference } => say(&crate::config::reference_page()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("arsenal: {error}");
+            if !matches!(error, CommandError::ReaderGone) {
+                // who closed this as well is told by the exit code
+                let _ = writeln!(std::io::stderr(), "arsenal: {error}");
+            }
             error.exit_code()
         }
     }
+}
+
+/// Prints a text, and a line's end where it has none.
+fn say(text: &str) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let said = write!(out, "{text}{end}").and_then(|()| out.flush());
+    said.map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => CommandError::ReaderGone,
+        _ => CommandError::Failed(format!("cannot print: {error}")),
+    })
 }
 
 /// Where a configuration file is.

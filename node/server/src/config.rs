@@ -15,7 +15,7 @@ pub use cluster::ClusterSection;
 pub use reference::{commented_file, reference_page};
 pub use tls::TlsSection;
 
-use arsenal_runtime::limits::NodeLimits;
+use arsenal_runtime::limits::{NodeLimits, PROCESSES_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -179,7 +179,8 @@ pub struct GatewaySection {
     pub reconnect_ms: u64,
     /// Bytes from which an answer is compressed, with gzip or zstd, for clients that accept it; 0 for never.
     pub compress_bytes_min: usize,
-    /// Origins, besides the gateway's own, whose pages may speak to it, `["https://example.com"]`; `["*"]` for all.
+    /// Origins whose pages may speak to it, `["https://example.com"]`; `["*"]` for all. Its own needs no mention, unless
+    /// it is a domain over plain HTTP: whoever owns a domain can point it at this gateway.
     pub origins: Vec<String>,
     /// Networks of the proxies before the gateway, `["10.0.0.0/8"]`. What they say in `x-forwarded-for`, `-proto` and
     /// `-host` is believed; from anybody else it is replaced by what the connection says.
@@ -446,6 +447,13 @@ impl Config {
         zero("node.id", self.node.id.into())?;
         zero("node.incarnation", self.node.incarnation.into())?;
         zero("limits.processes_max", self.limits.processes_max as u64)?;
+        if self.limits.processes_max > PROCESSES_MAX {
+            return Err(ConfigError::Value {
+                setting: "limits.processes_max",
+                value: self.limits.processes_max.to_string(),
+                why: "a pid has room for 16777215",
+            });
+        }
         zero("limits.waiting_requests_max", self.limits.waiting_requests_max as u64)?;
         zero("grpc.message_bytes_max", self.grpc.message_bytes_max as u64)?;
         zero("gateway.descriptors_ms", self.gateway.descriptors_ms)?;

@@ -1,8 +1,9 @@
 //! A node taken apart in order, within a time.
 //!
-//! Health says so first; nothing new starts; the cluster is told, and another node leads; process trees end from the youngest root to the oldest, each told and waited
-//! for; the session with the cluster ends; streams are told; requests get their answers; the listeners close. A root that does not end when it is told is
-//! given half of what time is left and then killed, so that it costs the others their turn as little as may be.
+//! Health says so first; nothing new starts; the cluster is told, and another node leads; process trees end from the
+//! youngest root to the oldest, each told and waited for; the session with the cluster ends; streams are told; requests get
+//! their answers; the listeners close. A root that does not end when it is told is killed when half of what time is left
+//! is over, so that it costs the others their turn as little as may be; the last one has all of it.
 
 use crate::assembly::Running;
 use arsenal_runtime::{Pid, Term};
@@ -39,11 +40,12 @@ impl Running {
     /// Ends what has no living parent with `shutdown`, youngest first; a supervisor takes its tree along in order.
     async fn stop_processes(&self, until: Instant) -> bool {
         let mut all = true;
-        for root in self.roots().into_iter().rev() {
+        for (behind, root) in self.roots().into_iter().enumerate().rev() {
             let ended = self.node.await_exit(root);
             self.node.shut_down(root, Term::SHUTDOWN);
-            let now = Instant::now();
-            if timeout_at(now + until.saturating_duration_since(now) / 2, ended).await.is_err() {
+            let left = until.saturating_duration_since(Instant::now());
+            let patience = if behind == 0 { left } else { left / 2 };
+            if timeout(patience, ended).await.is_err() {
                 tracing::warn!(process = %root, "it did not end when it was told to, and is killed");
                 let killed = self.node.await_exit(root);
                 self.node.kill(root, Term::KILLED);

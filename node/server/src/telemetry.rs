@@ -15,6 +15,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -75,6 +76,20 @@ pub fn start(settings: &TelemetrySection) -> Result<Telemetry, TelemetryError> {
     Ok(telemetry)
 }
 
+/// What is logged.
+fn filter(settings: &TelemetrySection) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(&settings.log)
+        .map_err(|error| TelemetryError::Filter { filter: settings.log.clone(), error })
+}
+
+/// Whether a start could use these settings, as far as they alone tell.
+///
+/// # Errors
+/// As [`TelemetryError`] says.
+pub fn check(settings: &TelemetrySection) -> Result<(), TelemetryError> {
+    filter(settings).map(drop)
+}
+
 /// As [`start`], with the subscriber left to the caller: a test sets it for its own thread.
 ///
 /// # Errors
@@ -82,11 +97,11 @@ pub fn start(settings: &TelemetrySection) -> Result<Telemetry, TelemetryError> {
 pub fn prepare(
     settings: &TelemetrySection,
 ) -> Result<(impl tracing::Subscriber + Send + Sync, Telemetry), TelemetryError> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| TelemetryError::Filter { filter: settings.log.clone(), error })?;
+    let filter = filter(settings)?;
     // spans are for the export alone: formatted into logs, they would cost every call
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
     let export = if settings.otlp_endpoint.is_empty() { None } else { Some(export(settings)?) };

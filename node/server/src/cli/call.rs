@@ -1,14 +1,17 @@
 //! `arsenal call OPERATION [JSON]`.
 
-use super::connect::{TlsArguments, connect};
-use super::{CommandError, Output, requests, table};
+use super::connect::{NODE_VARIABLE, TlsArguments, connect};
+use super::{CommandError, Output, requests, say, table};
 use crate::dynamic::{self, RestRequest};
 use arsenal_gateway::code::Code;
 use arsenal_services::operations::{self, Operation};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
+use std::os::fd::AsFd as _;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +23,7 @@ pub(super) struct CallArguments {
     #[arg(default_value = "{}")]
     request: String,
     /// The node to call.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7450", env = "ARSENAL_NODE_URL")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7450", env = NODE_VARIABLE)]
     node: String,
     #[command(flatten)]
     tls: TlsArguments,
@@ -44,8 +47,7 @@ pub(super) fn call(arguments: &CallArguments) -> Result<(), CommandError> {
         let request = requests::read_one(&arguments.request)?;
         requests::encode(&operation, &request)?;
         let session = arguments.session.as_deref();
-        println!("{}", curl(&operation, &request, &arguments.rest, &arguments.tls, session));
-        return Ok(());
+        return say(&curl(&operation, &request, &arguments.rest, &arguments.tls, session));
     }
     let io = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let io = io.map_err(|error| CommandError::Startup(error.to_string()))?;
@@ -74,6 +76,7 @@ async fn converse(
     let answers = dynamic::call(way.channel.clone(), operation, messages, &headers).await.map_err(failed)?;
     let mut answers = std::pin::pin!(answers);
     let streams = operation.method.is_server_streaming();
+    let mut unread = std::pin::pin!(unread());
     loop {
         let answer = tokio::select! {
             // first what is wrong with a message: that ends the requests, and so the answers
@@ -81,6 +84,7 @@ async fn converse(
             Ok(error) = &mut wrong, if !wrong.is_terminated() => return Err(error),
             answer = answers.next() => answer,
             _ = tokio::signal::ctrl_c() => return Ok(()),
+            () = &mut unread => return Err(CommandError::ReaderGone),
         };
         match answer {
             None => return Ok(()),
@@ -127,17 +131,25 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// Returns when whoever reads the output has gone away: on a quiet stream no write would tell.
+async fn unread() {
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    // only looked at, never written to, so that it need not be non-blocking
+    let watched = output.and_then(|output| pipe::Sender::from_file_unchecked(output.into()));
+    // what cannot be watched, a file for one, is always read
+    if let Ok(output) = watched
+        && output.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 fn print(answer: &Value, output: Output, streams: bool) -> Result<(), CommandError> {
-    let mut out = std::io::stdout().lock();
-    let text = match output {
+    say(&match output {
         Output::Table => table::render(answer),
-        Output::Json if streams || !out.is_terminal() => answer.to_string(),
+        Output::Json if streams || !std::io::stdout().is_terminal() => answer.to_string(),
         Output::Json => serde_json::to_string_pretty(answer).unwrap_or_default(),
-    };
-    // a reader that went away, as `head` does, is no failure
-    writeln!(out, "{text}").and_then(|()| out.flush()).or_else(|error| match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(CommandError::Failed(error.to_string())),
     })
 }
 
@@ -157,14 +169,20 @@ fn curl(
     if verb != "GET" && !(verb == "POST" && body.is_some()) {
         let _ = write!(command, " -X {verb}");
     }
-    if operation.method.is_server_streaming() {
+    let lines = operation.method.is_client_streaming();
+    if lines {
+        // each line of its input is a message, and each line that it prints
+        command.push_str(" -N --http2-prior-knowledge -H 'accept: application/x-ndjson'");
+    } else if operation.method.is_server_streaming() {
         command.push_str(" -N -H 'accept: text/event-stream'");
     }
     if let Some(session) = session {
         let _ = write!(command, " -H 'arsenal-session: {session}'");
     }
     let _ = write!(command, " {}", quote(&format!("{}{path}", rest.trim_end_matches('/'))));
-    if let Some(body) = body {
+    if lines {
+        command.push_str(" -H 'content-type: application/x-ndjson' -T -");
+    } else if let Some(body) = body {
         let _ = write!(command, " -H 'content-type: application/json' -d {}", quote(&body.to_string()));
     }
     command
@@ -196,6 +214,9 @@ mod tests {
         let list = operations::find("list_all_processes").unwrap();
         let line = curl(&list, &json!({"pageSize": 5}), "http://h/", &tls, Some("n1.1-s3"));
         assert_eq!(line, "curl -s -H 'arsenal-session: n1.1-s3' 'http://h/v1/processes?pageSize=5'");
+        let session = operations::find("open_session").unwrap();
+        let line = curl(&session, &json!({}), "http://h", &tls, None);
+        assert!(line.contains("--http2-prior-knowledge") && line.ends_with("-T -"), "{line}");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use tokio::net::TcpStream;
 use tonic::transport::Channel;
 
+/// The variable that names the node to call: the one of our variables that is no setting of a node.
+pub(super) const NODE_VARIABLE: &str = "ARSENAL_NODE_URL";
+
 /// Whom an `https` node has to be, and who asks it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct TlsArguments {

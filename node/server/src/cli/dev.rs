@@ -5,18 +5,18 @@ use super::{CommandError, ConfigArguments};
 use crate::assembly::{self, Bound, Running, StartupError};
 use crate::config::Config;
 use futures_util::future::try_join_all;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DevArguments {
-    /// Port of gRPC; 0 takes a free one. Each further node has the next.
-    #[arg(long, default_value_t = 7450)]
-    grpc: u16,
-    /// Port of REST, /docs and /metrics; 0 takes a free one. Each further node has the next.
-    #[arg(long, default_value_t = 8080)]
-    rest: u16,
+    /// Port of gRPC, 7450 by default; 0 takes a free one. Each further node has the next.
+    #[arg(long)]
+    grpc: Option<u16>,
+    /// Port of REST, /docs and /metrics, 8080 by default; 0 takes a free one. Each further node has the next.
+    #[arg(long)]
+    rest: Option<u16>,
     /// Nodes, at most 9. More than one are a cluster, and all of them vote.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: u16,
@@ -51,10 +51,12 @@ pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
 /// The settings of one of the nodes.
 fn of_node(config: &Config, arguments: &DevArguments, index: u16) -> Config {
     let mut config = config.clone();
-    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let port = |first: u16| if first == 0 { 0 } else { first.saturating_add(index) };
-    config.listen.grpc = SocketAddr::new(loopback, port(arguments.grpc));
-    config.listen.rest = SocketAddr::new(loopback, port(arguments.rest));
+    let place = |address: &mut SocketAddr, asked: Option<u16>| {
+        let first = asked.unwrap_or(address.port());
+        address.set_port(if first == 0 { 0 } else { first.saturating_add(index) });
+    };
+    place(&mut config.listen.grpc, arguments.grpc);
+    place(&mut config.listen.rest, arguments.rest);
     config.listen.embedded_gateway = true;
     config
 }

@@ -1,9 +1,10 @@
 //! `arsenal ops`.
 
-use super::{CommandError, Output, call, table};
+use super::{CommandError, Output, call, say, table};
 use arsenal_services::operations::{self, Operation};
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct OpsArguments {
@@ -22,7 +23,6 @@ pub(super) fn ops(arguments: &OpsArguments) -> Result<(), CommandError> {
         Some(name) => describe(&call::find(name)?, arguments.output),
         None => list(arguments.filter.as_deref().unwrap_or_default(), arguments.output),
     }
-    Ok(())
 }
 
 fn row(operation: &Operation) -> Value {
@@ -36,37 +36,36 @@ fn row(operation: &Operation) -> Value {
     })
 }
 
-fn list(filter: &str, output: Output) {
+fn list(filter: &str, output: Output) -> Result<(), CommandError> {
     let rows: Vec<Value> = operations::all()
         .iter()
         .map(row)
         .filter(|row| filter.is_empty() || row.to_string().to_lowercase().contains(&filter.to_lowercase()))
         .collect();
     match output {
-        Output::Json => rows.iter().for_each(|row| println!("{row}")),
-        Output::Table => print!("{}", table::columns(&rows, &["operation", "http", "effect", "summary"])),
+        Output::Json => rows.iter().try_for_each(|row| say(&row.to_string())),
+        Output::Table => say(&table::columns(&rows, &["operation", "http", "effect", "summary"])),
     }
 }
 
-fn describe(operation: &Operation, output: Output) {
+fn describe(operation: &Operation, output: Output) -> Result<(), CommandError> {
     if output == Output::Json {
         let mut described = row(operation);
         described["comment"] = operation.comment.clone().into();
         described["request"] = fields(&operation.method.input()).into();
         described["response"] = fields(&operation.method.output()).into();
-        println!("{described}");
-        return;
+        return say(&described.to_string());
     }
-    println!("{} ({})", operation.name, operation.effect.as_str());
-    println!("  {}", operation.path());
+    let mut text = format!("{} ({})\n  {}\n", operation.name, operation.effect.as_str(), operation.path());
     for (verb, path) in &operation.bindings {
-        println!("  {verb} {path}");
+        let _ = writeln!(text, "  {verb} {path}");
     }
-    println!("\n{}", operation.comment);
+    let _ = write!(text, "\n{}\n", operation.comment);
     for (title, message) in [("Request", operation.method.input()), ("Response", operation.method.output())] {
-        println!("\n{title}:");
-        print!("{}", table::columns(&fields(&message), &["field", "type", "meaning"]));
+        let _ =
+            write!(text, "\n{title}:\n{}", table::columns(&fields(&message), &["field", "type", "meaning"]));
     }
+    say(&text)
 }
 
 fn fields(message: &MessageDescriptor) -> Vec<Value> {

@@ -1,6 +1,6 @@
 //! `arsenal node`, `arsenal gateway`, and how a program that serves is started and told to stop.
 
-use super::{CommandError, ConfigArguments};
+use super::{CommandError, ConfigArguments, connect, say};
 use crate::assembly::{self, Running};
 use crate::config::{Config, PREFIX};
 use futures_util::future::join_all;
@@ -52,7 +52,8 @@ pub(super) fn load(
     arguments: &ConfigArguments,
     options: &[(&str, Option<String>)],
 ) -> Result<Config, CommandError> {
-    let mut environment: BTreeMap<String, String> = std::env::vars().collect();
+    let mut environment: BTreeMap<String, String> =
+        std::env::vars().filter(|(name, _)| name != connect::NODE_VARIABLE).collect();
     for (setting, value) in options {
         environment.extend(value.clone().map(|value| (format!("{PREFIX}{setting}"), value)));
     }
@@ -81,7 +82,7 @@ pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
     let data_dir = ("NODE_DATA_DIR", arguments.data_dir.clone());
     let config = load(&arguments.config, &[insecure(arguments.insecure), data_dir])?;
     if arguments.check {
-        return check(&arguments.config, assembly::check(&config));
+        return check(&arguments.config, &config, assembly::check(&config));
     }
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
@@ -106,7 +107,7 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
     ];
     let config = load(&arguments.config, &options)?;
     if arguments.check {
-        return on_io_thread(async { check(&arguments.config, crate::standalone::check(&config)) });
+        return on_io_thread(async { check(&arguments.config, &config, crate::standalone::check(&config)) });
     }
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
@@ -125,14 +126,15 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
 /// Says what a start would have said of the configuration, and nothing of the machine.
 fn check(
     arguments: &ConfigArguments,
+    config: &Config,
     outcome: Result<(), assembly::StartupError>,
 ) -> Result<(), CommandError> {
+    crate::telemetry::check(&config.telemetry).map_err(startup)?;
     outcome.map_err(startup)?;
     match &arguments.config {
-        Some(file) => println!("{} can be used", file.display()),
-        None => println!("the defaults, with what the environment changes, can be used"),
+        Some(file) => say(&format!("{} can be used", file.display())),
+        None => say("the defaults, with what the environment changes, can be used"),
     }
-    Ok(())
 }
 
 pub(super) async fn run_until_told(
