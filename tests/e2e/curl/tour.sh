@@ -9,6 +9,9 @@ before=$(get /v1/registry/names/cart)
 post /v1/processes/cart:kill '{}' >/dev/null
 until_line "$scratch/tour" '"kind":"STARTED".*"registeredName":"cart"'
 after=$(get /v1/registry/names/cart)
+for pid in "$before" "$after"; do
+    shows "README prints the pid that a fresh node gives" "$(cat README.md)" "$pid"
+done
 shows "a killed process comes back" "$after" '"pid"'
 shows "as a new incarnation" "$([ "$after" != "$before" ] && echo differs)" differs
 pid=$(sed 's/.*"pid":"\([^"]*\)".*/\1/' <<<"$before")
