@@ -46,6 +46,7 @@ fn the_variable_of_a_setting_sets_that_setting_and_no_other() {
     for (section, key, default) in settings() {
         let value = match (&*section, &*key, &default) {
             ("listen", _, toml::Value::String(_)) => "127.0.0.1:1".to_owned(),
+            (_, "request_headers" | "response_headers", _) => r#"["x-tenant"]"#.to_owned(),
             (_, "trusted_proxies", _) => r#"["10.0.0.0/8"]"#.to_owned(),
             (_, _, toml::Value::String(_)) => "http://other:1".to_owned(),
             (_, _, toml::Value::Boolean(value)) => (!value).to_string(),
@@ -113,6 +114,7 @@ fn what_is_no_setting_or_no_value_is_refused_by_name() {
         ("ARSENAL_TLS_CLIENT_CA", "ca.crt", "tls.client_ca"),
         ("ARSENAL_GATEWAY_UPSTREAM_CERTIFICATE", "gateway.crt", "gateway.upstream_certificate"),
         ("ARSENAL_GATEWAY_TRUSTED_PROXIES", r#"["everybody"]"#, "gateway.trusted_proxies"),
+        ("ARSENAL_GATEWAY_REQUEST_HEADERS", r#"["X-Tenant"]"#, "gateway.request_headers"),
     ] {
         let refused = load(&[(name, value)]).unwrap_err();
         assert!(refused.contains(part), "{name}={value}: {refused}");

@@ -6,6 +6,9 @@
 //! [`PoolConfig::replay_bytes_max`]; streams pass through, and are made again only while nothing was sent. Which methods
 //! are idempotent is told by whoever embeds the gateway; [`Gateway::idempotent`](crate::Gateway::idempotent) reads it
 //! from the descriptors.
+//!
+//! Calls under one `idempotency-key` go to one node, as long as the nodes stay the same: whoever was asked first knows the
+//! answer, whichever gateway the repeat comes through.
 
 mod circuit;
 mod dice;
@@ -22,7 +25,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::sync::{Notify, watch};
@@ -35,6 +38,9 @@ use crate::{code::Code, failure::GRPC_STATUS, metadata};
 use dice::Dice;
 use node::{Load, Node};
 use retry::{Budget, Failed};
+
+/// Names what a node keeps the answer of a call under.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// How a [`Pool`] works.
 #[derive(Clone, Debug)]
@@ -175,7 +181,7 @@ impl Shared {
         // a body of a known size is there already
         let keeps = body.size_hint().exact().is_some_and(|size| size <= self.config.replay_bytes_max as u64);
         if !keeps {
-            let node = self.choose(&[])?;
+            let node = self.choose(&[], parts.headers.get(IDEMPOTENCY_KEY))?;
             return match self.attempt(&node, Request::from_parts(parts, body), false).await {
                 Attempt::Answered(response) => Ok(response),
                 Attempt::Failed(_, told) => told,
@@ -184,7 +190,7 @@ impl Shared {
         let body = body.collect().await?.to_bytes();
         let (started, mut tried) = (Instant::now(), Vec::<Arc<Node>>::new());
         loop {
-            let node = self.choose(&tried)?;
+            let node = self.choose(&tried, parts.headers.get(IDEMPOTENCY_KEY))?;
             if tried.iter().any(|tried| Arc::ptr_eq(tried, &node)) {
                 tokio::time::sleep(self.pause(tried.len())).await;
             }
@@ -249,14 +255,18 @@ impl Shared {
         let opened = node.circuit().fail(Instant::now(), self.dice.fraction());
         if opened {
             let causes = std::iter::successors(error.source(), |error| error.source());
-            let error = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+            // some tell their cause themselves
+            let error = causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+                if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+            });
             tracing::warn!(node = node.name, error, "a node fails, and is left alone for a while");
         }
         self.failed.notify_one();
     }
 
-    /// The less loaded of two taken by chance, best of those that say that they serve and were not tried yet.
-    fn choose(&self, tried: &[Arc<Node>]) -> Result<Arc<Node>, NoneAdmits> {
+    /// The less loaded of two taken by chance, or the one that keeps the answers under a key; best of those that say that
+    /// they serve and were not tried yet.
+    fn choose(&self, tried: &[Arc<Node>], key: Option<&HeaderValue>) -> Result<Arc<Node>, NoneAdmits> {
         let (nodes, now) = (self.nodes(), Instant::now());
         let admitting: Vec<&Arc<Node>> = nodes.iter().filter(|node| node.circuit().admits(now)).collect();
         let fresh = |node: &&Arc<Node>| !tried.iter().any(|tried| Arc::ptr_eq(tried, node));
@@ -268,6 +278,9 @@ impl Shared {
             (!fitting.is_empty()).then_some(fitting)
         });
         let candidates = candidates.ok_or(NoneAdmits(nodes.len()))?;
+        if let Some(keeper) = key.and_then(|key| candidates.iter().max_by_key(|node| node.weight(key))) {
+            return Ok(Arc::clone(keeper));
+        }
         let first = self.dice.below(candidates.len());
         let second = (first + 1 + self.dice.below(candidates.len().saturating_sub(1))) % candidates.len();
         let load = |place: usize| candidates[place].under_way.load(Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! What crosses beside messages: request ids, and the metadata of a call's end as headers or trailers.
 
-use arsenal_gateway::{Config, Gateway, GatewayService};
+use arsenal_gateway::{Config, Gateway, GatewayService, Peer};
 use axum::body::Body;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
@@ -50,6 +50,49 @@ async fn a_request_is_known_by_the_same_id_on_both_sides() {
         assert_eq!(given["x-request-id"], "mine-1");
         assert_eq!(told, [given["x-request-id"].clone(), made["x-request-id"].clone()]);
         assert_eq!(made["x-request-id"].len(), 32);
+    }
+}
+
+#[tokio::test]
+async fn what_proves_who_a_client_is_reaches_the_service_and_what_nobody_listed_does_not() {
+    let (service, upstream) = service(ending(&[("grpc-status", "0")]));
+    let crossing = [
+        ("authorization", "Bearer abc"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("idempotency-key", "k"),
+    ];
+    let staying =
+        [("cookie", "id=1"), ("x-secret", "s"), ("connection", "close"), ("proxy-authorization", "x")];
+    let renamed = [("grpc-metadata-x-tenant", "t")];
+    get(&service, BOOK, &[&crossing[..], &staying[..], &renamed[..]].concat()).await;
+    let metadata = upstream.asked()[0].metadata.clone();
+    for (name, value) in crossing {
+        assert_eq!(metadata[name], value);
+    }
+    assert_eq!(metadata["x-tenant"], "t");
+    for (name, _) in staying {
+        assert!(!metadata.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_hears_whom_a_call_comes_from_by_its_connection() {
+    for content_type in ["application/json", "application/grpc"] {
+        let (service, upstream) = service(ending(&[("grpc-status", "0")]));
+        let path =
+            if content_type == "application/grpc" { "/t.Library/Send" } else { "/v1/processes/a:send" };
+        let mut request = Request::post(format!("https://own.test{path}"))
+            .header("content-type", content_type)
+            .header("x-forwarded-for", "1.2.3.4")
+            .header("x-forwarded-proto", "gopher")
+            .body(Body::from(if content_type == "application/grpc" { "\0\0\0\0\0" } else { "{}" }))
+            .unwrap();
+        request.extensions_mut().insert(Peer::new("9.9.9.9:1".parse().unwrap(), true));
+        service.handle(request).await;
+        let metadata = upstream.asked()[0].metadata.clone();
+        let told =
+            ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].map(|name| metadata[name].clone());
+        assert_eq!(told, ["9.9.9.9", "https", "own.test"], "{content_type}");
     }
 }
 

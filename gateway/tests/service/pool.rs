@@ -140,6 +140,27 @@ async fn an_idempotent_call_is_made_again_elsewhere_and_another_only_if_it_never
 }
 
 #[tokio::test]
+async fn calls_under_one_key_go_to_one_node_whichever_gateway_they_come_through() {
+    let nodes: Vec<Recorder> = (0..5).map(|_| answering()).collect();
+    let upstreams = || nodes.iter().map(|node| Arc::new(node.clone()) as Arc<dyn Upstream>).collect();
+    let gateways = [0, 1].map(|_| pooled(upstreams(), PoolConfig::default()).0);
+    let asked = || nodes.iter().map(|node| node.asked().len()).collect::<Vec<_>>();
+    let mut used = HashSet::new();
+    for key in 0..20 {
+        let before = asked();
+        for gateway in gateways.iter().cycle().take(6) {
+            let request = Request::post(SEND).header("idempotency-key", format!("key-{key}"));
+            let response = gateway.handle(request.body(Body::from("{}")).unwrap()).await;
+            assert_eq!(response.status(), 200);
+        }
+        let got: Vec<usize> = asked().iter().zip(before).map(|(now, before)| now - before).collect();
+        assert!(got.contains(&6), "key-{key}: {got:?}");
+        used.insert(got);
+    }
+    assert!(used.len() > 1, "all keys go to one node");
+}
+
+#[tokio::test]
 async fn attempts_are_bounded_and_each_has_what_is_left_of_the_deadline() {
     let recorder = Recorder::new(Canned {
         trailers: Some(vec![("grpc-status".into(), "14".into())]),

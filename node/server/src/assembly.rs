@@ -353,6 +353,8 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
     settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();
     settings.metadata.response_headers.push(arsenal_services::layer::OPERATION_HEADER.to_owned());
+    settings.metadata.request_headers.extend_from_slice(&config.gateway.request_headers);
+    settings.metadata.response_headers.extend_from_slice(&config.gateway.response_headers);
     settings.info = arsenal_gateway::Info {
         title: "Arsenal".to_owned(),
         version: "v1".to_owned(),

@@ -5,6 +5,7 @@
 
 mod address;
 mod cluster;
+mod gateway;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -182,6 +183,12 @@ pub struct GatewaySection {
     /// Origins whose pages may speak to it, `["https://example.com"]`; `["*"]` for all. Its own needs no mention, unless
     /// it is a domain over plain HTTP: whoever owns a domain can point it at this gateway.
     pub origins: Vec<String>,
+    /// Headers of requests that services see, `["x-tenant"]`, besides `authorization`, `traceparent`, `tracestate`,
+    /// `idempotency-key`, `x-request-id` and, without that prefix, all behind `grpc-metadata-`. No others do.
+    pub request_headers: Vec<String>,
+    /// Metadata of answers that clients see as headers, or behind a stream as trailers, besides `etag`, `retry-after`,
+    /// `x-request-id` and `arsenal-operation-id`. No other is shown.
+    pub response_headers: Vec<String>,
     /// Networks of the proxies before the gateway, `["10.0.0.0/8"]`. What they say in `x-forwarded-for`, `-proto` and
     /// `-host` is believed; from anybody else it is replaced by what the connection says.
     pub trusted_proxies: Vec<String>,
@@ -315,6 +322,8 @@ impl Default for GatewaySection {
             reconnect_ms: 2_000,
             compress_bytes_min: 1_024,
             origins: Vec::new(),
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
             trusted_proxies: Vec::new(),
         }
     }
@@ -484,6 +493,7 @@ impl Config {
             });
         }
         cluster::check(self)?;
+        self.gateway.check()?;
         tls::check(self)
     }
 }

@@ -1,9 +1,14 @@
 //! A node of a pool: where its calls go, and what is known of it.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
+
+use http::HeaderValue;
 
 use super::{
     super::Upstream,
@@ -32,6 +37,14 @@ impl Node {
             watched: AtomicBool::new(false),
             circuit: Mutex::new(Circuit::new(circuit)),
         }
+    }
+
+    /// How much it is the node for a key (rendezvous hashing): the same at every gateway, and of no other node's doing.
+    pub(super) fn weight(&self, key: &HeaderValue) -> u64 {
+        // without keys of its own, so that all gateways of a build agree
+        let mut hasher = DefaultHasher::new();
+        (key.as_bytes(), &self.name).hash(&mut hasher);
+        hasher.finish()
     }
 
     pub(super) fn circuit(&self) -> MutexGuard<'_, Circuit> {

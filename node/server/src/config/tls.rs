@@ -2,9 +2,7 @@
 
 use super::{Config, ConfigError, GatewaySection};
 use arsenal_tls::{ClientFiles, IdentityFiles, ServerFiles};
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// `[tls]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,23 +51,6 @@ impl GatewaySection {
         let identity = identity(&self.upstream_certificate, &self.upstream_key);
         ClientFiles { servers: path(&self.upstream_ca), identity }
     }
-
-    /// The networks of the proxies before the gateway.
-    ///
-    /// # Errors
-    /// [`ConfigError::Value`] with the first that is none.
-    pub fn proxies(&self) -> Result<Vec<IpNet>, ConfigError> {
-        let network = |text: &String| {
-            // one address is a network of its own
-            let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-            parsed.map_err(|_| ConfigError::Value {
-                setting: "gateway.trusted_proxies",
-                value: text.clone(),
-                why: "a network is written 10.0.0.0/8 or fd00::/8",
-            })
-        };
-        self.trusted_proxies.iter().map(network).collect()
-    }
 }
 
 fn path(setting: &str) -> Option<std::path::PathBuf> {
@@ -102,7 +83,6 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         let why = "clients are asked for a certificate only where `tls.certificate` and `tls.key` are set";
         return Err(ConfigError::Value { setting: "tls.client_ca", value: tls.client_ca.clone(), why });
     }
-    gateway.proxies()?;
     check_open(config)
 }
 
