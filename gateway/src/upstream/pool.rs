@@ -166,6 +166,9 @@ impl Upstream for Pool {
     }
 }
 
+/// Whether a node may be taken.
+type Fits<'f> = &'f dyn Fn(&&Arc<Node>) -> bool;
+
 impl Shared {
     fn nodes(&self) -> Nodes {
         self.nodes.borrow().clone()
@@ -271,8 +274,7 @@ impl Shared {
         let admitting: Vec<&Arc<Node>> = nodes.iter().filter(|node| node.circuit().admits(now)).collect();
         let fresh = |node: &&Arc<Node>| !tried.iter().any(|tried| Arc::ptr_eq(tried, node));
         let serving = |node: &&Arc<Node>| node.serving.load(Ordering::Relaxed);
-        let best: [&dyn Fn(&&Arc<Node>) -> bool; 3] =
-            [&|node| fresh(node) && serving(node), &fresh, &|_| true];
+        let best: [Fits<'_>; 3] = [&|node| fresh(node) && serving(node), &fresh, &|_| true];
         let candidates = best.into_iter().find_map(|fits| {
             let fitting: Vec<&Arc<Node>> = admitting.iter().copied().filter(fits).collect();
             (!fitting.is_empty()).then_some(fitting)
