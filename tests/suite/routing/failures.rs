@@ -94,7 +94,8 @@ fn the_deadline_of_a_request_holds_on_the_node_that_answers_it() {
         first.ok("SuspendProcess", json!({"process": pid})).await;
         let hurried = first.with_header("grpc-timeout", "200m");
         let late = hurried.err("CallProcess", json!({"process": pid, "message": "get"})).await;
-        assert_eq!(late.code, "DEADLINE_EXCEEDED");
+        // the client's own clock may be first
+        assert!(["CANCELLED", "DEADLINE_EXCEEDED"].contains(&&*late.code), "{late:?}");
         // its node has given it up too: nothing waits there any more
         let node = cluster.node(2).node().clone();
         first.eventually(|| async { (node.waiting_requests() == 0).then_some(()) }).await;
