@@ -76,6 +76,8 @@ fn a_limit_of_nothing_is_refused_by_name() {
     // what may be 0, and what that means, is in its words
     let may_be_zero = [
         "node.schedulers",
+        "cluster.bootstrap_expect",
+        "cluster.voters",
         "limits.exit_records_max",
         "limits.events_per_scheduler_max",
         "limits.dead_letters_max",

@@ -41,6 +41,9 @@ impl Lease {
     }
 }
 
+/// Who was asked last, and the way there.
+type Connection = (Arc<str>, MembershipServiceClient<Channel>);
+
 /// Keeps a session.
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -56,9 +59,9 @@ impl Session {
     pub(crate) async fn keep(self, opened: watch::Sender<bool>, end: End) {
         let mut connection = None;
         let mut told = String::new();
-        loop {
+        for attempt in 0.. {
             let sent = Instant::now();
-            let pause = match timeout(self.every, self.renew(&mut connection)).await {
+            let pause = match timeout(self.every, self.renew(&mut connection, attempt)).await {
                 Ok(Ok(lease)) => {
                     self.lease.extend(sent + lease);
                     told.clear();
@@ -86,17 +89,41 @@ impl Session {
         }
     }
 
-    async fn renew(
-        &self,
-        connection: &mut Option<(Arc<str>, MembershipServiceClient<Channel>)>,
-    ) -> Result<Duration, Status> {
+    /// Where whoever leads may be: where it is known to be, else wherever a node is, from another one on each time. A voter
+    /// that was replaced while it was away hears of no leader.
+    fn addresses(&self, leader: Option<u64>, attempt: usize) -> Vec<Arc<str>> {
+        if let Some(address) = leader.and_then(|leader| self.shared.address_of(&self.group, leader)) {
+            return vec![address];
+        }
+        let mut addresses: Vec<Arc<str>> = self.group.look(|state| {
+            let others = state.nodes().nodes().iter().filter(|(id, _)| **id != self.life.node);
+            others.map(|(_, record)| Arc::clone(&record.candidate.address)).collect()
+        });
+        let start = attempt.checked_rem(addresses.len()).unwrap_or_default();
+        addresses.rotate_left(start);
+        addresses
+    }
+
+    async fn renew(&self, connection: &mut Option<Connection>, attempt: usize) -> Result<Duration, Status> {
         let status = self.group.status();
-        let leader = status.leader.ok_or_else(|| Status::unavailable("no leader is known"))?;
-        if leader == status.id {
+        if status.leader == Some(status.id) {
             return self.shared.renew(&self.life).await;
         }
-        let address = self.shared.address_of(&self.group, leader);
-        let address = address.ok_or_else(|| Status::unavailable("the leader's address is not known"))?;
+        let mut failed = Status::unavailable("no leader is known");
+        for address in self.addresses(status.leader, attempt) {
+            match self.renew_at(address, connection).await {
+                Err(status) if status.code() != Code::FailedPrecondition => failed = status,
+                renewed => return renewed,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn renew_at(
+        &self,
+        address: Arc<str>,
+        connection: &mut Option<Connection>,
+    ) -> Result<Duration, Status> {
         if connection.as_ref().is_none_or(|(known, _)| *known != address) {
             let channel = self.shared.dialer.channel(&address).map_err(Status::unavailable)?;
             *connection = Some((address, MembershipServiceClient::new(channel)));

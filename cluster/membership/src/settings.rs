@@ -24,7 +24,7 @@ pub struct Settings {
     pub replace_after: Duration,
     /// How long a session holds without being renewed.
     pub lease: Duration,
-    /// How often it is renewed; a fifth of the lease at most.
+    /// How often it is renewed; a quarter of the lease at most.
     pub renew_every: Duration,
     /// A leader shows this often that it lives.
     pub heartbeat: Duration,

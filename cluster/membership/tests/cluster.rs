@@ -291,7 +291,7 @@ fn a_node_that_stops_says_so_and_a_leader_hands_over_first() {
 }
 
 #[test]
-fn a_voter_that_stays_away_is_replaced_by_a_node_that_has_no_vote() {
+fn a_voter_that_stays_away_is_replaced_by_a_node_that_has_no_vote_and_may_come_back() {
     let mut plan = Plan::of(4);
     let (mut nodes, mut entered) = enter_all(&mut plan, 3);
     let fourth = plan.start(3, 0);
@@ -304,5 +304,14 @@ fn a_voter_that_stays_away_is_replaced_by_a_node_that_has_no_vote() {
             membership.nodes[&4].voter && !membership.nodes[&number].voter
         });
     }
+    // it comes back to a cluster whose log nobody sends it any more, and is let in again without a vote
+    let back = plan.start(0, 3);
+    let again = back.enter();
+    assert_eq!((again.node, again.incarnation), (number, 2));
+    for entered in entered.iter().chain([&again]) {
+        membership(entered, "all four are up again", |membership| up(membership) == [1, 2, 3, 4]);
+    }
+    let name = register(&back, &again, "of the one that came back");
+    assert!(name.is_ok(), "{name:?}");
     drop(nodes);
 }

@@ -218,7 +218,7 @@ async fn serve_in(
         Found::Out(end) => (Some(end), None),
         Found::Known(place) => (None, Some(place)),
     };
-    let membership = match config.membership(address).zip(end) {
+    let membership = match config.membership(address)?.zip(end) {
         Some((settings, end)) => Some(Membership::open(settings, dialer(config)?, end)?),
         None => None,
     };
@@ -298,6 +298,7 @@ fn start_node(config: &Config, modules: Vec<Arc<dyn Module>>, joined: &Joined) -
 /// As [`StartupError`] says.
 pub fn check(config: &Config) -> Result<(), StartupError> {
     config.check()?;
+    config.membership(config.listen.grpc)?;
     Door::of(config)?;
     if config.listen.embedded_gateway { gateway(config).map(drop) } else { Ok(()) }
 }

@@ -29,11 +29,11 @@ pub struct ClusterSection {
     pub replace_ms: u64,
     /// Milliseconds for which a node's session holds without being renewed. Once it has run out the node's names are free.
     pub lease_ms: u64,
-    /// Milliseconds between two renewals of it, a fifth of the lease at most.
+    /// Milliseconds between two renewals of it, a quarter of the lease at most.
     pub renew_ms: u64,
     /// Milliseconds between two signs of life of a leader.
     pub heartbeat_ms: u64,
-    /// Milliseconds without one after which a voter may stand for election, at least three heartbeats.
+    /// Milliseconds without one after which a voter may stand for election, at least two heartbeats.
     pub election_ms: u64,
     /// Milliseconds that a write of the log may take; a longer one ends the node.
     pub disk_ms: u64,
@@ -67,12 +67,19 @@ impl ClusterSection {
 
 impl Config {
     /// How the node is in its cluster, which reaches it at `grpc` if nothing else is configured; nothing if it is alone.
-    pub(crate) fn membership(&self, grpc: SocketAddr) -> Option<Settings> {
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] if it has no directory to keep who it is.
+    pub(crate) fn membership(&self, grpc: SocketAddr) -> Result<Option<Settings>, ConfigError> {
         let cluster = &self.cluster;
+        if cluster.is_wanted() && self.node.data_dir.is_empty() {
+            let why = "a node of a cluster keeps who it is, and what was agreed on, in a directory: set it, or `--data-dir`";
+            return Err(ConfigError::Value { setting: "node.data_dir", value: "empty".to_owned(), why });
+        }
         let milliseconds = Duration::from_millis;
         let or = |text: &String, other: &str| if text.is_empty() { other.to_owned() } else { text.clone() };
         let address = or(&cluster.address, &grpc.to_string());
-        cluster.is_wanted().then(|| Settings {
+        Ok(cluster.is_wanted().then(|| Settings {
             data_dir: self.node.data_dir.clone().into(),
             name: or(&cluster.name, &address),
             address,
@@ -86,32 +93,36 @@ impl Config {
             heartbeat: milliseconds(cluster.heartbeat_ms),
             election_timeout: milliseconds(cluster.election_ms),
             disk_limit: milliseconds(cluster.disk_ms),
-        })
+        }))
     }
 }
 
-/// Whether what belongs together is there together.
+/// Whether what belongs together goes together.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let cluster = &config.cluster;
     let wrong = |setting, value: u64, why| Err(ConfigError::Value { setting, value: value.to_string(), why });
-    if cluster.renew_ms == 0 || cluster.renew_ms > cluster.lease_ms / 5 {
-        let why = "a session is renewed at least five times within `cluster.lease_ms`";
+    let times = [
+        ("cluster.replace_ms", cluster.replace_ms),
+        ("cluster.lease_ms", cluster.lease_ms),
+        ("cluster.renew_ms", cluster.renew_ms),
+        ("cluster.heartbeat_ms", cluster.heartbeat_ms),
+        ("cluster.election_ms", cluster.election_ms),
+        ("cluster.disk_ms", cluster.disk_ms),
+    ];
+    if let Some((setting, value)) = times.into_iter().find(|(_, value)| *value == 0) {
+        return wrong(setting, value, "it must be positive");
+    }
+    if cluster.renew_ms > cluster.lease_ms / 4 {
+        let why = "a session is renewed at least four times within `cluster.lease_ms`";
         return wrong("cluster.renew_ms", cluster.renew_ms, why);
     }
-    if cluster.heartbeat_ms == 0 || cluster.election_ms < 3 * cluster.heartbeat_ms {
-        let why = "a leader must be able to show three times within it that it lives: `cluster.heartbeat_ms`";
+    if cluster.election_ms < 2 * cluster.heartbeat_ms {
+        let why = "a leader must be able to show twice within it that it lives: `cluster.heartbeat_ms`";
         return wrong("cluster.election_ms", cluster.election_ms, why);
     }
     if cluster.voters > 0 && cluster.voters.is_multiple_of(2) {
         let why = "an even number of voters survives no more failures than one fewer";
         return wrong("cluster.voters", cluster.voters as u64, why);
-    }
-    if cluster.disk_ms == 0 {
-        return wrong("cluster.disk_ms", 0, "it must be positive");
-    }
-    if cluster.is_wanted() && config.node.data_dir.is_empty() {
-        let why = "a node of a cluster keeps who it is, and what was agreed on, in a directory: set it, or `--data-dir`";
-        return Err(ConfigError::Value { setting: "node.data_dir", value: "empty".to_owned(), why });
     }
     Ok(())
 }

@@ -26,18 +26,20 @@ fn an_address_beyond_loopback_needs_the_word_insecure() {
 fn a_node_of_a_cluster_needs_a_directory_and_settings_that_fit_together() {
     let seeds = ("ARSENAL_CLUSTER_SEEDS", r#"["a:7450", "b:7450"]"#);
     let folder = ("ARSENAL_NODE_DATA_DIR", "data");
-    assert!(Config::load(None, &environment(&[seeds])).unwrap_err().to_string().contains("node.data_dir"));
+    let config = Config::load(None, &environment(&[seeds])).unwrap();
+    let refused = config.membership(config.listen.grpc).unwrap_err().to_string();
+    assert!(refused.contains("node.data_dir"), "{refused}");
     let config = Config::load(None, &environment(&[seeds, folder])).unwrap();
-    let settings = config.membership(config.listen.grpc).unwrap();
+    let settings = config.membership(config.listen.grpc).unwrap().unwrap();
     assert_eq!((settings.name.as_str(), settings.seeds.len()), ("127.0.0.1:7450", 2));
     for wrong in [
         ("ARSENAL_CLUSTER_VOTERS", "4"),
         ("ARSENAL_CLUSTER_RENEW_MS", "2000"),
-        ("ARSENAL_CLUSTER_ELECTION_MS", "100"),
+        ("ARSENAL_CLUSTER_ELECTION_MS", "90"),
     ] {
         assert!(Config::load(None, &environment(&[seeds, folder, wrong])).is_err(), "{wrong:?}");
     }
-    assert!(Config::default().membership(config.listen.grpc).is_none());
+    assert!(Config::default().membership(config.listen.grpc).unwrap().is_none());
 }
 
 #[test]
