@@ -249,6 +249,53 @@ fn a_gather_gets_what_asking_the_node_gets_and_runs_nothing_that_changes() {
     });
 }
 
+// covers: replicate_process_to_nodes/2
+#[test]
+fn a_copy_has_the_same_state_and_serves_on_when_the_first_is_gone() {
+    both(|api| async move {
+        let request = json!({"module": "counter", "args": {"initial": 4}, "labels": {"team": "shop"}});
+        let first = start(&api, request).await;
+        let call = |process: String, message: Value| {
+            let api = api.clone();
+            async move {
+                api.ok("CallProcess", json!({"process": process, "message": message})).await["reply"].clone()
+            }
+        };
+        let replicated = api
+            .ok("ReplicateProcessToNodes", json!({"process": first, "nodes": ["n1"], "group": "counters"}))
+            .await;
+        let copy = replicated["copies"][0]["pid"].as_str().unwrap().to_owned();
+        assert_eq!(
+            (&replicated["copies"][0]["node"], &replicated["group"]),
+            (&json!("n1"), &json!("counters"))
+        );
+        assert_eq!(call(copy.clone(), json!("get")).await, json!(4));
+        assert_eq!(call(first.clone(), json!(["add", 3])).await, json!(7));
+        assert_eq!(call(copy.clone(), json!("get")).await, json!(4));
+        let members = api.ok("ListGroupMembers", json!({"group": "counters"})).await;
+        assert_eq!(members["members"].as_array().unwrap().len(), 2, "{members}");
+        let info = api.ok("GetProcessInfo", json!({"process": copy})).await;
+        assert_eq!(info["process"]["labels"], json!({"team": "shop"}));
+        api.ok("KillProcess", json!({"process": first})).await;
+        assert_eq!(call(copy, json!("get")).await, json!(4));
+    });
+}
+
+// covers: replicate_process_to_nodes/2
+#[test]
+fn a_process_that_gives_no_snapshot_is_not_copied() {
+    both_with(|sandbox, api| async move {
+        let plain = start(&api, json!({"module": "plain"})).await;
+        let before = sandbox.node().process_count();
+        let refused = api.err("ReplicateProcessToNodes", json!({"process": plain, "nodes": ["n1"]})).await;
+        assert_eq!((&*refused.code, &*refused.reason), ("FAILED_PRECONDITION", "NO_HOOK"));
+        let nowhere = api.err("ReplicateProcessToNodes", json!({"process": plain, "nodes": ["n9"]})).await;
+        assert_eq!(nowhere.reason, "UNKNOWN_NODE");
+        assert_eq!(api.err("ReplicateProcessToNodes", json!({"process": plain})).await.reason, "BADARG");
+        assert_eq!(sandbox.node().process_count(), before);
+    });
+}
+
 #[test]
 fn a_watch_begins_with_a_picture_of_the_nodes() {
     both(|api| async move {
@@ -282,7 +329,6 @@ fn what_is_not_built_says_so_and_changes_nothing() {
             ("ConnectNode", json!({"address": "127.0.0.1:9"})),
             ("DisconnectNode", json!({"node": "n1"})),
             ("MigrateProcessToNode", json!({"process": pid, "node": "n1"})),
-            ("ReplicateProcessToNodes", json!({"process": pid, "nodes": ["n1"]})),
         ] {
             let refused = api.err(rpc, request).await;
             assert_eq!((&*refused.code, &*refused.reason), ("UNIMPLEMENTED", "NOT_BUILT"), "{rpc}");

@@ -56,6 +56,24 @@ impl Node {
         self.with_outbox(|outbox| self.spawn_in(description, body, options, outbox, None))
     }
 
+    /// Starts a process of a module with the state of a [`snapshot`](crate::body::Body::snapshot) in place of arguments:
+    /// there is no init.
+    ///
+    /// # Errors
+    /// As [`Node::spawn`], for a module that is not here, and as a failed init where the module takes no such state.
+    pub fn start_restored(
+        &self,
+        module: &str,
+        state: &Term,
+        options: StartOptions,
+    ) -> Result<ProcessRef, StartError> {
+        let code = self.code(module).ok_or_else(|| StartError::UnknownModule(module.to_owned()))?;
+        let restored = code.module.as_ref().and_then(|module| module.restore(state));
+        let refused = || StartError::Init(Term::crash(crate::system::RESTORE_FAILED.into()));
+        let body = restored.ok_or_else(refused)?;
+        self.with_outbox(|outbox| self.spawn_code(code, body, options, outbox, None))
+    }
+
     /// As [`Node::start_process`] without waiting. `by` is who starts it, where it is at hand.
     pub(crate) fn start_in(
         &self,

@@ -12,6 +12,8 @@ mod gather;
 mod list;
 mod monitors;
 mod ping;
+pub mod placement;
+mod replicate;
 mod spawn;
 #[cfg(test)]
 mod tests;
@@ -126,10 +128,8 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<v1::ReplicateProcessToNodesRequest>,
     ) -> Answer<v1::ReplicateProcessToNodesResponse> {
-        for node in &request.get_ref().nodes {
-            list::known(&self.shared, "nodes", node)?;
-        }
-        Err(not_built("start a process from the state of another one"))
+        let caller = Caller::of(&request);
+        replicate::replicate(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn find_process_on_nodes(

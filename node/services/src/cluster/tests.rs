@@ -2,11 +2,13 @@
 //! nodes that the test changes.
 
 use super::ClusterApi;
+use super::placement::Placement;
 use crate::Shared;
 use crate::introspection::IntrospectionApi;
 use crate::messaging::MessagingApi;
 use crate::registry::RegistryApi;
 use arsenal_membership::{Membership, Node as Known, NodeError, NodeState, Nodes};
+use arsenal_proto::internal::v1::placement_service_server::PlacementServiceServer;
 use arsenal_proto::v1;
 use arsenal_proto::v1::cluster_service_server::{ClusterService as _, ClusterServiceServer};
 use arsenal_proto::v1::introspection_service_server::{
@@ -104,6 +106,7 @@ impl Cluster {
                 .add_service(ClusterServiceServer::new(api.clone()))
                 .add_service(IntrospectionServiceServer::new(IntrospectionApi::new(shared.clone())))
                 .add_service(MessagingServiceServer::new(MessagingApi::new(shared.clone())))
+                .add_service(PlacementServiceServer::new(Placement::new(shared.clone())))
                 .add_service(RegistryServiceServer::new(RegistryApi::new(shared)))
                 .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
             servers.push(tokio::spawn(async move { serving.await.unwrap() }));
@@ -361,6 +364,41 @@ fn a_process_is_started_by_the_node_that_is_named() {
         let reasons: Vec<Term> =
             told.iter().map(|message| message.as_list().unwrap().last().unwrap().clone()).collect();
         assert_eq!(reasons, [Term::Atom("noconnection"), Term::Atom("noconnection")]);
+    });
+}
+
+#[test]
+fn copies_have_the_state_of_their_moment_and_go_on_by_themselves() {
+    on_three(|cluster| async move {
+        let original = cluster.start(1, "counter", None).await;
+        let add = Term::from(["add".into(), Term::Int(5)]);
+        cluster.node(1).call(original, add.clone(), None, 0).await.unwrap();
+        let replicate = |nodes: &'static [&'static str]| {
+            let api = cluster.api(1).clone();
+            async move {
+                let request = v1::ReplicateProcessToNodesRequest {
+                    process: original.to_string(),
+                    nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+                    group: String::new(),
+                };
+                api.replicate_process_to_nodes(Request::new(request)).await.map(Response::into_inner)
+            }
+        };
+        let replicated = replicate(&["n3", "n1", "n2"]).await.unwrap();
+        let places: Vec<&str> = replicated.copies.iter().map(|copy| &*copy.node).collect();
+        assert_eq!(places, ["n3", "n1", "n2"]);
+        let copies: Vec<Pid> = replicated.copies.iter().map(|copy| copy.pid.parse().unwrap()).collect();
+        cluster.node(1).call(original, add, None, 0).await.unwrap();
+        for copy in &copies {
+            let on = cluster.node(usize::try_from(copy.node).unwrap());
+            assert_eq!(on.call(*copy, "get".into(), None, 0).await.unwrap(), Term::Int(5), "{copy}");
+        }
+        let twice = replicate(&["n2", "n2"]).await.unwrap_err();
+        assert_eq!(twice.code(), tonic::Code::InvalidArgument);
+        cluster.kill(2).await;
+        let partly = replicate(&["n2", "n3"]).await.unwrap();
+        let errors: Vec<bool> = partly.copies.iter().map(|copy| copy.error.is_some()).collect();
+        assert_eq!(errors, [true, false]);
     });
 }
 
