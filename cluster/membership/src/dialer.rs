@@ -5,6 +5,7 @@
 
 use hyper_util::rt::TokioIo;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -22,12 +23,22 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Dialer {
     tls: Option<arsenal_tls::Client>,
+    /// The name that every node's certificate has; nothing where each has the one in its address.
+    name: Option<Arc<str>>,
 }
 
 impl Dialer {
     /// Connections with TLS, or without.
     pub fn new(tls: Option<arsenal_tls::Client>) -> Self {
-        Self { tls }
+        Self { tls, name: None }
+    }
+
+    /// With this name in every node's certificate, where their addresses are no names that one could have; empty for
+    /// none.
+    #[must_use]
+    pub fn expecting(mut self, name: &str) -> Self {
+        self.name = (!name.is_empty()).then(|| name.into());
+        self
     }
 
     /// A connection to `HOST:PORT`, which connects when it is first used and again when it broke.
@@ -45,17 +56,20 @@ impl Dialer {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let Some(tls) = self.tls.clone() else { return Ok(endpoint.connect_lazy()) };
-        Ok(endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| connect(tls.clone(), uri))))
+        let name = self.name.clone();
+        let connector = service_fn(move |uri: Uri| connect(tls.clone(), name.clone(), uri));
+        Ok(endpoint.connect_with_connector_lazy(connector))
     }
 }
 
 async fn connect(
     tls: arsenal_tls::Client,
+    name: Option<Arc<str>>,
     uri: Uri,
 ) -> io::Result<TokioIo<arsenal_tls::ClientStream<TcpStream>>> {
     let missing = || io::Error::other(format!("`{uri}` names no host and port"));
     let (host, port) = (uri.host().ok_or_else(missing)?, uri.port_u16().ok_or_else(missing)?);
-    let name = arsenal_tls::Client::server_name(host).map_err(io::Error::other)?;
+    let name = arsenal_tls::Client::server_name(name.as_deref().unwrap_or(host)).map_err(io::Error::other)?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let socket = TcpStream::connect((bare, port)).await?;
     socket.set_nodelay(true)?;

@@ -241,6 +241,9 @@ async fn serve_in(
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
     let shared = Shared::new(node.clone(), joined.nodes);
+    if let Some(membership) = &membership {
+        membership.place(&shared);
+    }
     let (health, wire) = routes::wire(&shared, limits, propagation(config))
         .map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
@@ -273,7 +276,7 @@ fn dialer(config: &Config) -> Result<Dialer, StartupError> {
     let Some(files) = config.tls.peer_files() else { return Ok(Dialer::default()) };
     let tls = arsenal_tls::Client::load(files, &[arsenal_tls::H2])?;
     tokio::spawn(tls.clone().follow(Duration::from_millis(config.tls.reload_ms)));
-    Ok(Dialer::new(Some(tls)))
+    Ok(Dialer::new(Some(tls)).expecting(&config.tls.node_name))
 }
 
 fn start_node(config: &Config, modules: Vec<Arc<dyn Module>>, joined: &Joined) -> Result<Node, StartupError> {

@@ -16,6 +16,8 @@ use arsenal_proto::internal::v1;
 use arsenal_raft::End;
 use arsenal_runtime::Node;
 use arsenal_runtime::registry::Registry;
+use arsenal_services::Shared;
+use arsenal_services::cluster::placement::Placement;
 use arsenal_services::wire::{Run, Table, Wire, WireLimits};
 use fenced::Fenced;
 use late_links::LateLinks;
@@ -40,6 +42,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 pub(crate) struct Membership {
     cluster: Cluster,
     links: LateLinks,
+    placement: Placement,
 }
 
 /// What the cluster is to the node.
@@ -57,7 +60,8 @@ pub struct Joined {
 impl Membership {
     /// Takes the node's directory. `end` ends the process if the node's part in the cluster cannot go on.
     pub(crate) fn open(settings: Settings, dialer: Dialer, end: End) -> Result<Self, ClusterError> {
-        Ok(Self { cluster: Cluster::open(settings, dialer, end)?, links: LateLinks::default() })
+        let cluster = Cluster::open(settings, dialer, end)?;
+        Ok(Self { cluster, links: LateLinks::default(), placement: Placement::default() })
     }
 
     /// What other nodes ask this one; its streams end with `stopped`.
@@ -71,6 +75,7 @@ impl Membership {
         v1::list_membership_service(&Arc::new(self.cluster.desk()), &mut table);
         v1::list_raft_service(&Arc::new(self.cluster.answering()), &mut table);
         v1::list_link_service(&Arc::new(self.links.clone()), &mut table);
+        v1::list_placement_service(&Arc::new(self.placement.clone()), &mut table);
         Wire::new(table, limits, Run).layer(&PartingLayer::new("node", stopped))
     }
 
@@ -92,6 +97,11 @@ impl Membership {
         let links = Links::start(node, LinkConfig::default(), network, Handle::current());
         self.links.set(links.clone());
         tokio::spawn(tell_ends(links, nodes.watch()));
+    }
+
+    /// Takes processes of other nodes in.
+    pub(crate) fn place(&self, shared: &Shared) {
+        self.placement.begin(shared.clone());
     }
 
     /// The number of the node that leads, as far as this one knows.

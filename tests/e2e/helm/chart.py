@@ -1,7 +1,9 @@
 """The chart: valid for every Kubernetes it says it is for, and made so that a cluster of voters survives."""
 
 import json
+import os
 import re
+import subprocess
 
 import kubernetes_validate
 import yaml
@@ -14,7 +16,7 @@ from rendered import CHART, Release, check, checked, container, release, release
 KUBERNETES = ["1.31", "1.34", "1.37"]
 
 # Kinds of others, whose schemas Kubernetes does not have: checked by name below.
-CUSTOM = {"ServiceMonitor"}
+CUSTOM = {"ServiceMonitor", "Issuer", "Certificate"}
 
 
 @check
@@ -62,13 +64,29 @@ def every_object_is_in_the_namespace_and_has_the_labels():
             equal(each["metadata"]["labels"]["app.kubernetes.io/instance"], "demo")
 
 
+# What Kubernetes puts in place of the fields of a pod.
+FIELDS = {
+    "metadata.name": "demo-arsenal-voters-1",
+    "status.podIP": "10.1.2.3",
+    "metadata.labels['topology.kubernetes.io/zone']": "eu-1a",
+}
+
+
+def environment(pod):
+    """The variables of a pod as its program sees them."""
+    found = {}
+    for each in container(pod).get("env", []):
+        value = each["value"] if "value" in each else FIELDS[each["valueFrom"]["fieldRef"]["fieldPath"]]
+        found[each["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found[name[1]], value)
+    return found
+
+
 @check
 def the_program_accepts_every_configuration():
     for name, rendered in releases().items():
         for component, pod in rendered.pods().items():
             args = container(pod)["args"]
-            environment = {each["name"]: each.get("value", "127.0.0.1") for each in container(pod).get("env", [])}
-            code, said = checked(args[0], rendered.config(component), environment)
+            code, said = checked(args[0], rendered.config(component), environment(pod))
             equal((name, component, code, said.splitlines()[1:]), (name, component, 0, []))
             equal(args[1:], ["--config", "/etc/arsenal/arsenal.toml"])
 
@@ -84,11 +102,10 @@ def the_program_refuses_a_setting_that_it_does_not_have():
 @check
 def settings_of_the_values_reach_the_file_and_a_role_goes_before_all():
     rendered = release("five")
-    voters, members = rendered.config("voters"), rendered.config("members")
-    holds("processes_max = 1000000\n" in voters, voters)
-    holds("processes_max = 4000000\n" in members, members)
-    holds("sample_ratio = 0.1\n" in voters, voters)
-    holds('origins = ["https://example.com"]\n' in release("gateway").config("gateway"), "origins")
+    voters, members = rendered.settings("voters"), rendered.settings("members")
+    equal([each["limits"]["processes_max"] for each in (voters, members)], [1_000_000, 4_000_000])
+    equal(voters["telemetry"]["sample_ratio"], 0.1)
+    equal(release("gateway").settings("gateway")["gateway"]["origins"], ["https://example.com"])
 
 
 @check
@@ -100,6 +117,26 @@ def voters_start_all_at_once_and_find_each_other_before_they_are_ready():
         service = rendered.kind("Service")[voters["serviceName"]]["spec"]
         equal((service["clusterIP"], service["publishNotReadyAddresses"]), ("None", True))
         equal(rendered.chosen(service["selector"]), {"voters"})
+
+
+@check
+def as_many_voters_found_the_cluster_as_there_are_and_members_join_it():
+    for name, replicas in [("default", 3), ("five", 5), ("bare", 1)]:
+        rendered = release(name)
+        voters = rendered.settings("voters")
+        equal((voters["cluster"]["bootstrap_expect"], voters["cluster"]["voters"]), (replicas, replicas))
+        [seed] = voters["cluster"]["seeds"]
+        host, port = seed.rsplit(":", 1)
+        service = rendered.kind("Service")[host.split(".")[0]]
+        holds(int(port) in {each["port"] for each in service["spec"]["ports"]}, seed)
+        # its own name is one that the headless service gives its pod
+        own = environment(rendered.pods()["voters"])
+        equal(own["ARSENAL_CLUSTER_ADDRESS"], f"{FIELDS['metadata.name']}.{host}:{port}")
+        [mount] = [each for each in container(rendered.pods()["voters"])["volumeMounts"] if each["name"] == "data"]
+        equal(voters["node"]["data_dir"], mount["mountPath"])
+    members = release("five").settings("members")
+    equal((members["cluster"].get("bootstrap_expect", 0), members["cluster"]["seeds"]), (0, release("five").settings("voters")["cluster"]["seeds"]))
+    equal(environment(release("five").pods()["members"])["ARSENAL_CLUSTER_ADDRESS"], "10.1.2.3:7450")
 
 
 @check
@@ -147,12 +184,10 @@ def probes_ask_the_port_that_the_configuration_opens():
             # a node without a quorum or in its drain is not ready, and must not be restarted for it
             equal(program["livenessProbe"]["grpc"]["service"], "liveness")
             equal(program["readinessProbe"]["grpc"].get("service", ""), "")
-            opened = dict(re.findall(r'^(grpc|rest|probes) = ".*:(\d+)"$', rendered.config(component), re.M))
-            equal(int(opened["probes"]), ports["probes"])
-            if "grpc" in ports:
-                equal(int(opened["grpc"]), ports["grpc"])
-            else:
-                equal(int(opened["rest"]), ports["http"])
+            listen = rendered.settings(component)["listen"]
+            opened = {name: int(listen[name].rsplit(":", 1)[1]) for name in ("grpc", "rest", "probes") if name in listen}
+            served = "rest" if component == "gateway" else "grpc"
+            equal(opened, {served: ports["http" if served == "rest" else "grpc"], "probes": ports["probes"]})
 
 
 @check
@@ -162,9 +197,105 @@ def a_pod_has_the_time_that_its_drain_and_its_shutdown_take():
             values = rendered.values[component]
             grace = pod["spec"]["terminationGracePeriodSeconds"]
             holds(grace > values["drainSeconds"] + values["shutdownSeconds"], f"{component}: {grace}")
-            timeout = f"timeout_ms = {values['shutdownSeconds'] * 1000}"
-            holds(timeout in rendered.config(component), f"{component}: {timeout}")
+            equal(rendered.settings(component)["shutdown"]["timeout_ms"], values["shutdownSeconds"] * 1000)
             holds(container(pod)["lifecycle"]["preStop"], component)
+
+
+def mounted(pod):
+    """Where each secret of a pod is found."""
+    volumes = {each["name"]: each["secret"]["secretName"] for each in pod["spec"]["volumes"] if "secret" in each}
+    mounts = {each["name"]: each["mountPath"] for each in container(pod)["volumeMounts"]}
+    return {mounts[name]: secret for name, secret in volumes.items()}
+
+
+@check
+def every_certificate_that_a_configuration_names_is_mounted_from_a_secret():
+    for rendered in releases().values():
+        for component, pod in rendered.pods().items():
+            folders = set(mounted(pod))
+            for path in re.findall(r'"(/etc/arsenal/[^"]+)"', rendered.config(component)):
+                holds(path.rsplit("/", 1)[0] in folders, f"{component}: {path}")
+
+
+@check
+def nodes_admit_only_who_shows_a_certificate_unless_that_is_turned_off():
+    for name in ("default", "five", "issuer", "secrets"):
+        settings = release(name).settings("voters")
+        equal(settings["tls"]["client_ca"], "/etc/arsenal/tls/ca.crt")
+        holds("insecure" not in settings["listen"], name)
+        gateway = release(name).settings("gateway")["gateway"]
+        equal(gateway["upstream_certificate"], "/etc/arsenal/upstream/tls.crt")
+        holds(gateway["upstream"].startswith("https://"), gateway["upstream"])
+    bare = release("bare").settings("voters")
+    equal((bare["listen"]["insecure"], "tls" in bare), (True, False))
+    equal(release("bare").kind("Certificate"), {})
+
+
+@check
+def cert_manager_makes_each_secret_that_is_mounted_and_was_not_brought():
+    made = {"default": {"demo-arsenal-node-tls", "demo-arsenal-client-tls"}, "secrets": set(), "gateway": set()}
+    for name, expected in made.items():
+        rendered = release(name)
+        leaves = [each["spec"] for each in rendered.kind("Certificate").values() if not each["spec"].get("isCA")]
+        equal({leaf["secretName"] for leaf in leaves}, expected)
+        secrets = {secret for pod in rendered.pods().values() for secret in mounted(pod).values()}
+        brought = {"my-nodes", "my-gateway", "front-client"}
+        equal(secrets - brought, expected)
+    equal(mounted(release("issuer").pods()["gateway"])["/etc/arsenal/tls"], "arsenal-example-com")
+
+
+@check
+def a_node_s_certificate_has_every_name_by_which_it_is_called():
+    rendered = release("five")
+    names = rendered.kind("Certificate")["demo-arsenal-node"]["spec"]["dnsNames"]
+
+    def has(host):
+        return host in names or f"*.{host.split('.', 1)[1]}" in names
+
+    for url in rendered.settings("gateway")["gateway"]["upstream"].split(","):
+        holds(has(re.match(r"https://(.+):\d+$", url)[1]), url)
+    # nodes call each other by addresses that are no names, and expect the one that all have
+    holds(has(rendered.settings("members")["tls"]["node_name"]), "tls.node_name")
+    # who drains a pod asks from within
+    command = container(rendered.pods()["voters"])["lifecycle"]["preStop"]["exec"]["command"]
+    [url] = [each.split("=", 1)[1] for each in command if each.startswith("--node=")]
+    holds(has(re.match(r"https://(.+):7450$", url)[1]), url)
+
+
+@check
+def certificates_are_of_the_kinds_and_fields_that_cert_manager_knows():
+    known = {
+        *("secretName", "commonName", "isCA", "duration", "renewBefore", "privateKey", "usages", "dnsNames", "issuerRef"),
+    }
+    for name, rendered in releases().items():
+        issuers = {issuer for issuer, each in rendered.kind("Issuer").items() if each["apiVersion"] == "cert-manager.io/v1"}
+        for certificate in rendered.kind("Certificate").values():
+            spec = certificate["spec"]
+            equal((certificate["apiVersion"], set(spec) - known), ("cert-manager.io/v1", set()))
+            equal(set(spec["privateKey"]), {"algorithm", "size", "rotationPolicy"})
+            holds(int(spec["duration"][:-1]) > int(spec["renewBefore"][:-1]), certificate["metadata"]["name"])
+            reference = spec["issuerRef"]
+            own = reference["kind"] == "Issuer" and reference["name"] in issuers
+            holds(own or (name, reference["name"]) == ("issuer", "corporate"), reference)
+    # an authority whose key changes is believed by nobody
+    equal(release("default").kind("Certificate")["demo-arsenal-ca"]["spec"]["privateKey"]["rotationPolicy"], "Never")
+
+
+@check
+def what_drains_a_node_is_a_call_that_the_program_knows():
+    for name in ("default", "bare"):
+        command = container(release(name).pods()["voters"])["lifecycle"]["preStop"]["exec"]["command"]
+        equal(command[0], "/usr/local/bin/arsenal")
+        # with no node there, what fails is that alone: neither the operation, nor its request, nor an option
+        command = [os.environ["ARSENAL"], *command[1:]]
+        if "--node=http://localhost:7450" in command:
+            command[command.index("--node=http://localhost:7450")] = "--node=http://127.0.0.1:1"
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            equal(done.returncode, 3)
+        else:
+            # the files are the pod's: what is missed is the first of them
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            equal((done.returncode, "/etc/arsenal/tls/" in done.stderr), (2, True))
 
 
 @check
@@ -232,14 +363,15 @@ def every_port_of_a_service_is_one_of_its_pods():
 
 @check
 def the_gateway_calls_the_nodes_of_its_release_or_those_that_it_is_told():
-    own = re.search(r'upstream = "(.*)"', release("five").config("gateway"))[1].split(",")
-    equal(len(own), 6)
-    equal(own[4], "http://demo-arsenal-voters-4.demo-arsenal-voters.prod.svc.cluster.local:7450")
-    equal(own[5], "http://demo-arsenal-members.prod.svc.cluster.local:7450")
-    services = release("five").kind("Service")
-    holds({"demo-arsenal-voters", "demo-arsenal-members"} <= set(services), "the names are services")
-    other = re.search(r'upstream = "(.*)"', release("gateway").config("gateway"))[1]
-    equal(other, "http://10.0.0.1:7450,http://10.0.0.2:7450")
+    own = release("five").settings("gateway")["gateway"]["upstream"].split(",")
+    hosts = [f"demo-arsenal-{role}" for role in ("voters", "members")]
+    equal(own, [f"https://{host}.prod.svc.cluster.local:7450" for host in hosts])
+    for host in hosts:
+        # a name for each pod, so that one may be left alone
+        equal(release("five").kind("Service")[host]["spec"]["clusterIP"], "None")
+    other = release("gateway").settings("gateway")["gateway"]
+    equal(other["upstream"], "https://10.0.0.1:7450,https://nodes.example.com:7450")
+    equal(other["upstream_server_name"], "nodes.example.com")
     equal(set(release("gateway").workloads()), {"gateway"})
 
 
@@ -313,6 +445,8 @@ def the_schema_refuses_nonsense_and_names_it():
         ({"image": {"digest": "sha256:short"}}, "/image/digest"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
         ({"gateway": {"upstream": ["10.0.0.1:7450"]}}, "/gateway/upstream/0"),
+        ({"tls": {"certManager": {"duration": "90d"}}}, "/tls/certManager/duration"),
+        ({"tls": {"certManager": {"issuerRef": {"kind": "Vault"}}}}, "/tls/certManager/issuerRef/kind"),
         ({"gateway": {"service": {"port": 0}}}, "/gateway/service/port"),
         ({"members": {"autoscaling": {"cpuPercent": 140}}}, "/members/autoscaling/cpuPercent"),
         # what the chart itself decides

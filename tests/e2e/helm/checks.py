@@ -1,9 +1,10 @@
-"""The chart and the image. None of them is run here: there is no container engine and no cluster."""
+"""The chart, the image and the compose file. None of them is run here: there is no container engine and no cluster."""
 
 import sys
 
 # Each has the checks of one of them.
 import chart  # noqa: F401
+import compose  # noqa: F401
 import image  # noqa: F401
 from rendered import check
 

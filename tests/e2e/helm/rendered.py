@@ -1,8 +1,12 @@
 """The chart rendered with values, and questions about what came out."""
 
+import atexit
+import functools
 import os
+import shutil
 import subprocess
 import tempfile
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -60,6 +64,11 @@ class Release:
         return self.kind("ConfigMap")[volume["configMap"]["name"]]["data"]["arsenal.toml"]
 
 
+    def settings(self, component):
+        """The same, read."""
+        return tomllib.loads(self.config(component))
+
+
 def container(pod):
     """The only container of a pod."""
     [only] = pod["spec"]["containers"]
@@ -76,12 +85,27 @@ def releases():
     return {path.stem: release(path.stem) for path in sorted(VALUES.glob("*.yaml"))}
 
 
+@functools.cache
+def papers():
+    """A folder as pods have it at /etc/arsenal: a certificate that is its own authority, wherever one is looked for."""
+    folder = Path(tempfile.mkdtemp(prefix="arsenal-papers-"))
+    atexit.register(shutil.rmtree, folder)
+    for place in ("tls", "upstream"):
+        (folder / place).mkdir()
+        certificate, key = folder / place / "tls.crt", folder / place / "tls.key"
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        command += ["-days", "1", "-subj", "/CN=node", "-addext", "subjectAltName=DNS:localhost"]
+        subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60)
+        shutil.copy(certificate, folder / place / "ca.crt")
+    return folder
+
+
 def checked(program, text, environment=None):
     """Exit code of the real program's check of a configuration, and what it says."""
     # Only what the pod would have, so that nothing of this shell decides.
     environment = {name: value for name, value in (environment or {}).items() if name.startswith("ARSENAL_")}
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-        file.write(text)
+        file.write(text.replace("/etc/arsenal/", f"{papers()}/"))
         file.flush()
         command = [os.environ["ARSENAL"], program, "--check", "--config", file.name]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)

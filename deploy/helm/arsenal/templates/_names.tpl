@@ -50,10 +50,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 
-{{- /* The voters' names in DNS, one a line. They stay, whichever address the pod has. */}}
-{{- define "arsenal.voterHosts" -}}
-{{- $service := printf "%s-voters" (include "arsenal.fullname" .) }}
-{{- range $ordinal := until (int .Values.voters.replicas) }}
-{{- printf "%s-%d.%s.%s.svc.%s" $service $ordinal $service $.Release.Namespace $.Values.clusterDomain }}
-{{ end }}
+{{- /* The service that has a role's pods one by one, in DNS. */}}
+{{- define "arsenal.host" -}}
+{{- printf "%s-%s.%s.svc.%s" (include "arsenal.fullname" .root) .role .root.Release.Namespace .root.Values.clusterDomain }}
+{{- end }}
+
+{{- /* The secrets with who the nodes are, and who a client of theirs is. */}}
+{{- define "arsenal.nodeSecret" -}}
+{{- default (printf "%s-node-tls" (include "arsenal.fullname" .)) .Values.tls.secretName }}
+{{- end }}
+
+{{- define "arsenal.clientSecret" -}}
+{{- default (printf "%s-client-tls" (include "arsenal.fullname" .)) .Values.tls.clientSecretName }}
+{{- end }}
+
+{{- /* The name that the certificate of every node has. */}}
+{{- define "arsenal.nodeName" -}}
+{{- printf "%s.%s.svc.%s" (include "arsenal.fullname" .) .Release.Namespace .Values.clusterDomain }}
 {{- end }}

@@ -115,7 +115,10 @@ spec:
         capabilities:
           drop: [ALL]
       volumeMounts:
-        - {name: config, mountPath: /etc/arsenal, readOnly: true}
+        - {name: config, mountPath: /etc/arsenal/arsenal.toml, subPath: arsenal.toml, readOnly: true}
+        {{- range $name, $secret := include "arsenal.secrets" . | fromYaml }}
+        - {name: {{ $name }}, mountPath: /etc/arsenal/{{ $name }}, readOnly: true}
+        {{- end }}
         {{- if $isNode }}
         - {name: data, mountPath: /var/lib/arsenal}
         {{- end }}
@@ -123,11 +126,35 @@ spec:
     - name: config
       configMap:
         name: {{ include "arsenal.fullname" $root }}-{{ .role }}
+    {{- range $name, $secret := include "arsenal.secrets" . | fromYaml }}
+    # renewed in place: the program looks again by itself
+    - name: {{ $name }}
+      secret:
+        secretName: {{ $secret }}
+        defaultMode: 0440
+    {{- end }}
     {{- if eq .role "members" }}
     # a member owns no log: what it holds is copied to it, or moved away before it goes
     - name: data
       emptyDir: {}
     {{- end }}
+{{- end }}
+
+{{- /* The folders below /etc/arsenal with certificates, and the secret of each. */}}
+{{- define "arsenal.secrets" -}}
+{{- $tls := .root.Values.tls }}
+{{- if ne .role "gateway" }}
+{{- if $tls.enabled }}
+tls: {{ include "arsenal.nodeSecret" .root }}
+{{- end }}
+{{- else }}
+{{- with $tls.gateway.secretName }}
+tls: {{ . }}
+{{- end }}
+{{- if $tls.enabled }}
+upstream: {{ include "arsenal.clientSecret" .root }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- /* The values' own affinity wins; else voters keep off each other's machines: two on one are two lost at once. */}}
@@ -159,14 +186,55 @@ podAntiAffinity:
 
 {{- define "arsenal.env" -}}
 {{- $role := index .root.Values .role }}
+{{- if ne .role "gateway" }}
+- name: ARSENAL_CLUSTER_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{- if eq .role "voters" }}
+# stays, whichever address the pod has
+- name: ARSENAL_CLUSTER_ADDRESS
+  value: $(ARSENAL_CLUSTER_NAME).{{ include "arsenal.host" . }}:7450
+{{- else }}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+- name: ARSENAL_CLUSTER_ADDRESS
+  value: {{ ternary "[$(POD_IP)]:7450" "$(POD_IP):7450" (eq .root.Values.listenHost "[::]") | quote }}
+{{- end }}
+# where the kubelet tells pods their zone; empty elsewhere
+- name: ARSENAL_CLUSTER_ZONE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['topology.kubernetes.io/zone']
+{{- end }}
 {{- with $role.extraEnv }}
-{{- toYaml . }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
-{{- /* What happens before SIGTERM. Meanwhile the endpoints of the services forget the pod. */}}
+{{- /* What happens before SIGTERM. A voter waits until the others can spare it; a gateway until the endpoints of its
+service have forgotten it. A wait that comes to nothing does not hold up the end. */}}
 {{- define "arsenal.preStop" -}}
 {{- $role := index .root.Values .role }}
+{{- if eq .role "gateway" }}
 sleep:
-  seconds: {{ min 5 (int $role.drainSeconds) }}
+  seconds: {{ $role.drainSeconds }}
+{{- else }}
+exec:
+  command:
+    - /usr/local/bin/arsenal
+    - call
+    - drain_node
+    - {{ dict "timeout" (printf "%ds" (int $role.drainSeconds)) | toJson | quote }}
+    {{- if .root.Values.tls.enabled }}
+    - --node=https://localhost:7450
+    - --tls-ca=/etc/arsenal/tls/ca.crt
+    - --tls-cert=/etc/arsenal/tls/tls.crt
+    - --tls-key=/etc/arsenal/tls/tls.key
+    {{- else }}
+    - --node=http://localhost:7450
+    {{- end }}
+{{- end }}
 {{- end }}

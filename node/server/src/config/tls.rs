@@ -15,6 +15,8 @@ pub struct TlsSection {
     pub key: String,
     /// PEM file of the authorities one of which must have signed a client's certificate; empty asks clients for none.
     pub client_ca: String,
+    /// The name that the certificates of a cluster's nodes must all have; empty for the one in each node's address.
+    pub node_name: String,
     /// Milliseconds between two looks at the files, those of `gateway.upstream_*` too. What changed counts from the next
     /// connection on; what cannot be used is told in the log, and what was in use stays so.
     pub reload_ms: u64,
@@ -22,7 +24,13 @@ pub struct TlsSection {
 
 impl Default for TlsSection {
     fn default() -> Self {
-        Self { certificate: String::new(), key: String::new(), client_ca: String::new(), reload_ms: 10_000 }
+        Self {
+            certificate: String::new(),
+            key: String::new(),
+            client_ca: String::new(),
+            node_name: String::new(),
+            reload_ms: 10_000,
+        }
     }
 }
 

@@ -7,24 +7,28 @@ use arsenal_proto::internal::v1::{RestoreRequest, RestoreResponse};
 use arsenal_runtime::codec::{Reader, read_term};
 use arsenal_runtime::registry::Command;
 use arsenal_runtime::{Pid, Priority, StartError, StartOptions, Term};
+use std::sync::{Arc, OnceLock};
 use tonic::{Code, Request, Response, Status};
 
-/// Takes processes in.
-#[derive(Clone, Debug)]
+/// Takes processes in, once there is a node to take them into: what nodes say to each other is served before that.
+#[derive(Clone, Debug, Default)]
 pub struct Placement {
-    shared: Shared,
+    shared: Arc<OnceLock<Shared>>,
 }
 
 impl Placement {
-    /// Takes them into this node.
-    pub fn new(shared: Shared) -> Self {
-        Self { shared }
+    /// Takes them into this node from now on.
+    pub fn begin(&self, shared: Shared) {
+        self.shared.get_or_init(|| shared);
     }
 }
 
 #[tonic::async_trait]
 impl PlacementService for Placement {
     async fn restore(&self, request: Request<RestoreRequest>) -> Result<Response<RestoreResponse>, Status> {
+        let starting =
+            || failure(Code::Unavailable, "STARTING", "the node is not in its cluster yet").status();
+        let shared = self.shared.get().ok_or_else(starting)?;
         let request = request.into_inner();
         let damaged = |why: String| failure(Code::InvalidArgument, "BADARG", why).status();
         let mut reader = Reader::of_shared(&request.state);
@@ -37,7 +41,7 @@ impl PlacementService for Placement {
             labels: request.labels.into_iter().collect(),
             trap_exit: request.trap_exit,
         };
-        let pid = origin.start(&self.shared, &request.group, 0).await?;
+        let pid = origin.start(shared, &request.group, 0).await?;
         Ok(Response::new(RestoreResponse { pid: pid.to_string() }))
     }
 }

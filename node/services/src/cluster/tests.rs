@@ -102,11 +102,13 @@ impl Cluster {
             let node = Node::start(config).unwrap();
             let shared = Shared::new(node.clone(), Arc::new(View { own: id, membership: seen.clone() }));
             let api = ClusterApi::new(shared.clone());
+            let placement = Placement::default();
+            placement.begin(shared.clone());
             let serving = Server::builder()
                 .add_service(ClusterServiceServer::new(api.clone()))
                 .add_service(IntrospectionServiceServer::new(IntrospectionApi::new(shared.clone())))
                 .add_service(MessagingServiceServer::new(MessagingApi::new(shared.clone())))
-                .add_service(PlacementServiceServer::new(Placement::new(shared.clone())))
+                .add_service(PlacementServiceServer::new(placement))
                 .add_service(RegistryServiceServer::new(RegistryApi::new(shared)))
                 .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
             servers.push(tokio::spawn(async move { serving.await.unwrap() }));
