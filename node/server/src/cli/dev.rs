@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::TempDir;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DevArguments {
@@ -31,10 +32,14 @@ pub(super) fn dev(arguments: &DevArguments) -> Result<(), CommandError> {
     on_io_thread(async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let mut told = Told::listen()?;
-        // gone with the nodes, however they end
-        let folder = tempfile::Builder::new().prefix("arsenal-dev-").tempdir().map_err(startup)?;
-        let data_dir = arguments.data_dir.as_deref().unwrap_or(folder.path());
-        let Some(running) = told.or(start(configs, data_dir)).await else { return Ok(()) };
+        // gone with the nodes; one that is alone has nothing to keep
+        let forgets = arguments.nodes > 1 && arguments.data_dir.is_none();
+        let folder = || tempfile::Builder::new().prefix("arsenal-dev-").tempdir().map_err(startup);
+        let folder = if forgets { Some(folder()?) } else { None };
+        let data_dir = arguments.data_dir.as_deref().or(folder.as_ref().map(TempDir::path));
+        let Some(running) = told.or(start(configs, data_dir.unwrap_or(Path::new("")))).await else {
+            return Ok(());
+        };
         let running = running.map_err(startup)?;
         running.iter().for_each(|running| telemetry.watch(&running.node));
         match &running[..] {
