@@ -45,6 +45,7 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
             "observe",
             "raft",
             "membership",
+            "link",
             "services",
             "tls",
             "gateway",

@@ -2,7 +2,7 @@
 //!
 //! Each scenario of `tests/data/oracle/scenarios` (another folder by `ORACLE_DIR`), and of `tests/data/oracle_generated`,
 //! where those of `tests/e2e/erlang` are kept that found something or stand for their topic, is driven through the public gRPC API,
-//! on a node of its own, and its outcome compared with the line of the same name in `expected.jsonl`. What differs on
+//! on a node of its own, or on two that are joined, and its outcome compared with the line of the same name in `expected.jsonl`. What differs on
 //! purpose stands with its reason in `tests/data/oracle/deviations.json`; a deviation that no longer differs fails too.
 //! Steps by an acting process carry its pid (`from`, `parent`, `watcher`, `holder`, `owner`) where the API has a field
 //! for it, and are commands to the tests' own modules where it has none (raise, receive, hibernate).
@@ -98,13 +98,10 @@ fn run(oracle: &Arc<Oracle>, numbers: Vec<usize>, workers: usize) -> BTreeMap<us
 
 /// Runs one scenario and compares.
 async fn judge(oracle: &Oracle, scenario: &Scenario) -> Verdict {
-    if scenario.nodes > 1 {
-        return Verdict::Skipped("need two nodes");
-    }
     let Some(expected) = oracle.expected.get(&scenario.name) else {
         return Verdict::Skipped("have no expectation");
     };
-    let actual = Driver::start().await.run(scenario).await;
+    let actual = Driver::start(scenario.nodes).await.run(scenario).await;
     let unsupported = unsupported_steps(&actual);
     if unsupported.is_empty() {
         let differences = compare::differences(scenario, expected, &actual);

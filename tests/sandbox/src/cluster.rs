@@ -1,23 +1,38 @@
-//! Several nodes in this process that know of each other: each serves on ports of its own, over real loopback, and all keep
-//! their global names in one registry in memory.
+//! Several nodes in this process that know of each other: each serves on ports of its own, over real loopback, from a thread
+//! of its own; signals go over links in memory, and all keep their global names in one registry in memory.
 //!
 //! Who is a member is what the test says: no session is kept and nothing elects.
 
 use crate::{Api, Sandbox, SandboxConfig, Transport};
+use arsenal_link::memory::MemoryNetwork;
+use arsenal_link::{LinkConfig, Links};
 use arsenal_membership::{Dialer, Membership, Node, NodeError, NodeState, Nodes};
-use arsenal_runtime::registry::LocalRegistry;
+use arsenal_runtime::registry::{Command, LocalRegistry, Registry as _};
 use arsenal_server::assembly::Joined;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{oneshot, watch};
 use tonic::transport::Channel;
 
 /// Nodes n1, n2 and so on.
 pub struct Cluster {
-    nodes: Vec<Sandbox>,
+    nodes: Vec<Host>,
     roll: Arc<Roll>,
+    registry: Arc<LocalRegistry>,
+    network: MemoryNetwork,
+}
+
+/// A node, and the thread that serves it.
+struct Host {
+    sandbox: Sandbox,
+    links: Links,
+    /// Dropped, it ends the thread at once, with every connection that it serves.
+    end: Mutex<Option<oneshot::Sender<()>>>,
+    /// Ends when the thread has.
+    ended: tokio::sync::Mutex<oneshot::Receiver<()>>,
 }
 
 /// Who is a member, for all nodes alike.
@@ -42,20 +57,55 @@ impl Cluster {
     pub async fn start_with(count: u32, config: impl Fn(u32) -> SandboxConfig) -> Self {
         let roll = Arc::new(Roll { membership: watch::Sender::default(), channels: Mutex::default() });
         let registry = Arc::new(LocalRegistry::default());
+        let network = MemoryNetwork::default();
         let mut nodes = Vec::new();
         for id in 1..=count {
             let seen = Arc::new(Seen { own: id, roll: Arc::clone(&roll) });
             let place = Joined { node: id, incarnation: 1, registry: registry.clone(), nodes: seen };
-            let sandbox = Sandbox::start_as(config(id), place).await;
-            roll.enter(id, sandbox.grpc());
-            nodes.push(sandbox);
+            let host = Host::start(config(id), place, network.clone()).await;
+            roll.enter(id, host.sandbox.grpc());
+            nodes.push(host);
         }
-        Self { nodes, roll }
+        Self { nodes, roll, registry, network }
+    }
+
+    fn host(&self, id: u32) -> &Host {
+        &self.nodes[id as usize - 1]
+    }
+
+    /// Ends a node as `kill -9` does: nothing of it answers any more, and the others hear that it is down.
+    pub async fn kill(&self, id: u32) {
+        let host = self.host(id);
+        drop(host.end.lock().take());
+        // it may have been killed already
+        let _ = (&mut *host.ended.lock().await).await;
+        self.part(id).await;
+        let node = host.sandbox.node().clone();
+        // its threads may be busy with a turn
+        let closed = tokio::task::spawn_blocking(move || node.close());
+        closed.await.unwrap_or_else(|error| panic!("n{id} does not close: {error}"));
+    }
+
+    /// Cuts a node off for longer than its lease: the others hold it for down, and drop its names.
+    pub async fn part(&self, id: u32) {
+        self.network.cut(id);
+        self.mark_down(id);
+        let command = Command::NodeDown { node: id, incarnation: 1 };
+        self.registry.propose(command, Box::new(|_| {}));
+        for other in self.nodes.iter().filter(|other| other.sandbox.node().id() != id) {
+            other.links.node_down(id).await;
+        }
+    }
+
+    /// Lets a node back that was cut off.
+    pub fn rejoin(&self, id: u32) {
+        self.network.mend(id);
+        self.roll.enter(id, self.node(id).grpc());
     }
 
     /// A node, by its number.
     pub fn node(&self, id: u32) -> &Sandbox {
-        &self.nodes[id as usize - 1]
+        &self.host(id).sandbox
     }
 
     /// A client of a node.
@@ -80,8 +130,39 @@ impl Cluster {
     /// Stops all nodes.
     pub async fn stop(self) {
         for node in self.nodes {
-            node.stop().await;
+            node.sandbox.stop().await;
         }
+    }
+}
+
+impl Host {
+    async fn start(config: SandboxConfig, place: Joined, network: MemoryNetwork) -> Self {
+        let id = place.node;
+        let (started, starting) = oneshot::channel();
+        let (end, until) = oneshot::channel::<()>();
+        let (gone, ended) = oneshot::channel();
+        // what follows the test's requests follows those of its nodes
+        let subscriber = tracing::dispatcher::get_default(Clone::clone);
+        let serve = move || {
+            let _followed = tracing::dispatcher::set_default(&subscriber);
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap_or_else(|error| panic!("no tokio runtime: {error}"));
+            runtime.block_on(async {
+                let sandbox = Sandbox::start_as(config, place).await;
+                let own = network.of(id);
+                let links = Links::start(sandbox.node(), LinkConfig::default(), own, Handle::current());
+                network.join(id, links.clone());
+                // a test that has given up wants neither
+                let _ = started.send((sandbox, links));
+                let _ = until.await;
+            });
+            drop(runtime);
+            let _ = gone.send(());
+        };
+        let thread = std::thread::Builder::new().name(format!("n{id}")).spawn(serve);
+        thread.unwrap_or_else(|error| panic!("no thread for n{id}: {error}"));
+        let (sandbox, links) = starting.await.unwrap_or_else(|_| panic!("n{id} does not start"));
+        Self { sandbox, links, end: Mutex::new(Some(end)), ended: tokio::sync::Mutex::new(ended) }
     }
 }
 

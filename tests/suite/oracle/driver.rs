@@ -2,19 +2,20 @@
 
 use super::outcome;
 use super::scenario::Scenario;
+use arsenal_runtime::Node;
 use arsenal_runtime::info::SchedulerInfo;
 use arsenal_runtime::pid::Pid;
 use arsenal_tests::modules::{self, Chronicle};
-use arsenal_tests::{Api, Sandbox, SandboxConfig};
+use arsenal_tests::{Api, Cluster, Sandbox, SandboxConfig, Transport};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// How long the effects of a step are waited for, unless the scenario says otherwise.
-const SETTLE_MS: u64 = 15;
+/// How long the effects of a step are waited for, unless the scenario says otherwise: on one node, and on two.
+const SETTLE_MS: [u64; 2] = [15, 80];
 /// The least of that, where the step itself took long.
 const SETTLE_MIN: Duration = Duration::from_millis(4);
 /// How much longer the processes may be busy.
@@ -43,33 +44,88 @@ pub(super) fn badarg() -> Trouble {
     Trouble::Raised("error", "badarg".into())
 }
 
+/// What runs a scenario.
+pub(super) enum World {
+    Alone(Box<Sandbox>),
+    /// Nodes n1 and n2; the scenario calls them `a` and `b`.
+    Pair(Cluster),
+}
+
+/// One node's driver; of two nodes each has its own.
 pub(super) struct Driver {
-    pub(super) sandbox: Sandbox,
-    /// A client that is no process; steps name who acts.
+    world: Arc<World>,
+    /// The number of its node.
+    number: u32,
+    /// The driver of `b`, if this is the one of `a`.
+    other: OnceLock<Arc<Driver>>,
+    /// A client of its node that is no process; steps name who acts.
     pub(super) api: Api,
     /// The driver's own process, a session.
     pub(super) pid: String,
     /// A process that has ended, in place of one that a scenario names and never started.
     nobody: String,
-    /// The node's name; the scenario calls it `a`.
+    /// The node's name.
     pub(super) node: String,
+    /// Shared by all nodes, as are the references.
     pub(super) chronicle: Arc<Chronicle>,
+    /// Nodes that were killed.
+    killed: Arc<Mutex<BTreeSet<u32>>>,
     /// Ids of monitors and timers, under the names that the scenario gave them.
-    references: Mutex<BTreeMap<String, String>>,
+    references: Arc<Mutex<BTreeMap<String, String>>>,
     running: Mutex<BTreeMap<String, JoinHandle<Value>>>,
 }
 
+impl World {
+    fn node(&self, number: u32) -> &Node {
+        match self {
+            Self::Alone(sandbox) => sandbox.node(),
+            Self::Pair(cluster) => cluster.node(number).node(),
+        }
+    }
+
+    async fn api(&self, number: u32) -> Api {
+        match self {
+            Self::Alone(sandbox) => sandbox.api(Transport::Grpc).await,
+            Self::Pair(cluster) => cluster.api(number, Transport::Grpc).await,
+        }
+    }
+}
+
+/// A node for a scenario, whose processes tell this chronicle.
+fn configuration(chronicle: &Arc<Chronicle>) -> SandboxConfig {
+    let mut own = modules::modules_with(chronicle);
+    own.push(modules::supervisor_with(chronicle));
+    let mut config = SandboxConfig { modules: own, ..SandboxConfig::default() };
+    config.config.node.schedulers = 1;
+    config.config.listen.embedded_gateway = false;
+    config
+}
+
 impl Driver {
-    pub(super) async fn start() -> Arc<Self> {
+    /// The driver of node `a`, beside which there is a node `b` with a driver of its own if there are two.
+    pub(super) async fn start(nodes: u64) -> Arc<Self> {
         let chronicle = Arc::<Chronicle>::default();
-        let mut own = modules::modules_with(&chronicle);
-        own.push(modules::supervisor_with(&chronicle));
-        let mut config = SandboxConfig { modules: own, ..SandboxConfig::default() };
-        config.config.node.schedulers = 1;
-        config.config.listen.embedded_gateway = false;
-        let sandbox = Sandbox::start_with(config);
-        let sandbox = sandbox.await;
-        let api = sandbox.api(arsenal_tests::Transport::Grpc).await;
+        let world = match nodes {
+            1 => World::Alone(Box::new(Sandbox::start_with(configuration(&chronicle)).await)),
+            _ => World::Pair(Cluster::start_with(2, |_| configuration(&chronicle)).await),
+        };
+        let (world, references, killed) = (Arc::new(world), Arc::default(), Arc::default());
+        let driver = Self::on(Arc::clone(&world), 1, &chronicle, &references, &killed).await;
+        if nodes > 1 {
+            let other = Self::on(world, 2, &chronicle, &references, &killed).await;
+            driver.other.get_or_init(|| other);
+        }
+        driver
+    }
+
+    async fn on(
+        world: Arc<World>,
+        number: u32,
+        chronicle: &Arc<Chronicle>,
+        references: &Arc<Mutex<BTreeMap<String, String>>>,
+        killed: &Arc<Mutex<BTreeSet<u32>>>,
+    ) -> Arc<Self> {
+        let api = world.api(number).await;
         let session = api.ok("CreateSession", json!({"trapExit": true, "lease": LEASE})).await;
         let text = |field: &str| session[field].as_str().unwrap().to_owned();
         let nobody = api.ok("StartProcess", json!({"module": "dictionary"})).await["pid"].clone();
@@ -80,11 +136,65 @@ impl Driver {
             pid: text("pid"),
             node: text("node"),
             api,
-            chronicle,
-            references: Mutex::default(),
+            chronicle: Arc::clone(chronicle),
+            references: Arc::clone(references),
+            killed: Arc::clone(killed),
             running: Mutex::default(),
-            sandbox,
+            world,
+            number,
+            other: OnceLock::new(),
         })
+    }
+
+    /// The driver of `b`, seen from that of `a`.
+    pub(super) fn other(&self) -> Option<&Self> {
+        self.other.get().map(|other| &**other)
+    }
+
+    /// Its node, for the little that no client can see.
+    pub(super) fn runtime(&self) -> &Node {
+        self.world.node(self.number)
+    }
+
+    /// The nodes, if there are two.
+    pub(super) fn cluster(&self) -> Option<&Cluster> {
+        match &*self.world {
+            World::Pair(cluster) => Some(cluster),
+            World::Alone(_) => None,
+        }
+    }
+
+    /// The number of the node that a scenario calls `a` or `b`.
+    pub(super) fn number_of(name: &Value) -> u32 {
+        if name == "b" { 2 } else { 1 }
+    }
+
+    /// Ends a node.
+    pub(super) async fn kill_node(&self, number: u32) {
+        if let Some(cluster) = self.cluster() {
+            self.killed.lock().insert(number);
+            cluster.kill(number).await;
+        }
+    }
+
+    /// Whether the node of this process was killed.
+    pub(super) fn is_gone(&self, pid: Pid) -> bool {
+        self.killed.lock().contains(&pid.node)
+    }
+
+    /// The nodes that live.
+    fn living(&self) -> Vec<&Node> {
+        let numbers = if self.other.get().is_some() { 1..=2 } else { 1..=1 };
+        numbers
+            .filter(|number| !self.killed.lock().contains(number))
+            .map(|number| self.world.node(number))
+            .collect()
+    }
+
+    /// The driver of the node on which a step is to be carried out.
+    fn of_step(self: &Arc<Self>, step: &Value) -> Arc<Self> {
+        let other = self.other.get().filter(|_| step["node"] == "b" && step["op"] != "node_kill");
+        Arc::clone(other.unwrap_or(self))
     }
 
     /// Runs a scenario and tells what came of it.
@@ -94,7 +204,8 @@ impl Driver {
             let begin = Instant::now();
             let result = Arc::clone(&self).step(step).await;
             steps.push(json!({"i": at, "op": step["op"], "r": result}));
-            let settle = step["settle"].as_u64().or(scenario.settle_ms).unwrap_or(SETTLE_MS);
+            let usual = SETTLE_MS[usize::from(scenario.nodes > 1)];
+            let settle = step["settle"].as_u64().or(scenario.settle_ms).unwrap_or(usual);
             self.settle(Duration::from_millis(settle), overhead(step, begin.elapsed())).await;
         }
         let end = outcome::of(&self).await;
@@ -102,7 +213,7 @@ impl Driver {
             task.abort();
         }
         // what lives is of no interest any more, and is not stopped in order
-        self.sandbox.node().close();
+        self.living().into_iter().for_each(Node::close);
         json!({"name": scenario.name, "topic": scenario.topic, "steps": steps, "final": end})
     }
 
@@ -116,9 +227,9 @@ impl Driver {
         let patience = Instant::now() + SETTLE_MAX;
         let mut idle = 0;
         while idle < 2 && Instant::now() < patience {
-            let schedulers = self.sandbox.node().scheduler_info();
             let is_idle = |info: &SchedulerInfo| info.current.is_none() && info.queues == [0; 3];
-            idle = if schedulers.iter().all(is_idle) { idle + 1 } else { 0 };
+            let mut schedulers = self.living().into_iter().flat_map(Node::scheduler_info);
+            idle = if schedulers.all(|info| is_idle(&info)) { idle + 1 } else { 0 };
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -132,13 +243,14 @@ impl Driver {
                 None => json!("no_response"),
             };
         }
+        let actor = self.of_step(step);
         if let Some(name) = step["async"].as_str() {
-            let (driver, step) = (Arc::clone(&self), step.clone());
+            let (driver, step) = (actor, step.clone());
             let task = tokio::spawn(async move { driver.timed(&step).await });
             self.running.lock().insert(name.to_owned(), task);
             return json!({"ok": "ok"});
         }
-        self.timed(step).await
+        actor.timed(step).await
     }
 
     async fn timed(&self, step: &Value) -> Value {
@@ -208,8 +320,13 @@ impl Driver {
         let target = step[field].as_str().unwrap_or_default();
         match target.split_once(':') {
             Some(("name", name)) => {
-                let name = name.strip_suffix("@a").unwrap_or(name);
-                if name.contains('@') { name.to_owned() } else { format!("{name}@{}", self.node) }
+                let (name, node) = name.split_once('@').unwrap_or((name, ""));
+                let node = if node.is_empty() {
+                    self.node.clone()
+                } else {
+                    format!("n{}", Self::number_of(&node.into()))
+                };
+                format!("{name}@{node}")
             }
             Some(("global", name)) => format!("{name}@global"),
             _ => self.pid(target),
@@ -222,7 +339,8 @@ impl Driver {
 
     /// `w#1`, `driver`, or `?` for a process that never completed its start.
     pub(super) fn key(&self, pid: Pid) -> String {
-        if pid.to_string() == self.pid {
+        let is_driver = |driver: &Self| pid.to_string() == driver.pid;
+        if is_driver(self) || self.other.get().is_some_and(|other| is_driver(other)) {
             return "driver".to_owned();
         }
         self.chronicle.key(pid).unwrap_or_else(|| "?".to_owned())

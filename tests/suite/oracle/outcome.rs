@@ -20,6 +20,10 @@ pub(super) async fn of(driver: &Driver) -> Value {
     };
     let (mut processes, mut supervisors) = (Map::new(), Map::new());
     for (id, life) in driver.chronicle.lives() {
+        if life.pids.last().is_some_and(|pid| driver.is_gone(*pid)) {
+            processes.insert(id, json!({"node_down": true, "incarnation": life.pids.len()}));
+            continue;
+        }
         let exits: Vec<Value> = life.pids.iter().filter_map(|pid| exit_of(*pid)).collect();
         let living = life.pids.last().filter(|pid| exit_of(**pid).is_none());
         processes.insert(
@@ -37,14 +41,18 @@ pub(super) async fn of(driver: &Driver) -> Value {
             supervisors.insert(id, children);
         }
     }
-    let lifecycle = happenings.iter().map(|(pid, happening)| match happening {
+    // what a node saw goes with it
+    let seen = happenings.iter().filter(|(pid, _)| !driver.is_gone(*pid));
+    let lifecycle = seen.map(|(pid, happening)| match happening {
         Happening::Started => json!(["start", driver.key(*pid)]),
         Happening::Terminated(reason) => {
             json!(["terminate", driver.key(*pid), driver.incoming(&reason.to_json())])
         }
         Happening::Exited(reason) => json!(["exit", driver.key(*pid), driver.incoming(&reason.to_json())]),
     });
-    let logs = driver.chronicle.logs().into_iter().map(|(key, log)| {
+    let logs = driver.chronicle.logs().into_iter();
+    let logs = logs.filter(|(key, _)| !driver.chronicle.pid(key).is_some_and(|pid| driver.is_gone(pid)));
+    let logs = logs.map(|(key, log)| {
         let entries: Vec<Value> = log.iter().map(|entry| driver.incoming(&entry.to_json())).collect();
         (key, Value::from(entries))
     });

@@ -5,6 +5,7 @@
 mod events;
 mod groups;
 mod names;
+mod nodes;
 mod servers;
 mod signals;
 mod start;
@@ -55,8 +56,8 @@ impl Driver {
                 tokio::time::sleep(Duration::from_millis(step["ms"].as_u64().unwrap_or(0))).await;
                 Ok("ok".into())
             }
-            "nodes" => Ok(json!({"list": []})),
-            // what is left needs a second node
+            "node_kill" | "node_disconnect" | "node_connect" | "nodes" | "monitor_node" | "multi_call"
+            | "global_agree" => nodes::perform(self, step, performer).await,
             _ => Err(Trouble::Unsupported),
         }
     }
@@ -84,6 +85,7 @@ impl Driver {
             "NOPROC" => "noproc".into(),
             "TIMEOUT" => "timeout".into(),
             "CALLING_SELF" => "calling_self".into(),
+            "NOCONNECTION" | "OUTCOME_UNKNOWN" => json!(["nodedown", {"node": "b"}]),
             _ => self.reason(failure),
         }
     }

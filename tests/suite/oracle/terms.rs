@@ -32,13 +32,16 @@ impl Driver {
                 [tag, handler, reason] if *tag == "gen_event_EXIT" && handler.is_string() => {
                     json!([tag, {"handler": handler}, self.incoming(reason)])
                 }
+                [tag, node] if *tag == "nodedown" || *tag == "nodeup" => {
+                    json!([tag, {"node": node_name(node.as_str().unwrap_or_default())}])
+                }
                 // Erlang has the specifications themselves there
                 [tag, _] if *tag == "bad_start_spec" => json!([tag, "..."]),
                 _ => terms.iter().map(|term| self.incoming(term)).collect(),
             },
             Value::Object(members) => {
                 let member = |(key, value): (&String, &Value)| match value.as_str() {
-                    Some(node) if key == "node" && node == self.node => (key.clone(), "a".into()),
+                    Some(node) if key == "node" => (key.clone(), node_name(node)),
                     _ => (key.clone(), self.incoming(value)),
                 };
                 members.iter().map(member).collect::<Map<_, _>>().into()
@@ -64,6 +67,15 @@ impl Driver {
     /// A pid as the outcome has it.
     pub(super) fn pid_value(&self, pid: &Value) -> Value {
         self.incoming(pid)
+    }
+}
+
+/// What the scenario calls a node.
+pub(super) fn node_name(name: &str) -> Value {
+    match name {
+        "n1" => "a".into(),
+        "n2" => "b".into(),
+        other => other.into(),
     }
 }
 

@@ -202,9 +202,22 @@ impl Router {
 
     fn place(&self, call: &Call, at: Option<u32>) -> Option<Result<Place, Status>> {
         match field_one(&call.ahead.head, self.message_bytes_max) {
-            FieldOne::Text(text) => Some(Ok(self.placed(call.rpc.route, text, at))),
+            FieldOne::Text(text) => Some(Ok(self.told(call, self.placed(call.rpc.route, text, at)))),
             FieldOne::None => Some(Ok(Place::Here)),
             FieldOne::Unknown => None,
+        }
+    }
+
+    /// Here, for what a signal tells: who links to or monitors a process of a node that is down hears `noconnection`, as
+    /// in OTP.
+    fn told(&self, call: &Call, place: Place) -> Place {
+        const BY_SIGNAL: [&str; 2] =
+            ["/arsenal.v1.ProcessService/LinkProcesses", "/arsenal.v1.ProcessService/MonitorProcess"];
+        match place {
+            Place::There { node, .. } if !self.shared.is_up(node) && BY_SIGNAL.contains(&&*call.rpc.path) => {
+                Place::Here
+            }
+            place => place,
         }
     }
 

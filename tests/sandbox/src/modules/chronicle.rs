@@ -1,7 +1,7 @@
-//! What the processes of one node tell of their lives: starts, terminations, logs.
+//! What the processes of a node, or of several, tell of their lives: starts, terminations, logs.
 //!
-//! Starts and terminations are written into the node's own event log, so that they have their place among the exits,
-//! which the runtime records there.
+//! Starts and terminations are written into each node's own event log, so that they have their place among the exits,
+//! which the runtime records there. What happened on different nodes has no order.
 
 use arsenal_runtime::context::Context;
 use arsenal_runtime::events::EventRecord;
@@ -10,7 +10,6 @@ use arsenal_runtime::pid::Pid;
 use arsenal_runtime::term::{Reason, Term};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::OnceLock;
 
 /// The kinds of the events that tell of a start and of a termination.
 const STARTED: &str = "oracle.started";
@@ -44,17 +43,18 @@ struct Pages {
     next_supervisor: Option<String>,
 }
 
-/// What is known of the processes of one node.
+/// What is known of the processes.
 #[derive(Default)]
 pub struct Chronicle {
     pages: Mutex<Pages>,
-    node: OnceLock<WeakNode>,
+    /// Those that processes were started on, by number.
+    nodes: Mutex<BTreeMap<u32, WeakNode>>,
 }
 
 impl Chronicle {
     /// The init of `id` is entered; tells for the how manieth time, from 0.
     pub(super) fn attempt(&self, id: &str, cx: &Context<'_>) -> usize {
-        self.node.get_or_init(|| cx.node().downgrade());
+        self.nodes.lock().entry(cx.node().id()).or_insert_with(|| cx.node().downgrade());
         let mut pages = self.pages.lock();
         let life = pages.lives.entry(id.to_owned()).or_default();
         life.attempts += 1;
@@ -133,9 +133,9 @@ impl Chronicle {
 
     /// What happened to the processes that were started, in order.
     pub fn happenings(&self) -> Vec<(Pid, Happening)> {
-        let Some(node) = self.node.get().and_then(WeakNode::upgrade) else { return Vec::new() };
+        let nodes: Vec<_> = self.nodes.lock().values().filter_map(WeakNode::upgrade).collect();
         let pages = self.pages.lock();
-        let events = node.events().after(0, usize::MAX).events.into_iter();
+        let events = nodes.iter().flat_map(|node| node.events().after(0, usize::MAX).events);
         let happening = |event: EventRecord| match event.kind {
             STARTED => Some((event.pid, Happening::Started)),
             TERMINATED => Some((event.pid, Happening::Terminated(event.detail))),

@@ -32,16 +32,21 @@ pub(super) async fn perform(driver: &Driver, step: &Value) -> Outcome {
             Err(failure) if failure.code == "NOT_FOUND" => Ok("ok".into()),
             Err(failure) => Err(driver.unexpected(&failure)),
         },
-        "global_whereis" => match api.call("GlobalWhereisName", json!({"name": name})).await {
-            Ok(answer) => Ok(driver.pid_value(&answer["pid"])),
-            Err(failure) if failure.code == "NOT_FOUND" => Ok("undefined".into()),
-            Err(failure) => Err(driver.unexpected(&failure)),
-        },
+        "global_whereis" => whereis_globally(driver, name).await,
         _ => {
             let answer = api.call("ListGlobalNames", json!({"pageSize": 1000})).await;
             let answer = answer.map_err(|failure| driver.unexpected(&failure))?;
             Ok(json!({"set": answer["names"].as_array().cloned().unwrap_or_default()}))
         }
+    }
+}
+
+/// Who has a global name, as the driver's node sees it.
+pub(super) async fn whereis_globally(driver: &Driver, name: &Value) -> Outcome {
+    match driver.api.call("GlobalWhereisName", json!({"name": name})).await {
+        Ok(answer) => Ok(driver.pid_value(&answer["pid"])),
+        Err(failure) if failure.code == "NOT_FOUND" => Ok("undefined".into()),
+        Err(failure) => Err(driver.unexpected(&failure)),
     }
 }
 
