@@ -140,8 +140,30 @@ fn several_flags_change_at_once_or_none() {
             "{mix:?}"
         );
         assert_eq!(flags_of(&api, &supervisor).await["intensity"], 6, "nothing was changed");
-        let unknown = api.err("SetSupervisorFlags", set(json!({"intensity": 3}), "restartsUsed")).await;
+        let unknown = api.err("SetSupervisorFlags", set(json!({"intensity": 3}), "startTime")).await;
         assert_eq!((&*unknown.code, &*unknown.reason), ("INVALID_ARGUMENT", "BADARG"));
+    });
+}
+
+// covers: set_supervisor_flags/2
+#[test]
+fn flags_that_were_read_and_changed_are_written_back_as_they_are() {
+    both(|api| async move {
+        let supervisor = start(&api, json!({"children": [worker("a")]})).await;
+        let mut flags = flags_of(&api, &supervisor).await;
+        flags["intensity"] = json!(9);
+        let short = json!({"intensity": 8, "etag": flags["etag"]});
+        let set = |flags: Value| json!({"supervisor": supervisor, "flags": flags});
+        let whole = api.ok("SetSupervisorFlags", set(flags)).await;
+        assert_eq!((&whole["intensity"], &whole["strategy"]), (&json!(9), &json!("ONE_FOR_ONE")));
+        let stale = api.err("SetSupervisorFlags", set(short)).await;
+        assert_eq!(
+            (&*stale.code, &*stale.reason),
+            ("ABORTED", "ETAG_MISMATCH"),
+            "the etag guards all the same"
+        );
+        let fresh = json!({"intensity": 8, "etag": whole["etag"]});
+        assert_eq!(api.ok("SetSupervisorFlags", set(fresh)).await["intensity"], 8);
     });
 }
 

@@ -150,6 +150,10 @@ pub(super) fn flag_changes(
     Ok(changes)
 }
 
+/// Fields of `SupervisorFlags` that tell and set nothing, `etag` among them, which guards. A mask may name them, as one
+/// does that was made of what an answer held.
+const TOLD: [&str; 5] = ["supervisor", "restarts_used", "paused", "pause_expire_time", "etag"];
+
 /// The changes in a `SupervisorFlags`: those that it sets, or those that the mask names.
 pub(super) fn masked_changes(flags: &v1::SupervisorFlags, mask: &[String]) -> Result<FlagChanges, Status> {
     let period = flags.period.as_ref();
@@ -167,6 +171,7 @@ pub(super) fn masked_changes(flags: &v1::SupervisorFlags, mask: &[String]) -> Re
             "period" => changes.period = Some(given.period.unwrap_or(default.period)),
             "auto_shutdown" => changes.auto_shutdown = Some(given.auto_shutdown.unwrap_or_default()),
             "max_children" => changes.children_max = Some(given.children_max.flatten()),
+            told if TOLD.contains(&told) => {}
             other => {
                 let message = format!("`update_mask` has `{other}`, which is no flag that can be set");
                 return Err(crate::status::bad_argument("update_mask", message));

@@ -79,5 +79,7 @@ fn a_mask_decides_which_flags_change() {
     let some = masked_changes(&flags, &mask(&["intensity", "period"])).unwrap();
     assert_eq!((some.intensity, some.children_max), (Some(7), None));
     assert_eq!(some.period, Some(Duration::from_secs(5)));
-    assert!(masked_changes(&flags, &mask(&["paused"])).is_err());
+    let told = masked_changes(&flags, &mask(&["supervisor", "etag", "paused", "intensity"])).unwrap();
+    assert_eq!((told.intensity, told.children_max), (Some(7), None), "what only tells is overlooked");
+    assert!(masked_changes(&flags, &mask(&["colour"])).is_err());
 }
