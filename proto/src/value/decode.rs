@@ -26,7 +26,7 @@ fn check_value(mut raw: &[u8], depth_left: usize) -> Result<(), ValueError> {
     while raw.has_remaining() {
         match field(&mut raw)? {
             (1 | 4, WireType::Varint) => drop(varint(&mut raw)?),
-            (2, WireType::SixtyFourBit) => drop(raw.try_get_f64_le().map_err(|_| ENDS_EARLY)?),
+            (2, WireType::SixtyFourBit) => finite(raw.try_get_f64_le().map_err(|_| ENDS_EARLY)?)?,
             (3, WireType::LengthDelimited) => check_text(delimited(&mut raw)?)?,
             (5, WireType::LengthDelimited) => each(delimited(&mut raw)?, |mut entry| {
                 while entry.has_remaining() {
@@ -171,6 +171,10 @@ fn text(content: &[u8]) -> Result<String, ValueError> {
 fn skip(tag: u32, wire_type: WireType, raw: &mut &[u8]) -> Result<(), ValueError> {
     skip_field(wire_type, tag, raw, DecodeContext::default())
         .map_err(|_| ValueError::Malformed("an unknown field is invalid"))
+}
+
+fn finite(double: f64) -> Result<(), ValueError> {
+    if double.is_finite() { Ok(()) } else { Err(ValueError::NotFinite(double.to_string())) }
 }
 
 /// A double as JSON prints it best: integral ones within 2^53 without a fraction.

@@ -1,7 +1,9 @@
 //! What only gRPC can get wrong: frames, encodings, content types.
 
 use super::still_serves;
+use arsenal_proto::Value;
 use arsenal_proto::google::rpc;
+use arsenal_proto::v1::start_process_request::Payload;
 use arsenal_proto::v1::{ReceiveMessagesRequest, StartProcessRequest};
 use arsenal_tests::{DEADLINE, Transport, on};
 use bytes::Bytes;
@@ -94,6 +96,26 @@ fn broken_frames_get_a_status() {
         for (what, body, status, reason) in frames {
             let answer = post(sandbox.grpc(), START, "application/grpc", body.clone()).await;
             assert_eq!(answer, Answer::of_grpc(*status, reason), "{what}");
+        }
+        still_serves(&api).await;
+    });
+}
+
+#[test]
+fn a_number_that_json_does_not_have_is_refused_however_deep_it_lies() {
+    on(Transport::Grpc, |sandbox, api| async move {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let value = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(number)) };
+            let list = prost_types::ListValue { values: vec![value.clone()] };
+            let list = prost_types::Value { kind: Some(prost_types::value::Kind::ListValue(list)) };
+            for value in [value, list] {
+                let args = Payload::Args(Value::from_raw(value.encode_to_vec().into()));
+                let start =
+                    StartProcessRequest { module: "kv".into(), payload: Some(args), ..Default::default() };
+                let answer =
+                    post(sandbox.grpc(), START, "application/grpc", frame(0, &start.encode_to_vec())).await;
+                assert_eq!(answer, Answer::of_grpc(INVALID_ARGUMENT, "MALFORMED_MESSAGE"), "{number}");
+            }
         }
         still_serves(&api).await;
     });
