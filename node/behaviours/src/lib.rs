@@ -74,8 +74,25 @@
 //! }
 //!
 //! let module = GenServerModule::new("account", Account::init).inspectable();
-//! # use arsenal_runtime::module::Module;
-//! # assert!(module.describe().hooks.inspect);
+//!
+//! // A node of our own that knows it; a program that serves hands it to `arsenal_server::assembly::serve` instead.
+//! use arsenal_runtime::start::{StartOptions, Started};
+//! use arsenal_runtime::{Node, NodeConfig};
+//! use std::sync::Arc;
+//! // A node that knows it. One that serves clients gets it by `arsenal_server::assembly::serve(&config, vec![module])`.
+//! let node = Node::start(NodeConfig { modules: vec![Arc::new(module)], ..NodeConfig::default() }).unwrap();
+//! # let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+//! # run.block_on(async {
+//! // Waits until init has ended; the last argument is for how long at most, `None` for ever.
+//! let args = Term::map([("balance", Term::Int(5))]);
+//! let started = node.start_process("account", &args, StartOptions::default(), None).await.unwrap();
+//! let Started::Running(account) = started else { panic!("init answered `ignore`") };
+//! // Whom, what, for how long, and the number of the operation that the call is part of: 0 for none.
+//! let deposit = Term::from([Term::Atom("deposit"), Term::Int(3)]);
+//! let balance = node.call(account, deposit, Some(Duration::from_secs(5)), 0).await.unwrap();
+//! assert_eq!(balance, Term::Int(8));
+//! # });
+//! node.close();
 //! ```
 
 pub mod family;
@@ -83,6 +100,7 @@ pub mod functions;
 pub mod gen_event;
 pub mod gen_server;
 pub mod gen_statem;
+mod in_hand;
 pub mod module;
 pub mod modules;
 pub mod pause;

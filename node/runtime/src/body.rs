@@ -50,6 +50,11 @@ pub trait Body: Send + 'static {
     /// Gives back spare capacity.
     fn shrink(&mut self) {}
 
+    /// The message that it is in the middle of handling, where it waits there; nothing between two messages.
+    fn in_hand(&self) -> Option<Term> {
+        None
+    }
+
     /// What it is doing, for a backtrace: function names, innermost first.
     fn backtrace(&self) -> Vec<String> {
         Vec::new()

@@ -168,6 +168,15 @@ impl Context<'_> {
         self.outbox.send(self.node, to.to, Signal::Message(message));
     }
 
+    /// Says what the record of this process's end will tell as its error: that `callback` failed with `reason`, and what
+    /// it had in hand. Of an end in order nothing is told, and of a crash what was said of it first.
+    pub fn report_crash(&mut self, callback: &str, message: Option<&Term>, reason: &Reason) {
+        if !reason.is_orderly() {
+            let report = crate::crash::report(self.process, Some(callback), message, reason);
+            self.process.core.lock().extras_mut().crash.get_or_insert(report);
+        }
+    }
+
     // Exit signals, links and monitors.
 
     /// `exit/2`: sends an exit signal. To itself it is handled like any other, when the turn is over.

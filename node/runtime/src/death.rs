@@ -10,19 +10,8 @@ use crate::outbox::Outbox;
 use crate::pid::Pid;
 use crate::process::{Process, flag};
 use crate::term::{Reason, Term};
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// The exit reason and the words of a panic.
-pub(crate) fn crash_of(panic: &(dyn Any + Send)) -> (Reason, Arc<str>) {
-    let words = panic
-        .downcast_ref::<&'static str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic".to_owned());
-    (Term::crash(Term::str(words.as_str())), words.into())
-}
 
 /// Ends `process` with `reason`.
 pub(crate) fn finish(
@@ -80,7 +69,7 @@ fn record(node: &Node, process: &Process, remains: &mut Remains, reason: &Reason
             name: remains.name.take(),
             key: extras.key,
             child_id: extras.child_id,
-            error,
+            error: extras.crash.or(error),
             labels: extras.labels,
             incarnation: extras.incarnation,
             operation: extras.ending_operation,

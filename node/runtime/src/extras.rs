@@ -22,6 +22,8 @@ pub(crate) struct Extras {
     pub(crate) looks: Vec<crate::glimpse::Look>,
     /// The state of a hibernated process.
     pub(crate) snapshot: Option<Packed>,
+    /// What its code said of its own crash, once it has.
+    pub(crate) crash: Option<Arc<str>>,
     /// The operation that ends the process, 0 for none.
     pub(crate) ending_operation: u64,
     /// Which life of its supervised child it is, from 1; 0 for none.

@@ -24,6 +24,8 @@ pub struct Glimpse {
     pub handlers: Option<Vec<Term>>,
     /// Function names, innermost first.
     pub frames: Vec<String>,
+    /// The message that it is in the middle of handling.
+    pub message: Option<Term>,
 }
 
 /// What a process waits for.
@@ -94,9 +96,12 @@ pub struct Sight {
 
 fn glimpse(core: &Core) -> Glimpse {
     match &core.body {
-        Some(body) => {
-            Glimpse { state_name: body.state_name(), handlers: body.handlers(), frames: body.backtrace() }
-        }
+        Some(body) => Glimpse {
+            state_name: body.state_name(),
+            handlers: body.handlers(),
+            frames: body.backtrace(),
+            message: body.in_hand(),
+        },
         None => Glimpse::default(),
     }
 }

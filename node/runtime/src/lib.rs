@@ -17,6 +17,7 @@ pub mod compact;
 pub mod context;
 pub mod control;
 mod core;
+mod crash;
 mod crowd;
 pub mod dead_letters;
 mod death;

@@ -7,6 +7,7 @@
 use crate::body::{Event, Filter, Receive, Step};
 use crate::context::Context;
 use crate::core::{Core, Ready};
+use crate::crash;
 use crate::inbound::BodySlot;
 use crate::lock::Guard;
 use crate::message::Kind;
@@ -124,7 +125,8 @@ impl Scheduler {
                 if operation != 0 {
                     core.extras_mut().ending_operation = operation;
                 }
-                return ControlFlow::Break(Outcome::Ended(core, reason, None));
+                let report = crash::of_exit(process, &reason);
+                return ControlFlow::Break(Outcome::Ended(core, reason, report));
             }
             Some(Ok(step)) => {
                 let gives_way = matches!(step, Step::Yield);
@@ -138,8 +140,9 @@ impl Scheduler {
                     }
                 }
             }
-            Some(Err((reason, error))) => {
-                return ControlFlow::Break(Outcome::Ended(core, reason, Some(error)));
+            Some(Err(reason)) => {
+                let report = crash::of_exit(process, &reason);
+                return ControlFlow::Break(Outcome::Ended(core, reason, report));
             }
         }
         if process.schedule.load(Acquire) == schedule::NOTIFIED {
@@ -158,7 +161,7 @@ impl Scheduler {
         event: Event,
         operation: u64,
         used: &mut Used,
-    ) -> Option<Result<Step, (Reason, Arc<str>)>> {
+    ) -> Option<Result<Step, Reason>> {
         let Some(body) = body.as_mut() else { return Some(Ok(Step::Exit(Term::Atom("undef")))) };
         let observed = match &event {
             Event::Message(message) => turn_observer::begin(node, process, operation, message.kind),
@@ -194,11 +197,11 @@ impl Scheduler {
         used.reductions = used.reductions.saturating_add(burned).saturating_add(toll);
         process.in_turn.store(false, Relaxed);
         if let Err(panic) = handled {
-            step = Some(Err(crate::death::crash_of(&*panic)));
+            step = Some(Err(crash::reason_of(&*panic)));
         }
         if let Some(observed) = observed {
             observed.end(match &step {
-                Some(Ok(Step::Exit(reason)) | Err((reason, _))) => Some(reason),
+                Some(Ok(Step::Exit(reason)) | Err(reason)) => Some(reason),
                 _ => None,
             });
         }

@@ -176,6 +176,26 @@ fn a_backtrace_names_the_function_of_a_loop_and_the_wait_point_of_an_idle_proces
     });
 }
 
+// covers: get_process_backtrace/1
+#[test]
+fn a_backtrace_of_a_callback_that_waits_names_it_and_the_message_that_it_handles() {
+    both(|api| async move {
+        let counter = api.start("counter", json!({})).await;
+        api.ok("CastMessage", json!({"process": counter, "message": ["sleep", 3_600_000]})).await;
+        let seen = api.eventually(|| async {
+            let seen = api.ok("GetProcessBacktrace", json!({"process": counter})).await;
+            let waits = seen["frames"][0]["function"] == "handle_cast" && seen["waitPoint"] == "timeout";
+            waits.then_some(seen)
+        });
+        let seen = seen.await;
+        assert_eq!(seen["frames"][1]["module"], "gen_server");
+        assert_eq!(seen["message"], json!(["sleep", 3_600_000]));
+        let idle = api.start("counter", json!({})).await;
+        let idle = api.ok("GetProcessBacktrace", json!({"process": idle})).await;
+        assert!(idle["message"].is_null(), "{idle}");
+    });
+}
+
 // covers: get_process_dictionary/1
 #[test]
 fn what_a_process_put_into_its_dictionary_is_read_and_what_it_erased_is_gone() {

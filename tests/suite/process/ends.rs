@@ -39,6 +39,42 @@ fn a_kill_with_a_reason_shows_that_reason_and_the_operation_behind_it() {
     });
 }
 
+#[test]
+fn the_record_of_a_crash_tells_the_module_the_callback_the_message_and_the_reason() {
+    both(|api| async move {
+        let error = |pid: String| {
+            let api = api.clone();
+            async move {
+                api.ok("AwaitExit", json!({"process": pid, "timeout": "5s"})).await;
+                text(&api.ok("GetExit", json!({"process": pid})).await["error"])
+            }
+        };
+        let cast = |pid: String, message: Value| {
+            let api = api.clone();
+            async move { api.ok("CastMessage", json!({"process": pid, "message": message})).await }
+        };
+        let called = start(&api, "counter", json!({})).await;
+        api.err("CallProcess", json!({"process": called, "message": ["crash", "boo"]})).await;
+        assert_eq!(
+            error(called).await,
+            "counter crashed in handle_call\nmessage: [\"crash\",\"boo\"]\nreason: {\"crash\":\"boo\"}"
+        );
+        let went_on = start(&api, "counter", json!({})).await;
+        cast(went_on.clone(), json!(["continue", ["exit", "boo"]])).await;
+        assert_eq!(error(went_on).await, "counter crashed in handle_continue\nreason: \"boo\"");
+        let slow = start(&api, "counter", json!({"terminate_sleep": 1})).await;
+        cast(slow.clone(), json!(["crash", "x".repeat(5_000)])).await;
+        let told = error(slow).await;
+        assert!(told.starts_with("counter crashed in handle_cast") && told.len() < 1_200, "{told}");
+        let task = json!({"module": "task", "function": "crash", "args": {"reason": "boo"}});
+        let task = text(&api.ok("SpawnProcess", task).await["pid"]);
+        assert_eq!(error(task).await, "task crashed\nreason: {\"crash\":\"boo\"}");
+        let stopped = start(&api, "counter", json!({})).await;
+        cast(stopped.clone(), json!(["stop", "normal"])).await;
+        assert_eq!(error(stopped).await, "", "an end in order is no crash");
+    });
+}
+
 // covers: exit_process/2
 #[test]
 fn an_exit_signal_keeps_to_the_rules_of_otp() {

@@ -4,6 +4,7 @@
 //! is behind that pointer. A call that is answered at once takes one turn and allocates nothing here.
 
 use super::{GenServer, Next, Outcome, Ready};
+use crate::in_hand::InHand;
 use crate::pause::Then;
 use crate::raise::{Class, Exception, guard};
 use crate::start::{InitFunction, Progress, Starting, bad_return_value};
@@ -28,9 +29,17 @@ pub(super) struct Server<S: GenServer> {
 /// What is under way between two turns.
 enum Phase<S> {
     Starting(Starting<Ready<S>>),
-    Paused { then: Then<S, Outcome<S>>, call: Option<ReplyTo> },
+    /// In a callback, of which `hand` is known where a message began it.
+    Paused {
+        then: Then<S, Outcome<S>>,
+        call: Option<ReplyTo>,
+        hand: Option<InHand>,
+    },
     Continuing(Term),
-    Terminating { then: Then<S, Termination<S>>, farewell: Farewell },
+    Terminating {
+        then: Then<S, Termination<S>>,
+        farewell: Farewell,
+    },
 }
 
 impl<S: GenServer> Server<S> {
@@ -45,9 +54,11 @@ impl<S: GenServer> Server<S> {
     fn proceed(&mut self, phase: Phase<S>, event: Event, cx: &mut Context<'_>) -> Step {
         match (phase, &mut self.state) {
             (Phase::Starting(starting), _) => self.start(starting, event, cx),
-            (Phase::Paused { then, call }, Some(state)) => {
+            (Phase::Paused { then, call, hand }, Some(state)) => {
                 let outcome = guard(|| then(state, event.into(), cx));
-                self.settle(outcome, call, cx)
+                let step = self.settle(outcome, call, cx);
+                self.note(hand, &step, cx);
+                step
             }
             (Phase::Continuing(continuation), Some(_)) => {
                 self.settle(Ok(Outcome::NoReply(Next::Continue(continuation))), None, cx)
@@ -107,11 +118,12 @@ impl<S: GenServer> Server<S> {
         mut call: Option<ReplyTo>,
         cx: &mut Context<'_>,
     ) -> Step {
+        let mut callback = None;
         loop {
             let (reason, reply) = match outcome.unwrap_or_else(Outcome::from) {
                 Outcome::NoReply(Next::Continue(continuation)) => match self.go_on(continuation, cx) {
                     Ok(continued) => {
-                        (outcome, call) = (continued, None);
+                        (outcome, call, callback) = (continued, None, Some("handle_continue"));
                         continue;
                     }
                     Err(step) => return step,
@@ -127,7 +139,7 @@ impl<S: GenServer> Server<S> {
                 },
                 Outcome::Await(pause) => {
                     let (step, then) = pause.into_parts();
-                    self.phase = Some(Box::new(Phase::Paused { then, call }));
+                    self.phase = Some(Box::new(Phase::Paused { then, call, hand: None }));
                     return step;
                 }
                 Outcome::StopReply(reason, reply) => match call {
@@ -138,7 +150,22 @@ impl<S: GenServer> Server<S> {
                 Outcome::Crash(reason) => (Term::crash(reason), None),
                 Outcome::BadReturn(value) => (bad_return_value(value), None),
             };
+            if let Some(callback) = callback {
+                cx.report_crash(callback, None, &reason);
+            }
             return self.terminate(reason, reply, cx);
+        }
+    }
+
+    /// Keeps what a callback has in hand that waits in the middle, and reports it of one that ended the process.
+    #[cold]
+    fn note(&mut self, hand: Option<InHand>, step: &Step, cx: &mut Context<'_>) {
+        let Some(hand) = hand else { return };
+        match (self.phase.as_deref_mut(), step) {
+            (Some(Phase::Paused { hand: kept, .. }), _) => *kept = Some(hand),
+            (Some(Phase::Terminating { farewell, .. }), _) => hand.report(&farewell.reason, cx),
+            (_, Step::Exit(reason)) => hand.report(reason, cx),
+            _ => {}
         }
     }
 
@@ -202,7 +229,13 @@ impl<S: GenServer> Body for Server<S> {
             return self.proceed(*phase, event, cx);
         }
         match event {
-            Event::Message(message) => self.deliver(&message, cx),
+            Event::Message(message) => {
+                let step = self.deliver(&message, cx);
+                if self.phase.is_some() || matches!(step, Step::Exit(_)) {
+                    self.note(Some(InHand::of_server(&message, cx)), &step, cx);
+                }
+                step
+            }
             Event::Timeout => self.deliver(&Message::info(Pid::NONE, Term::TIMEOUT), cx),
             // A restored server has no init to run; whoever waits for one is answered.
             Event::Start => {
@@ -239,16 +272,21 @@ impl<S: GenServer> Body for Server<S> {
         }
     }
 
+    fn in_hand(&self) -> Option<Term> {
+        match self.phase.as_deref()? {
+            Phase::Paused { hand, .. } => hand.as_ref().map(|hand| hand.message().clone()),
+            _ => None,
+        }
+    }
+
     fn backtrace(&self) -> Vec<String> {
         let mut frames = Vec::new();
         match self.phase.as_deref() {
             None => {}
             Some(Phase::Starting(_)) => frames.push(format!("{}::init", type_name::<S>())),
-            Some(Phase::Paused { call: Some(_), .. }) => {
-                frames.push(format!("{}::handle_call", type_name::<S>()));
-            }
-            Some(Phase::Paused { call: None, .. }) => {
-                frames.push(format!("{} in a callback", type_name::<S>()))
+            Some(Phase::Paused { hand, .. }) => {
+                let callback = hand.as_ref().map_or("handle_continue", InHand::callback);
+                frames.push(format!("{}::{callback}", type_name::<S>()));
             }
             Some(Phase::Continuing(_)) => frames.push(format!("{}::handle_continue", type_name::<S>())),
             Some(Phase::Terminating { .. }) => frames.push(format!("{}::terminate", type_name::<S>())),

@@ -48,6 +48,23 @@ enum Callback {
     Enter,
 }
 
+impl Callback {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "handle_event",
+            Self::Enter => "enter",
+        }
+    }
+
+    /// What its event says.
+    const fn content(&self) -> Option<&Term> {
+        match self {
+            Self::Event(event) => Some(&event.content),
+            Self::Enter => None,
+        }
+    }
+}
+
 impl<S: GenStatem> Running<S> {
     fn new(state: Term, data: S) -> Self {
         Self { data, core: Core::new(state, S::STATE_ENTER), timers: Vec::new(), stale: Vec::new() }
@@ -186,11 +203,19 @@ impl<S: GenStatem> Machine<S> {
     ) -> Option<Step> {
         loop {
             let Some(running) = &mut self.running else { return Some(no_state()) };
-            let progress = match transition.unwrap_or_else(Transition::from) {
-                Transition::Go(change, actions) => match callback {
-                    Callback::Event(event) => Ok(running.core.handled(event, change, actions)),
-                    Callback::Enter => running.core.entered(change, actions),
-                },
+            let (cause, reason) = match transition.unwrap_or_else(Transition::from) {
+                Transition::Go(change, actions) => {
+                    let progress = match callback {
+                        Callback::Event(event) => Ok(running.core.handled(event, change, actions)),
+                        Callback::Enter => running.core.entered(change, actions),
+                    };
+                    transition = match self.advance(progress, cx) {
+                        ControlFlow::Continue(entered) => entered,
+                        ControlFlow::Break(step) => return step,
+                    };
+                    callback = Callback::Enter;
+                    continue;
+                }
                 Transition::Await(pause) => {
                     let (step, then) = pause.into_parts();
                     self.phase = Some(Box::new(Phase::Paused { then, callback }));
@@ -200,19 +225,17 @@ impl<S: GenStatem> Machine<S> {
                     for (to, reply) in replies {
                         cx.reply(to, reply);
                     }
-                    return Some(self.terminate(&reason, reason.clone(), cx));
+                    (reason.clone(), reason)
                 }
-                Transition::Exit(reason) => return Some(self.terminate(&reason, reason.clone(), cx)),
-                Transition::Crash(error) => return Some(self.crash(&error, cx)),
+                Transition::Exit(reason) => (reason.clone(), reason),
+                Transition::Crash(error) => (error.clone(), Term::crash(error)),
                 Transition::BadReturn(value) => {
-                    return Some(self.crash(&Term::tagged("bad_return_from_state_function", value), cx));
+                    let error = Term::tagged("bad_return_from_state_function", value);
+                    (error.clone(), Term::crash(error))
                 }
             };
-            transition = match self.advance(progress, cx) {
-                ControlFlow::Continue(entered) => entered,
-                ControlFlow::Break(step) => return step,
-            };
-            callback = Callback::Enter;
+            cx.report_crash(callback.name(), callback.content(), &reason);
+            return Some(self.terminate(&cause, reason, cx));
         }
     }
 
@@ -351,12 +374,19 @@ impl<S: GenStatem> Body for Machine<S> {
         }
     }
 
+    fn in_hand(&self) -> Option<Term> {
+        match self.phase.as_deref()? {
+            Phase::Paused { callback, .. } => callback.content().cloned(),
+            _ => None,
+        }
+    }
+
     fn backtrace(&self) -> Vec<String> {
         let callback = match self.phase.as_deref() {
             None => None,
             Some(Phase::Starting(_)) => Some("init"),
-            Some(Phase::Paused { callback: Callback::Event(_), .. }) => Some("handle_event"),
-            Some(Phase::Paused { callback: Callback::Enter, .. } | Phase::Entering { .. }) => Some("enter"),
+            Some(Phase::Paused { callback, .. }) => Some(callback.name()),
+            Some(Phase::Entering { .. }) => Some(Callback::Enter.name()),
             Some(Phase::Terminating { .. }) => Some("terminate"),
         };
         let frame = callback.map(|callback| format!("{}::{callback}", type_name::<S>()));

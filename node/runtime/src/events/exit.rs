@@ -30,7 +30,7 @@ pub struct ExitRecord {
     pub parent: Pid,
     /// Its id under its supervisor.
     pub child_id: Option<Term>,
-    /// What a crash said of itself, with its backtrace.
+    /// What is told of a crash: the module, the callback, the message in hand, the reason.
     pub error: Option<Arc<str>>,
     /// Messages that were lost with it.
     pub messages_lost: usize,

@@ -99,7 +99,10 @@ pub(super) async fn backtrace(
         let wait_point = match (view.pause(), does) {
             (Some(hold), _) => format!("hold {hold}"),
             (None, Does::Blocked) => "blocking work".to_owned(),
-            (None, Does::Waiting) => words(node.wait_point(process)),
+            (None, Does::Waiting) => {
+                let timed = node.receive_deadline(process).is_some();
+                words(node.wait_point(process), timed)
+            }
             (None, _) => String::new(),
         };
         let since = node.in_slice_since(process).map(|ms| timestamp_ms(node, ms));
@@ -108,7 +111,7 @@ pub(super) async fn backtrace(
             status: status(does) as i32,
             frames,
             wait_point,
-            message: None,
+            message: view.glimpse().and_then(|seen| seen.message.as_ref().map(to_value)),
             since,
         })
     });
@@ -121,8 +124,9 @@ fn frame_of(frame: &str) -> v1::StackFrame {
     v1::StackFrame { function: function.into(), module: module.into(), ..Default::default() }
 }
 
-fn words(point: WaitPoint) -> String {
+fn words(point: WaitPoint, timed: bool) -> String {
     match point {
+        WaitPoint::NoMessage if timed => "timeout".to_owned(),
         WaitPoint::AnyMessage => "any message".to_owned(),
         WaitPoint::ChosenMessages => "chosen messages".to_owned(),
         WaitPoint::NoMessage => "no message".to_owned(),
