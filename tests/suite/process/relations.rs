@@ -40,6 +40,26 @@ fn links_and_monitors_of_sessions_come_and_go() {
 }
 
 #[test]
+fn a_flush_finds_the_down_in_the_mailbox_of_the_watcher_whoever_asks() {
+    both(|api| async move {
+        let (watcher, pid) = (start(&api, "plain", json!({})).await, start(&api, "counter", json!({})).await);
+        let monitored = api.ok("MonitorProcess", json!({"process": pid, "watcher": watcher})).await;
+        api.ok("KillProcess", json!({"process": pid})).await;
+        let downs = || async {
+            let read = json!({"process": watcher, "filter": "kind == 'DOWN'"});
+            api.ok("SearchMailbox", read).await["messages"].as_array().map_or(0, Vec::len)
+        };
+        api.eventually(|| async { (downs().await == 1).then_some(()) }).await;
+        let demonitor = json!({"monitor": monitored["monitor"], "flush": true, "info": true});
+        let (stranger, _, _) = session(&api).await;
+        let told = stranger.ok("Demonitor", demonitor.clone()).await;
+        assert_ne!(told.get("found"), Some(&json!(true)), "a message had to be flushed");
+        assert_eq!(downs().await, 0);
+        api.ok("Demonitor", demonitor).await;
+    });
+}
+
+#[test]
 fn flags_leaders_and_labels_are_set_and_read_back() {
     both(|api| async move {
         let pid = start(&api, "counter", json!({})).await;

@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::reference::{self, Reference};
 use crate::status::{bad_argument, failure, no_process, of_control};
 use arsenal_proto::v1;
-use arsenal_runtime::{Node, OwnedId, Pid, Term};
+use arsenal_runtime::{Kind, Message, Node, OwnedId, Pid, ProcessRef, Term};
 use std::collections::BTreeMap;
 use tonic::{Code, Status};
 
@@ -127,13 +127,13 @@ pub(super) fn demonitor(
             .resource("monitor", &request.monitor)
             .status());
     }
-    // one that has fired has no owner any more, but its message may wait in the mailbox of who asks
-    let watcher = match owner.or(named) {
+    // one that has fired has no owner any more, but its message may wait in the watcher's mailbox
+    let told = if owner.is_none() && request.flush { who_was_told(node, monitor, named) } else { None };
+    let flushed = told.is_some();
+    let watcher = match owner.or(told).or(named) {
         Some(watcher) => Some(watcher),
         None => caller.session(node)?,
     };
-    let waits = |watcher| request.flush && has_down(node, watcher, monitor);
-    let flushed = watcher.is_some_and(waits);
     let found = match watcher {
         Some(watcher) => {
             node.demonitor(watcher, monitor, request.flush).map_err(|error| of_control(node, &error))?
@@ -152,12 +152,22 @@ pub(super) fn demonitor(
     Ok(v1::DemonitorResponse { found: !request.info || (found && !flushed) })
 }
 
-fn has_down(node: &Node, watcher: Pid, monitor: OwnedId) -> bool {
-    let is = |message: &arsenal_runtime::Message| {
-        message.kind == arsenal_runtime::Kind::Down && message.reference == monitor.reference()
+/// In whose mailbox the DOWN of a monitor waits: in that of `watcher`, where one is named, else it is looked for in all.
+fn who_was_told(node: &Node, monitor: OwnedId, watcher: Option<Pid>) -> Option<Pid> {
+    let is = |message: &Message| message.kind == Kind::Down && message.reference == monitor.reference();
+    let waits = |process: &ProcessRef| {
+        let found = node.mailbox(process, |_, message| is(message).then_some(()));
+        (!found.is_empty()).then(|| process.pid())
     };
-    let Some(process) = node.process(watcher) else { return false };
-    !node.mailbox(&process, |_, message| is(message).then_some(())).is_empty()
+    if let Some(watcher) = watcher {
+        return node.process(watcher).and_then(|process| waits(&process));
+    }
+    let mut told = None;
+    node.visit_processes(0, |process| {
+        told = waits(process);
+        told.is_none()
+    });
+    told
 }
 
 pub(super) fn set_trap_exit(
