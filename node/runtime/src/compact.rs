@@ -3,13 +3,11 @@
 //! Which payloads are equal is found on a copy, while the process goes on; the exchange itself is one step between two
 //! turns and touches only messages that still wait.
 
-use crate::message::Message;
 use crate::node::Node;
 use crate::process::ProcessRef;
-use crate::queue::Queue;
 use crate::term::Term;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
 /// What compacting a mailbox came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,7 +58,7 @@ impl Node {
             }
         }
         self.with_core(&process.0, |core, _| {
-            let bytes_before = bytes_of(&core.inner);
+            let bytes_before = core.inner.bytes();
             let mut shared = 0;
             let bound = core.extras().and_then(|extras| extras.byte_bound.clone());
             for message in core.inner.iter_mut() {
@@ -73,17 +71,7 @@ impl Node {
                 }
             }
             core.inner.shrink();
-            Compaction { bytes_before, bytes_after: bytes_of(&core.inner), shared }
+            Compaction { bytes_before, bytes_after: core.inner.bytes(), shared }
         })
     }
-}
-
-/// Bytes of a queue, what several messages share counted once.
-fn bytes_of(queue: &Queue) -> usize {
-    let mut seen = HashSet::new();
-    let of = |message: &Message| match message.payload.address() {
-        Some(address) if !seen.insert(address) => size_of::<Message>(),
-        _ => message.size_bytes(),
-    };
-    queue.spare_bytes() + queue.iter().map(of).sum::<usize>()
 }

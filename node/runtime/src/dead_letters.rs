@@ -58,7 +58,7 @@ impl Letters {
     fn forget_beyond(&mut self, max: usize, bytes_max: usize) {
         while self.letters.len() > max || self.bytes > bytes_max {
             let Some(oldest) = self.letters.pop_front() else { return };
-            self.bytes -= oldest.message.size_bytes();
+            self.bytes -= weight(&oldest.message);
             self.dropped += 1;
         }
     }
@@ -88,7 +88,7 @@ impl DeadLetters {
         for message in messages {
             inner.last += 1;
             let number = inner.last;
-            inner.bytes += message.size_bytes();
+            inner.bytes += weight(&message);
             inner.letters.push_back(DeadLetter { number, to, message, reason, at_ns, operation });
             inner.forget_beyond(self.max, self.bytes_max);
         }
@@ -136,7 +136,12 @@ impl DeadLetters {
 }
 
 fn bytes_of(letters: &[DeadLetter]) -> usize {
-    letters.iter().map(|letter| letter.message.size_bytes()).sum()
+    letters.iter().map(|letter| weight(&letter.message)).sum()
+}
+
+/// What a message counts for: the same when it goes as when it came, though somebody has decoded it since.
+fn weight(message: &Message) -> usize {
+    size_of::<Message>() + message.payload.content_bytes()
 }
 
 #[cfg(test)]
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_where_there_are_too_many_or_they_are_too_big() {
-        let bytes_max = 3 * message(1_000).size_bytes();
+        let bytes_max = 3 * weight(&message(1_000));
         let letters = DeadLetters::new(5, bytes_max);
         let add = |length| letters.add(Pid::NONE, [message(length)], DeadLetterReason::Flushed, 0, 0);
         (0..4).for_each(|_| add(1_000));
@@ -172,5 +177,15 @@ mod tests {
         assert_eq!((numbers(&letters), letters.dropped()), (vec![], 6), "one that is too big is not kept");
         (0..6).for_each(|_| add(1));
         assert_eq!(numbers(&letters), [8, 9, 10, 11, 12]);
+    }
+
+    #[test]
+    fn a_letter_that_was_read_since_is_taken_for_no_more_than_it_came_with() {
+        let letters = DeadLetters::new(5, usize::MAX);
+        let encoded = Term::encoded(bytes::Bytes::from_static(b"x"), |_| Term::from("x".repeat(1_000)));
+        letters.add(Pid::NONE, [Message::info(Pid::NONE, encoded)], DeadLetterReason::DeadProcess, 0, 0);
+        assert!(letters.list()[0].message.payload.as_str().is_some());
+        letters.put_back(letters.take(&[1].into()));
+        assert_eq!((numbers(&letters), letters.dropped()), (vec![1], 0));
     }
 }

@@ -6,7 +6,7 @@
 use crate::body::Filter;
 use crate::message::{Kind, Message};
 use crate::pid::{Pid, Ref};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -183,8 +183,14 @@ impl Queue {
         self.messages.iter_mut()
     }
 
+    /// What it costs to keep; a payload that several of its messages share counts once.
     pub(crate) fn bytes(&self) -> usize {
-        self.spare_bytes() + self.messages.iter().map(Message::size_bytes).sum::<usize>()
+        let mut seen = HashSet::new();
+        let of = |message: &Message| match message.payload.shared_address() {
+            Some(address) if !seen.insert(address) => size_of::<Message>(),
+            _ => message.size_bytes(),
+        };
+        self.spare_bytes() + self.messages.iter().map(of).sum::<usize>()
     }
 
     /// Bytes of unused capacity.

@@ -2,6 +2,7 @@
 //! answer waits under an alias.
 
 use crate::alias::{Answer, Waiting};
+use crate::dead_letters::DeadLetterReason;
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::pid::Pid;
@@ -71,30 +72,46 @@ pub enum Sent {
 }
 
 impl Node {
-    /// Sends a message. To a dead process it is dropped, as in Erlang.
+    /// Sends a message. To a dead process it is lost, as in Erlang, and a dead letter.
     pub fn send(&self, to: Pid, message: Message) -> Sent {
         match self.process(to) {
-            Some(process) => self.send_to(&process, message),
+            Some(process) => {
+                let sent = self.send_if_alive(&process, message);
+                sent.unwrap_or_else(|message| self.no_process(to, message))
+            }
             None if self.is_remote(to) => match self.send_away(Address::Pid(to), message) {
                 Carried::Sent | Carried::Crowded => Sent::Delivered,
                 Carried::Full => Sent::MailboxFull,
                 Carried::NoConnection => Sent::NoConnection,
             },
-            None => Sent::NoProcess,
+            None => self.no_process(to, message),
         }
     }
 
-    /// Sends a message to a process at hand.
-    pub fn send_to(&self, to: &ProcessRef, mut message: Message) -> Sent {
+    /// Nobody has that pid any more; one of a former life of this node is dead for certain too.
+    fn no_process(&self, to: Pid, message: Message) -> Sent {
+        if message.kind.is_one_way() {
+            self.lost(to, [message], DeadLetterReason::DeadProcess);
+        }
+        Sent::NoProcess
+    }
+
+    /// Sends a message to a process at hand; to one that has ended it is no dead letter, as the caller still knows what
+    /// it had to say.
+    pub fn send_to(&self, to: &ProcessRef, message: Message) -> Sent {
+        self.send_if_alive(to, message).unwrap_or(Sent::NoProcess)
+    }
+
+    fn send_if_alive(&self, to: &ProcessRef, mut message: Message) -> Result<Sent, Message> {
         if to.0.is_dead() {
-            return Sent::NoProcess;
+            return Err(message);
         }
         if let Some(observer) = self.turn_observer().get() {
             message.operation = observer.sending(self, message.operation);
         }
         let full = self.has_no_room(to, &message);
         self.send_to_process(&to.0, Signal::Message(message));
-        if full { Sent::MailboxFull } else { Sent::Delivered }
+        Ok(if full { Sent::MailboxFull } else { Sent::Delivered })
     }
 
     /// `gen_server:call`: sends `request` and waits for the answer, for `timeout` at most. Dropping the future gives

@@ -249,6 +249,19 @@ impl Term {
         }
     }
 
+    /// As [`Term::address`], of content that somebody else holds too.
+    pub(crate) fn shared_address(&self) -> Option<usize> {
+        let holders = match self {
+            Self::Str(text) => Arc::strong_count(text),
+            Self::List(terms) => Arc::strong_count(terms),
+            Self::Map(members) => Arc::strong_count(members),
+            Self::Bytes(bytes) => Arc::strong_count(bytes),
+            Self::Encoded(encoded) => Arc::strong_count(encoded),
+            _ => return None,
+        };
+        self.address().filter(|_| holders > 1)
+    }
+
     /// Bytes of what it says: as it was sent, where it came encoded, else as [`Term::size_bytes`] estimates. The same
     /// whenever it is asked, whether or not somebody has decoded it since.
     pub fn content_bytes(&self) -> usize {

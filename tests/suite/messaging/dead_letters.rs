@@ -1,6 +1,6 @@
 //! Dead letters.
 
-use super::{length, received, send};
+use super::{dead, length, received, send};
 use arsenal_tests::both;
 use serde_json::{Value, json};
 
@@ -100,5 +100,24 @@ fn what_no_code_will_handle_is_listed_by_cause() {
         let call = json!({"process": slow, "message": "get", "timeout": "0.01s"});
         assert_eq!(&*api.err("CallProcess", call).await.reason, "TIMEOUT");
         assert_eq!(list(&api.ok("ListDeadLetters", reason("POLICY")).await, "deadLetters"), [""; 0]);
+    });
+}
+
+// covers: list_dead_letters
+#[test]
+fn what_is_sent_from_outside_to_the_dead_is_a_letter_and_stays_one_where_a_replay_fails() {
+    both(|api| async move {
+        let gone = dead(&api).await;
+        let sent = api.ok("SendMessage", json!({"process": gone, "message": "sent"})).await;
+        assert_eq!(sent["delivered"], false);
+        api.ok("CastMessage", json!({"process": gone, "message": "cast"})).await;
+        let filter = json!({"filter": format!("pid == '{gone}' && reason == 'DEAD_PROCESS'")});
+        let told = |letters: Value| -> Vec<Value> {
+            list(&letters, "deadLetters").iter().map(|letter| letter["message"].clone()).collect()
+        };
+        assert_eq!(told(api.ok("ListDeadLetters", filter.clone()).await), ["sent", "cast"]);
+        let replayed = api.ok("ReplayDeadLetters", filter.clone()).await;
+        assert_eq!(list(&replayed, "undelivered").len(), 2);
+        assert_eq!(told(api.ok("ListDeadLetters", filter).await), ["sent", "cast"]);
     });
 }

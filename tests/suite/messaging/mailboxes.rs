@@ -183,6 +183,10 @@ fn equal_payloads_shrink_to_about_one_and_different_ones_do_not() {
         assert!(before > 600_000 && after < before / 10, "{before} {after}");
         assert_eq!(number(&compacted["shared"]), 299);
         assert_eq!(length(&api, &process).await, 300);
+        let weighed = api.ok("GetProcessMemoryInfo", json!({"process": process})).await;
+        assert_eq!(number(&weighed["mailbox"]), after, "what it came to is what is told of it");
+        let info = api.ok("GetProcessInfo", json!({"process": process})).await;
+        assert_eq!(number(&info["process"]["mailboxBytes"]), after);
         let different = api.start("plain", json!(null)).await;
         for n in 0..20 {
             send(&api, &different, json!(n)).await;
