@@ -240,7 +240,7 @@ async fn serve_in(
         response_bytes_max: config.grpc.response_bytes_max,
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
-    let shared = Shared::new(node.clone(), joined.nodes);
+    let shared = Shared::new(node.clone(), joined.nodes).with_limits(config.limits());
     if let Some(membership) = &membership {
         membership.place(&shared);
     }

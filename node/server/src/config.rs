@@ -6,6 +6,7 @@
 mod address;
 mod cluster;
 mod gateway;
+mod limits;
 mod reference;
 #[cfg(test)]
 mod tests;

@@ -282,7 +282,7 @@ impl IntrospectionService for IntrospectionApi {
     ) -> Result<Response<v1::GetSystemInfoResponse>, Status> {
         let request = request.into_inner();
         self.this(&request.node)?;
-        system::info(self.node()).await.map(Response::new)
+        system::info(&self.shared).await.map(Response::new)
     }
 
     async fn get_scheduler_info(

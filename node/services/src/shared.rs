@@ -2,6 +2,7 @@
 
 use arsenal_membership::{Alone, Membership, NodeState, Nodes};
 use arsenal_runtime::{Node, Pid};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -13,6 +14,8 @@ pub struct Shared {
     pub node: Node,
     /// The nodes of its cluster, and the way to each.
     pub nodes: Arc<dyn Nodes>,
+    /// The limits that it was configured with, each by its name in the configuration.
+    pub limits: Arc<BTreeMap<String, u64>>,
     membership: watch::Receiver<Arc<Membership>>,
 }
 
@@ -20,7 +23,14 @@ impl Shared {
     /// Serves this node of a cluster.
     pub fn new(node: Node, nodes: Arc<dyn Nodes>) -> Self {
         let membership = nodes.watch();
-        Self { node, nodes, membership }
+        Self { node, nodes, membership, limits: Arc::default() }
+    }
+
+    /// The same, and tells these limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: BTreeMap<String, u64>) -> Self {
+        self.limits = Arc::new(limits);
+        self
     }
 
     /// Serves a node that is alone, and reached at this address.

@@ -10,7 +10,10 @@ fn a_node_tells_who_it_is_and_its_counts_match_the_lists() {
     both(|api| async move {
         let before = api.ok("GetSystemInfo", json!({})).await;
         assert_eq!((&before["node"], &before["build"]["profile"].is_string()), (&json!("n1"), &true));
-        assert!(wide(&before["limits"]["processes_max"]) > 0);
+        let limits = ["limits.processes_max", "limits.message_bytes_max", "grpc.message_bytes_max"];
+        for limit in limits.into_iter().chain(["gateway.body_bytes_max", "shutdown.timeout_ms"]) {
+            assert!(wide(&before["limits"][limit]) > 0, "{limit}");
+        }
         assert!(
             wide(&before["schedulers"]) > 0 && before["version"].is_string() && before["uptime"].is_string()
         );

@@ -1,21 +1,21 @@
 //! The node itself: identity, limits, counts, schedulers, memory.
 
 use super::process_info::blocking;
+use crate::Shared;
 use crate::time::{timestamp, to_proto};
 use arsenal_observe::memory::{node_bytes, system_bytes};
 use arsenal_proto::v1;
 use arsenal_proto::v1::get_system_info_response::{Build, Counts, OperatingSystem};
 use arsenal_runtime::info::{SchedulerInfo, Status as Does};
-use arsenal_runtime::limits::NodeLimits;
 use arsenal_runtime::{Behaviour, Node, Priority};
-use std::collections::HashMap;
 use std::time::Duration;
 use tonic::Status;
 
 /// What this build can do.
 const FEATURES: [&str; 5] = ["native_modules", "behaviours", "sessions", "global_names", "groups"];
 
-pub(super) async fn info(node: &Node) -> Result<v1::GetSystemInfoResponse, Status> {
+pub(super) async fn info(shared: &Shared) -> Result<v1::GetSystemInfoResponse, Status> {
+    let node = &shared.node;
     let counted = node.clone();
     let counts = blocking(move || counts(&counted)).await?;
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -25,7 +25,7 @@ pub(super) async fn info(node: &Node) -> Result<v1::GetSystemInfoResponse, Statu
         version: env!("CARGO_PKG_VERSION").into(),
         uptime: Some(to_proto(Duration::from_nanos(node.now_ns()))),
         start_time: Some(timestamp(node, 0)),
-        limits: limits(node.limits()),
+        limits: shared.limits.iter().map(|(name, limit)| (name.clone(), *limit)).collect(),
         counts: Some(counts),
         features: FEATURES.map(str::to_owned).to_vec(),
         operating_system: Some(OperatingSystem {
@@ -74,33 +74,6 @@ fn counts(node: &Node) -> Counts {
         applications: 0,
         holds: count(node.holds().len()),
     }
-}
-
-fn limits(limits: &NodeLimits) -> HashMap<String, u64> {
-    let NodeLimits {
-        processes_max,
-        exit_records_max,
-        events_per_scheduler_max,
-        dead_letters_max,
-        dead_letter_bytes_max,
-        timers_max,
-        waiting_requests_max,
-        blocking_threads_max,
-        traffic_pairs_max,
-        ..
-    } = limits;
-    let all = [
-        ("processes_max", processes_max),
-        ("exit_records_max", exit_records_max),
-        ("events_per_scheduler_max", events_per_scheduler_max),
-        ("dead_letters_max", dead_letters_max),
-        ("dead_letter_bytes_max", dead_letter_bytes_max),
-        ("timers_max", timers_max),
-        ("waiting_requests_max", waiting_requests_max),
-        ("blocking_threads_max", blocking_threads_max),
-        ("traffic_pairs_max", traffic_pairs_max),
-    ];
-    all.into_iter().map(|(name, value)| (name.to_owned(), *value as u64)).collect()
 }
 
 /// How long schedulers are watched to tell how busy they are.
