@@ -132,3 +132,55 @@ fn a_filter_nested_without_end_is_refused() {
         still_serves(&api).await;
     });
 }
+
+#[test]
+fn a_filter_that_compares_two_types_is_refused_wherever_something_is_filtered() {
+    both(|api| async move {
+        let (process, supervisor) =
+            (api.start("plain", json!({})).await, api.ok("StartSupervisor", json!({})).await);
+        let session = api.ok("CreateSession", json!({})).await;
+        let wrong = [
+            ("ListDeadLetters", json!({"filter": "kind == 3"}), "`kind` is a string", "a number"),
+            ("ListExits", json!({"filter": "incarnation == 'x'"}), "`incarnation` is a number", "a string"),
+            (
+                "ListTimers",
+                json!({"filter": "with_reference == 1"}),
+                "`with_reference` is a bool",
+                "a number",
+            ),
+            ("ListHolds", json!({"filter": "count == 'x'"}), "`count` is a number", "a string"),
+            ("ListSessions", json!({"filter": "labels == 'x'"}), "`labels` is a map", "a string"),
+            ("ListSupervisors", json!({"filter": "owed == 'x'"}), "`owed` is a list", "a string"),
+            ("ListOperations", json!({"filter": "name == true"}), "`name` is a string", "a bool"),
+            ("ListConnectedNodes", json!({"filter": "state == 1"}), "`state` is a string", "a number"),
+            ("ListGlobalNames", json!({"filter": "token == 'x'"}), "`token` is a number", "a string"),
+            (
+                "SearchMailbox",
+                json!({"process": process, "filter": "position == 'a'"}),
+                "a number",
+                "a string",
+            ),
+            ("CountMailboxMessages", json!({"process": process, "key": "kind == 3"}), "a string", "a number"),
+            (
+                "WhichChildren",
+                json!({"supervisor": supervisor["pid"], "filter": "id == 1"}),
+                "a string",
+                "a number",
+            ),
+            (
+                "ReceiveMessages",
+                json!({"session": session["session"], "match": "kind == 1"}),
+                "a string",
+                "a number",
+            ),
+        ];
+        for (rpc, request, has, is) in wrong {
+            let failure = api.err(rpc, request.clone()).await;
+            assert_eq!(failure.reason, "BAD_FILTER", "{rpc} {request}: {failure:?}");
+            assert!(failure.message.contains(has) && failure.message.contains(is), "{rpc}: {failure:?}");
+        }
+        // what somebody sent or said may be anything
+        api.ok("ListExits", json!({"filter": "reason == 3"})).await;
+        api.ok("SearchMailbox", json!({"process": process, "filter": "message == 3"})).await;
+    });
+}

@@ -11,13 +11,22 @@ mod rank;
 
 pub use rank::{Order, RankError, rank};
 
-use crate::predicate::Bindings;
+use crate::predicate::{Bindings, Field, FieldType};
 use arsenal_runtime::{Kind, Message, Node, OwnedId, Pid, ProcessRef, Term};
 use std::collections::BTreeMap;
 
 /// What expressions over messages may refer to: the fields of the contract's `MailboxMessage`. `age` is in seconds.
-pub const NAMES: [&str; 9] =
-    ["position", "from", "kind", "type", "age", "size_bytes", "operation_id", "reference", "message"];
+pub const FIELDS: [Field; 9] = [
+    ("position", FieldType::Number),
+    ("from", FieldType::Text),
+    ("kind", FieldType::Text),
+    ("type", FieldType::Text),
+    ("age", FieldType::Number),
+    ("size_bytes", FieldType::Number),
+    ("operation_id", FieldType::Text),
+    ("reference", FieldType::Text),
+    ("message", FieldType::Any),
+];
 
 /// A message that waits.
 #[derive(Clone, Debug)]
@@ -77,7 +86,7 @@ impl Envelope {
         tag.unwrap_or_else(|| type_name(&self.payload).to_owned())
     }
 
-    /// The value of one of [`NAMES`]; nothing for another name.
+    /// The value of one of [`FIELDS`]; nothing for another name.
     pub fn value(&self, name: &str) -> Option<Term> {
         let id = |id: Option<OwnedId>| Term::from(id.map(|id| id.to_string()).unwrap_or_default());
         Some(match name {

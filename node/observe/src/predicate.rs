@@ -14,7 +14,7 @@ mod syntax;
 mod types;
 mod value;
 
-pub use types::FieldType;
+pub use types::{Field, FieldType};
 
 use arsenal_runtime::term::Term;
 use cel::{Context, Env, ExecutionError, Value};
@@ -129,23 +129,24 @@ impl Predicate {
         Ok(Self { expression, variables: names.variables, functions: names.functions, never_boolean })
     }
 
-    /// Compiles a condition over things that have just the names of `known`.
+    /// Compiles a condition over things that have just these fields.
     ///
     /// # Errors
-    /// As [`Predicate::compile`]; it refers to another name; or its result can never be a boolean.
-    pub fn condition(source: &str, known: &[&str]) -> Result<Self, PredicateError> {
+    /// As [`Predicate::key`]; or its result can never be a boolean.
+    pub fn condition(source: &str, known: &[Field]) -> Result<Self, PredicateError> {
         let predicate = Self::key(source, known)?;
         predicate.check_boolean()?;
         Ok(predicate)
     }
 
-    /// Compiles an expression with a result of any type over things that have just the names of `known`.
+    /// Compiles an expression with a result of any type over things that have just these fields.
     ///
     /// # Errors
-    /// As [`Predicate::compile`]; or it refers to another name.
-    pub fn key(source: &str, known: &[&str]) -> Result<Self, PredicateError> {
+    /// As [`Predicate::compile`]; it refers to another name; or it compares a field with a literal of another type.
+    pub fn key(source: &str, known: &[Field]) -> Result<Self, PredicateError> {
         let predicate = Self::compile(source)?;
-        predicate.check_names(|name| known.contains(&name))?;
+        predicate.check_names(|name| known.iter().any(|(field, _)| *field == name))?;
+        predicate.check_comparisons(known)?;
         Ok(predicate)
     }
 

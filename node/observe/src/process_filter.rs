@@ -7,7 +7,7 @@
 //! Invariant: the compiled test and the interpreter agree on every process. Only fields that are always there and
 //! literals of their own type are compiled, so that neither an error nor a missing value can make a difference.
 
-use crate::predicate::{Bindings, Predicate, PredicateError};
+use crate::predicate::{Bindings, FieldType, Predicate, PredicateError};
 use crate::process_variables::{NAMES, ProcessView, bind_view, type_of};
 use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue, operators};
@@ -68,8 +68,8 @@ impl ProcessFilter {
     /// It is no CEL, refers to another name, can never be true or false, or compares a field with a literal of another
     /// type.
     pub fn compile(source: &str) -> Result<Self, PredicateError> {
-        let predicate = Predicate::condition(source, &NAMES)?;
-        predicate.check_comparisons(type_of)?;
+        let fields = NAMES.map(|name| (name, type_of(name).unwrap_or(FieldType::Any)));
+        let predicate = Predicate::condition(source, &fields)?;
         let names = predicate.variables();
         let test = test_of(predicate.expression());
         Ok(Self { predicate, names, test })

@@ -5,15 +5,15 @@
 
 use crate::page;
 use crate::status::{bad_argument, failure};
-use arsenal_observe::predicate::{Bindings, Predicate, PredicateError};
+use arsenal_observe::predicate::{Bindings, Field, Predicate, PredicateError};
 use arsenal_runtime::Term;
 use std::cmp::Ordering;
 use tonic::{Code, Status};
 
 /// One thing in a list.
 pub trait Row {
-    /// The names that filters and orders may speak of.
-    const FIELDS: &'static [&'static str];
+    /// What filters and orders may speak of.
+    const FIELDS: &'static [Field];
 
     /// The value of one of [`Row::FIELDS`].
     fn field(&self, name: &str) -> Term;
@@ -40,7 +40,7 @@ impl Query<'_> {
     /// # Errors
     /// `BAD_FILTER`, `BAD_PAGE_TOKEN`, or `BADARG` for an order or a page size.
     pub fn page<R: Row>(&self, rows: Vec<R>) -> Result<(Vec<R>, String), Status> {
-        let order = Order::parse(self.order_by, R::FIELDS)?;
+        let order = Order::parse(self.order_by, &names(R::FIELDS))?;
         let rows = order.sort(keep(rows, self.filter)?);
         page::of(rows, self.page_size, self.page_token, &[self.filter, self.order_by, self.of])
     }
@@ -64,6 +64,11 @@ pub fn keep<R: Row>(mut rows: Vec<R>, filter: &str) -> Result<Vec<R>, Status> {
         }
     });
     failed.map_or(Ok(rows), |error| Err(bad_filter(&error)))
+}
+
+/// The fields' names.
+pub fn names(fields: &[Field]) -> Vec<&'static str> {
+    fields.iter().map(|(name, _)| *name).collect()
 }
 
 /// Whether a condition is true of a row.
@@ -176,12 +181,14 @@ fn compare(a: &Term, b: &Term) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arsenal_observe::predicate::FieldType;
 
     #[derive(Clone, Debug, PartialEq)]
     struct Thing(&'static str, i64);
 
     impl Row for Thing {
-        const FIELDS: &'static [&'static str] = &["name", "size", "inner"];
+        const FIELDS: &'static [Field] =
+            &[("name", FieldType::Text), ("size", FieldType::Number), ("inner", FieldType::Map)];
 
         fn field(&self, name: &str) -> Term {
             match name {
@@ -194,17 +201,17 @@ mod tests {
 
     const THINGS: [Thing; 4] = [Thing("a", 2), Thing("b", 1), Thing("c", 2), Thing("d", 10)];
 
-    fn names(query: Query<'_>) -> Result<String, Status> {
+    fn listed(query: Query<'_>) -> Result<String, Status> {
         query.page(THINGS.to_vec()).map(|(rows, _)| rows.iter().map(|row| row.0).collect())
     }
 
     #[test]
     fn a_filter_keeps_what_it_is_true_of_and_an_order_is_stable() {
-        assert_eq!(names(Query::default()).unwrap(), "abcd");
-        assert_eq!(names(Query { filter: "size == 2", ..Query::default() }).unwrap(), "ac");
-        assert_eq!(names(Query { order_by: "size desc", ..Query::default() }).unwrap(), "dacb");
-        assert_eq!(names(Query { order_by: "size, name desc", ..Query::default() }).unwrap(), "bcad");
-        assert_eq!(names(Query { order_by: "inner.size", ..Query::default() }).unwrap(), "dacb");
+        assert_eq!(listed(Query::default()).unwrap(), "abcd");
+        assert_eq!(listed(Query { filter: "size == 2", ..Query::default() }).unwrap(), "ac");
+        assert_eq!(listed(Query { order_by: "size desc", ..Query::default() }).unwrap(), "dacb");
+        assert_eq!(listed(Query { order_by: "size, name desc", ..Query::default() }).unwrap(), "bcad");
+        assert_eq!(listed(Query { order_by: "inner.size", ..Query::default() }).unwrap(), "dacb");
     }
 
     #[test]
@@ -212,11 +219,12 @@ mod tests {
         for query in [
             Query { filter: "colour == 'red'", ..Query::default() },
             Query { filter: "size ==", ..Query::default() },
+            Query { filter: "size == 'large'", ..Query::default() },
             Query { order_by: "colour", ..Query::default() },
             Query { order_by: "size down", ..Query::default() },
             Query { order_by: "size,,name", ..Query::default() },
         ] {
-            assert_eq!(names(query).unwrap_err().code(), Code::InvalidArgument, "{query:?}");
+            assert_eq!(listed(query).unwrap_err().code(), Code::InvalidArgument, "{query:?}");
         }
     }
 

@@ -65,33 +65,33 @@ fn the_tag_is_the_string_the_first_string_or_the_type() {
 #[test]
 fn every_name_has_a_value_and_no_other_has() {
     let envelope = message(1, 7, Term::Int(1));
-    assert!(NAMES.iter().all(|name| envelope.value(name).is_some()));
+    assert!(FIELDS.iter().all(|(name, _)| envelope.value(name).is_some()));
     assert!(envelope.value("payload").is_none());
     let source = "age > 1.0 && kind == 'INFO' && from == 'n1.1.7' && message == 1 && type == 'number' && position == 0";
-    let predicate = Predicate::condition(source, &NAMES).unwrap();
+    let predicate = Predicate::condition(source, &FIELDS).unwrap();
     assert!(predicate.matches(&envelope.bind(&predicate.variables())).unwrap());
 }
 
 #[test]
 fn a_key_ranks_by_value_and_keys_that_cannot_be_compared_are_refused() {
-    let key = || Order::Key(Predicate::key("message", &NAMES).unwrap());
+    let key = || Order::Key(Predicate::key("message", &FIELDS).unwrap());
     let messages =
         [3, 1, 2, 1].map(Term::Int).into_iter().zip(1..).map(|(payload, n)| message(n, 0, payload));
     let messages: Vec<_> = messages.collect();
     let ranks = rank(&messages, &key()).unwrap();
     assert_eq!([1, 2, 3, 4].map(|n| ranks[&n]), [2, 0, 1, 0]);
-    let descending = Order::Descending(Predicate::key("message", &NAMES).unwrap());
+    let descending = Order::Descending(Predicate::key("message", &FIELDS).unwrap());
     assert_eq!([1, 2, 3, 4].map(|n| rank(&messages, &descending).unwrap()[&n]), [0, 2, 1, 2]);
     let mixed = [message(1, 0, Term::Int(1)), message(2, 0, "a".into())];
     assert!(matches!(rank(&mixed, &key()), Err(RankError::Keys(_))));
-    let without = Order::Key(Predicate::key("message.priority", &NAMES).unwrap());
+    let without = Order::Key(Predicate::key("message.priority", &FIELDS).unwrap());
     assert!(matches!(rank(&mixed, &without), Err(RankError::Keys(_))));
 }
 
 #[test]
 fn conditions_rank_by_the_first_that_holds() {
     let conditions =
-        ["message == 2", "message > 2"].map(|source| Predicate::condition(source, &NAMES).unwrap());
+        ["message == 2", "message > 2"].map(|source| Predicate::condition(source, &FIELDS).unwrap());
     let messages: Vec<_> = (1..=4).map(|n| message(n, 0, Term::Int(i64::from(n)))).collect();
     let ranks = rank(&messages, &Order::Conditions(conditions.into())).unwrap();
     assert_eq!([1, 2, 3, 4].map(|n| ranks[&n]), [2, 0, 1, 1]);

@@ -11,6 +11,8 @@ fn message() -> Bindings {
     Bindings::default().set("message", payload).set("kind", "INFO").set("age", Term::Float(1.5))
 }
 
+const KIND: [Field; 1] = [("kind", FieldType::Text)];
+
 fn holds(source: &str) -> bool {
     Predicate::compile(source).unwrap().matches(&message()).unwrap()
 }
@@ -41,9 +43,17 @@ fn a_member_that_is_missing_is_no_match_and_no_error() {
 fn an_unknown_name_is_an_error_with_its_position() {
     let error = Predicate::compile("kind == 'INFO' && knid == 'x'").unwrap().matches(&message()).unwrap_err();
     assert_eq!((error.position, error.fault), (18, Fault::Expression));
-    let error = Predicate::condition("'äöü' == kind || knid", &["kind"]).unwrap_err();
+    let error = Predicate::condition("'äöü' == kind || knid", &KIND).unwrap_err();
     assert_eq!(error.position, 17);
-    assert!(Predicate::condition("'äöü' == kind", &["kind"]).is_ok());
+    assert!(Predicate::condition("'äöü' == kind", &KIND).is_ok());
+    let error = Predicate::condition("true && 3 == kind", &KIND).unwrap_err();
+    assert_eq!(
+        (error.position, error.message.contains("a string") && error.message.contains("a number")),
+        (13, true)
+    );
+    assert!(
+        Predicate::condition("message == 3 && kind == null", &[KIND[0], ("message", FieldType::Any)]).is_ok()
+    );
 }
 
 #[test]
@@ -75,7 +85,10 @@ fn what_can_never_be_true_is_no_condition_but_is_a_key() {
     assert!(Predicate::condition("1 + 1", &[]).is_err());
     assert!(Predicate::compile("'x'").unwrap().matches(&message()).is_err());
     assert_eq!(
-        Predicate::key("message.count + 1", &["message"]).unwrap().evaluate(&message()).unwrap(),
+        Predicate::key("message.count + 1", &[("message", FieldType::Any)])
+            .unwrap()
+            .evaluate(&message())
+            .unwrap(),
         Term::Int(4)
     );
     let error = Predicate::compile("message.absent").unwrap().evaluate(&message()).unwrap_err();

@@ -20,7 +20,12 @@ pub enum FieldType {
     List,
     /// A map.
     Map,
+    /// Now this, now that: what somebody sent, or said.
+    Any,
 }
+
+/// The name of a field, and the type of its values.
+pub type Field = (&'static str, FieldType);
 
 impl fmt::Display for FieldType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,6 +35,7 @@ impl fmt::Display for FieldType {
             Self::Flag => "a bool",
             Self::List => "a list",
             Self::Map => "a map",
+            Self::Any => "anything",
         })
     }
 }
@@ -49,28 +55,21 @@ impl Predicate {
     ///
     /// # Errors
     /// The first such comparison, with both types; `null` compares with everything.
-    pub fn check_comparisons(
-        &self,
-        type_of: impl Fn(&str) -> Option<FieldType> + Copy,
-    ) -> Result<(), PredicateError> {
-        self.check_in(&self.expression, type_of)
+    pub(super) fn check_comparisons(&self, fields: &[Field]) -> Result<(), PredicateError> {
+        self.check_in(&self.expression, fields)
     }
 
-    fn check_in(
-        &self,
-        expression: &IdedExpr,
-        type_of: impl Fn(&str) -> Option<FieldType> + Copy,
-    ) -> Result<(), PredicateError> {
+    fn check_in(&self, expression: &IdedExpr, fields: &[Field]) -> Result<(), PredicateError> {
         match &expression.expr {
             Expr::Call(call) => {
                 if let [left, right] = call.args.as_slice()
                     && COMPARISONS.contains(&call.func_name.as_str())
                 {
-                    self.check_pair(left, right, type_of)?;
-                    self.check_pair(right, left, type_of)?;
+                    self.check_pair(left, right, fields)?;
+                    self.check_pair(right, left, fields)?;
                 }
                 let parts = call.target.as_deref().into_iter().chain(&call.args);
-                parts.into_iter().try_for_each(|part| self.check_in(part, type_of))
+                parts.into_iter().try_for_each(|part| self.check_in(part, fields))
             }
             // a loop binds names of its own
             _ => Ok(()),
@@ -81,11 +80,12 @@ impl Predicate {
         &self,
         field: &IdedExpr,
         literal: &IdedExpr,
-        type_of: impl Fn(&str) -> Option<FieldType>,
+        fields: &[Field],
     ) -> Result<(), PredicateError> {
         let Expr::Ident(name) = &field.expr else { return Ok(()) };
-        let (Some(has), Some(is)) = (type_of(name), literal_type(literal)) else { return Ok(()) };
-        if has == is {
+        let field = fields.iter().find(|(field, _)| field == name);
+        let (Some((_, has)), Some(is)) = (field, literal_type(literal)) else { return Ok(()) };
+        if [is, FieldType::Any].contains(has) {
             return Ok(());
         }
         let position = self.variables.get(name).copied().unwrap_or(0);

@@ -7,6 +7,7 @@ use crate::reference::unknown_node;
 use crate::status::bad_argument;
 use crate::time::to_proto;
 use arsenal_membership::{Membership, Node, NodeState};
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1;
 use arsenal_proto::v1::cluster_node::{Load, Role, State};
 use arsenal_proto::v1::introspection_service_client::IntrospectionServiceClient;
@@ -65,7 +66,14 @@ pub(super) fn known(shared: &Shared, field: &str, name: &str) -> Result<(Node, A
 struct NodeRow(Node);
 
 impl Row for NodeRow {
-    const FIELDS: &'static [&'static str] = &["node", "role", "state", "incarnation", "address", "zone"];
+    const FIELDS: &'static [Field] = &[
+        ("node", FieldType::Text),
+        ("role", FieldType::Text),
+        ("state", FieldType::Text),
+        ("incarnation", FieldType::Number),
+        ("address", FieldType::Text),
+        ("zone", FieldType::Text),
+    ];
 
     fn field(&self, field: &str) -> Term {
         let Self(node) = self;

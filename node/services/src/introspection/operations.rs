@@ -1,10 +1,11 @@
 //! What this server can do, as its descriptor tells it.
 
 use super::schema;
-use crate::listing::{Query, Row};
+use crate::listing::{Query, Row, names};
 use crate::operations::{Effect, Operation, all, extension};
 use crate::payload::to_struct;
 use crate::status::bad_argument;
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1;
 use arsenal_proto::v1::operation_description::Binding;
 use arsenal_runtime::Term;
@@ -99,23 +100,23 @@ fn text_of(message: &DynamicMessage, field: &str) -> Option<String> {
 }
 
 impl Row for Described {
-    const FIELDS: &'static [&'static str] = &[
-        "name",
-        "also",
-        "service",
-        "rpc",
-        "bindings",
-        "summary",
-        "description",
-        "request_schema",
-        "response_schema",
-        "route",
-        "field",
-        "effect",
-        "idempotent",
-        "client_streaming",
-        "server_streaming",
-        "guards",
+    const FIELDS: &'static [Field] = &[
+        ("name", FieldType::Text),
+        ("also", FieldType::List),
+        ("service", FieldType::Text),
+        ("rpc", FieldType::Text),
+        ("bindings", FieldType::List),
+        ("summary", FieldType::Text),
+        ("description", FieldType::Text),
+        ("request_schema", FieldType::Map),
+        ("response_schema", FieldType::Map),
+        ("route", FieldType::Text),
+        ("field", FieldType::Text),
+        ("effect", FieldType::Text),
+        ("idempotent", FieldType::Flag),
+        ("client_streaming", FieldType::Flag),
+        ("server_streaming", FieldType::Flag),
+        ("guards", FieldType::List),
     ];
 
     fn field(&self, name: &str) -> Term {
@@ -151,7 +152,8 @@ impl Row for Described {
 
 pub(super) fn list(request: &v1::ListOperationsRequest) -> Result<v1::ListOperationsResponse, Status> {
     let paths = request.read_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    if let Some(path) = paths.iter().find(|path| *path != "*" && !Described::FIELDS.contains(&path.as_str()))
+    if let Some(path) =
+        paths.iter().find(|path| *path != "*" && !names(Described::FIELDS).contains(&path.as_str()))
     {
         let message = format!("`read_mask` has `{path}`, which is no field of OperationDescription");
         return Err(bad_argument("read_mask", message));

@@ -10,6 +10,7 @@ use crate::reference::{self, check_node};
 use crate::status::failure;
 use crate::{Shared, time};
 use arsenal_observe::mailbox::{Envelope, kind_name};
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_observe::process_variables::rfc3339;
 use arsenal_proto::v1;
 use arsenal_proto::v1::dead_letter::Reason;
@@ -83,18 +84,18 @@ impl<'a> LetterRow<'a> {
 }
 
 impl Row for LetterRow<'_> {
-    const FIELDS: &'static [&'static str] = &[
-        "dead_letter",
-        "pid",
-        "from",
-        "reason",
-        "time",
-        "kind",
-        "type",
-        "size_bytes",
-        "message",
-        "operation_id",
-        "node",
+    const FIELDS: &'static [Field] = &[
+        ("dead_letter", FieldType::Text),
+        ("pid", FieldType::Text),
+        ("from", FieldType::Text),
+        ("reason", FieldType::Text),
+        ("time", FieldType::Text),
+        ("kind", FieldType::Text),
+        ("type", FieldType::Text),
+        ("size_bytes", FieldType::Number),
+        ("message", FieldType::Any),
+        ("operation_id", FieldType::Text),
+        ("node", FieldType::Text),
     ];
 
     fn field(&self, name: &str) -> Term {

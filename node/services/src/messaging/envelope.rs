@@ -3,7 +3,7 @@
 use super::carried::Carried;
 use crate::status::failure;
 use crate::time;
-use arsenal_observe::mailbox::{Envelope, NAMES};
+use arsenal_observe::mailbox::{Envelope, FIELDS};
 use arsenal_observe::predicate::{Predicate, PredicateError};
 use arsenal_proto::v1;
 use arsenal_proto::v1::mailbox_message::Kind as WireKind;
@@ -51,7 +51,7 @@ pub(super) fn bad_expression(field: &str, error: &PredicateError) -> Status {
 /// # Errors
 /// `BAD_FILTER`, also where it is empty.
 pub(super) fn condition(field: &str, source: &str) -> Result<Predicate, Status> {
-    Predicate::condition(source, &NAMES).map_err(|error| bad_expression(field, &error))
+    Predicate::condition(source, &FIELDS).map_err(|error| bad_expression(field, &error))
 }
 
 /// An expression over messages with a result of any type.
@@ -59,7 +59,7 @@ pub(super) fn condition(field: &str, source: &str) -> Result<Predicate, Status> 
 /// # Errors
 /// `BAD_FILTER`, also where it is empty.
 pub(super) fn key(field: &str, source: &str) -> Result<Predicate, Status> {
-    Predicate::key(source, &NAMES).map_err(|error| bad_expression(field, &error))
+    Predicate::key(source, &FIELDS).map_err(|error| bad_expression(field, &error))
 }
 
 /// Those that the condition in `field` is true of.

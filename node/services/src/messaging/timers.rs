@@ -6,6 +6,7 @@ use crate::listing::{Query, Row};
 use crate::reference::{Reference, check_node, unknown_node};
 use crate::status::{bad_argument, failure, no_name, of_control};
 use crate::{Shared, time};
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_observe::process_variables::rfc3339;
 use arsenal_proto::v1;
 use arsenal_runtime::timer::{TimerInfo, TimerTarget};
@@ -141,8 +142,16 @@ struct TimerRow<'a> {
 }
 
 impl Row for TimerRow<'_> {
-    const FIELDS: &'static [&'static str] =
-        &["timer", "process", "from", "remaining", "fire_time", "message", "with_reference", "node"];
+    const FIELDS: &'static [Field] = &[
+        ("timer", FieldType::Text),
+        ("process", FieldType::Text),
+        ("from", FieldType::Text),
+        ("remaining", FieldType::Number),
+        ("fire_time", FieldType::Text),
+        ("message", FieldType::Any),
+        ("with_reference", FieldType::Flag),
+        ("node", FieldType::Text),
+    ];
 
     fn field(&self, name: &str) -> Term {
         match name {

@@ -4,6 +4,7 @@ use super::end::ever_lived;
 use crate::listing::{Query, Row};
 use crate::status::{bad_argument, failure, no_process};
 use crate::{payload, reference, time};
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1;
 use arsenal_runtime::events::ExitRecord;
 use arsenal_runtime::{Node, Pid, Term};
@@ -17,22 +18,22 @@ struct Exit<'a> {
 }
 
 impl Row for Exit<'_> {
-    const FIELDS: &'static [&'static str] = &[
-        "process",
-        "reason",
-        "exit_time",
-        "start_time",
-        "incarnation",
-        "name",
-        "key",
-        "module",
-        "error",
-        "parent",
-        "node",
-        "labels",
-        "turns",
-        "messages_lost",
-        "operation_id",
+    const FIELDS: &'static [Field] = &[
+        ("process", FieldType::Text),
+        ("reason", FieldType::Any),
+        ("exit_time", FieldType::Text),
+        ("start_time", FieldType::Text),
+        ("incarnation", FieldType::Number),
+        ("name", FieldType::Text),
+        ("key", FieldType::Text),
+        ("module", FieldType::Text),
+        ("error", FieldType::Text),
+        ("parent", FieldType::Text),
+        ("node", FieldType::Text),
+        ("labels", FieldType::Map),
+        ("turns", FieldType::Number),
+        ("messages_lost", FieldType::Number),
+        ("operation_id", FieldType::Text),
     ];
 
     fn field(&self, name: &str) -> Term {

@@ -5,6 +5,7 @@ use crate::listing::{Query, Row};
 use crate::process::exits::time_term;
 use crate::status::{bad_argument, failure, no_hook, of_call, of_hold};
 use crate::{reference, time};
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1;
 use arsenal_runtime::hold::{Hold, HoldError, HoldKind, Holder};
 use arsenal_runtime::request::CallError;
@@ -197,8 +198,16 @@ struct Held<'a> {
 }
 
 impl Row for Held<'_> {
-    const FIELDS: &'static [&'static str] =
-        &["hold", "process", "kind", "holder", "count", "create_time", "expire_time", "node"];
+    const FIELDS: &'static [Field] = &[
+        ("hold", FieldType::Text),
+        ("process", FieldType::Text),
+        ("kind", FieldType::Text),
+        ("holder", FieldType::Text),
+        ("count", FieldType::Number),
+        ("create_time", FieldType::Text),
+        ("expire_time", FieldType::Text),
+        ("node", FieldType::Text),
+    ];
 
     fn field(&self, name: &str) -> Term {
         match name {

@@ -2,6 +2,7 @@
 
 use crate::listing::Row;
 use crate::{payload, time};
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1::{self, name_scope::Scope};
 use arsenal_runtime::names::NameEntry;
 use arsenal_runtime::registry::{GlobalName, Group, split_group_key};
@@ -85,8 +86,16 @@ impl Registration {
 }
 
 impl Row for Registration {
-    const FIELDS: &'static [&'static str] =
-        &["name", "scope", "pid", "node", "metadata", "etag", "token", "register_time"];
+    const FIELDS: &'static [Field] = &[
+        ("name", FieldType::Text),
+        ("scope", FieldType::Text),
+        ("pid", FieldType::Text),
+        ("node", FieldType::Text),
+        ("metadata", FieldType::Map),
+        ("etag", FieldType::Text),
+        ("token", FieldType::Number),
+        ("register_time", FieldType::Text),
+    ];
 
     fn field(&self, name: &str) -> Term {
         match name {
@@ -157,16 +166,16 @@ impl GroupRow {
 }
 
 impl Row for GroupRow {
-    const FIELDS: &'static [&'static str] = &[
-        "group",
-        "scope",
-        "created",
-        "metadata",
-        "max_members",
-        "member_count",
-        "node_counts",
-        "etag",
-        "create_time",
+    const FIELDS: &'static [Field] = &[
+        ("group", FieldType::Text),
+        ("scope", FieldType::Text),
+        ("created", FieldType::Flag),
+        ("metadata", FieldType::Map),
+        ("max_members", FieldType::Number),
+        ("member_count", FieldType::Number),
+        ("node_counts", FieldType::List),
+        ("etag", FieldType::Text),
+        ("create_time", FieldType::Text),
     ];
 
     fn field(&self, name: &str) -> Term {
@@ -210,7 +219,8 @@ impl MemberRow {
 }
 
 impl Row for MemberRow {
-    const FIELDS: &'static [&'static str] = &["pid", "node", "count"];
+    const FIELDS: &'static [Field] =
+        &[("pid", FieldType::Text), ("node", FieldType::Text), ("count", FieldType::Number)];
 
     fn field(&self, name: &str) -> Term {
         match name {

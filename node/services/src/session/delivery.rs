@@ -2,6 +2,7 @@
 
 use crate::listing::Row;
 use crate::{payload, time};
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1;
 use arsenal_proto::v1::delivery::{Kind as Sort, Payload};
 use arsenal_runtime::{Kind, Message, Node, OwnedId, Pid, Reason, Term};
@@ -106,8 +107,17 @@ fn sort_of_info(message: &Message) -> Sort {
 }
 
 impl Row for Arrival<'_> {
-    const FIELDS: &'static [&'static str] =
-        &["sequence", "kind", "from", "reference", "message", "reason", "monitor", "timer", "time"];
+    const FIELDS: &'static [Field] = &[
+        ("sequence", FieldType::Number),
+        ("kind", FieldType::Text),
+        ("from", FieldType::Text),
+        ("reference", FieldType::Text),
+        ("message", FieldType::Any),
+        ("reason", FieldType::Any),
+        ("monitor", FieldType::Text),
+        ("timer", FieldType::Text),
+        ("time", FieldType::Text),
+    ];
 
     fn field(&self, name: &str) -> Term {
         let sort = self.sort();

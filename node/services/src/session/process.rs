@@ -7,6 +7,7 @@ use crate::listing::{Query, Row};
 use crate::process::options::{self, Labels};
 use crate::status::{failure, of_call, of_control, of_start};
 use crate::{payload, reference, time};
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1;
 use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::{
@@ -200,18 +201,18 @@ struct Listed<'a> {
 }
 
 impl Row for Listed<'_> {
-    const FIELDS: &'static [&'static str] = &[
-        "session",
-        "pid",
-        "name",
-        "node",
-        "trap_exit",
-        "stream",
-        "expire_time",
-        "create_time",
-        "queue_length",
-        "principal",
-        "labels",
+    const FIELDS: &'static [Field] = &[
+        ("session", FieldType::Text),
+        ("pid", FieldType::Text),
+        ("name", FieldType::Text),
+        ("node", FieldType::Text),
+        ("trap_exit", FieldType::Flag),
+        ("stream", FieldType::Flag),
+        ("expire_time", FieldType::Text),
+        ("create_time", FieldType::Text),
+        ("queue_length", FieldType::Number),
+        ("principal", FieldType::Text),
+        ("labels", FieldType::Map),
     ];
 
     fn field(&self, name: &str) -> Term {

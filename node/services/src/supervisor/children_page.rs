@@ -9,7 +9,7 @@ use crate::status::bad_argument;
 use arsenal_behaviours::supervisor::core::Place;
 use arsenal_behaviours::supervisor::request::{ChildInfo, ChildrenPage};
 use arsenal_behaviours::supervisor::{SupervisorReply, SupervisorRequest};
-use arsenal_observe::predicate::Predicate;
+use arsenal_observe::predicate::{Field, FieldType, Predicate};
 use arsenal_proto::v1;
 use arsenal_runtime::{Node, Pid, Term};
 use std::sync::Arc;
@@ -71,8 +71,17 @@ pub(super) async fn read(
 struct ChildRow<'a>(&'a ChildInfo);
 
 impl Row for ChildRow<'_> {
-    const FIELDS: &'static [&'static str] =
-        &["id", "pid", "state", "type", "modules", "dynamic_modules", "owed", "incarnation", "restart"];
+    const FIELDS: &'static [Field] = &[
+        ("id", FieldType::Text),
+        ("pid", FieldType::Text),
+        ("state", FieldType::Text),
+        ("type", FieldType::Text),
+        ("modules", FieldType::List),
+        ("dynamic_modules", FieldType::Flag),
+        ("owed", FieldType::Flag),
+        ("incarnation", FieldType::Number),
+        ("restart", FieldType::Text),
+    ];
 
     fn field(&self, name: &str) -> Term {
         let shown = encode::child(self.0);

@@ -3,6 +3,7 @@
 use super::lifecycle::describe;
 use crate::listing::{Query, Row};
 use crate::reference;
+use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1;
 use arsenal_runtime::module::Behaviour;
 use arsenal_runtime::{Node, Pid, Term};
@@ -71,18 +72,18 @@ fn integer(number: impl Into<u64>) -> Term {
 }
 
 impl Row for SupervisorRow {
-    const FIELDS: &'static [&'static str] = &[
-        "pid",
-        "name",
-        "node",
-        "flags",
-        "counts",
-        "owed",
-        "owed_count",
-        "holds",
-        "parent",
-        "restarts_total",
-        "start_time",
+    const FIELDS: &'static [Field] = &[
+        ("pid", FieldType::Text),
+        ("name", FieldType::Text),
+        ("node", FieldType::Text),
+        ("flags", FieldType::Map),
+        ("counts", FieldType::Map),
+        ("owed", FieldType::List),
+        ("owed_count", FieldType::Number),
+        ("holds", FieldType::List),
+        ("parent", FieldType::Text),
+        ("restarts_total", FieldType::Number),
+        ("start_time", FieldType::Text),
     ];
 
     fn field(&self, name: &str) -> Term {

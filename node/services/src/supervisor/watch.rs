@@ -8,7 +8,7 @@ use super::spec::id_text;
 use crate::listing::{Row, admits, bad_filter};
 use crate::status::failure;
 use crate::{payload, time};
-use arsenal_observe::predicate::Predicate;
+use arsenal_observe::predicate::{Field, FieldType, Predicate};
 use arsenal_proto::v1::{self, supervisor_event::Kind};
 use arsenal_runtime::events::EventRecord;
 use arsenal_runtime::{Node, Pid, Term};
@@ -158,16 +158,16 @@ fn kind(name: &str) -> Option<Kind> {
 struct EventRow(v1::SupervisorEvent);
 
 impl Row for EventRow {
-    const FIELDS: &'static [&'static str] = &[
-        "sequence",
-        "time",
-        "kind",
-        "child",
-        "pid",
-        "incarnation",
-        "reason",
-        "restarts_used",
-        "operation_id",
+    const FIELDS: &'static [Field] = &[
+        ("sequence", FieldType::Number),
+        ("time", FieldType::Text),
+        ("kind", FieldType::Text),
+        ("child", FieldType::Text),
+        ("pid", FieldType::Text),
+        ("incarnation", FieldType::Number),
+        ("reason", FieldType::Any),
+        ("restarts_used", FieldType::Number),
+        ("operation_id", FieldType::Text),
     ];
 
     fn field(&self, name: &str) -> Term {
