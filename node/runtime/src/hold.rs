@@ -12,6 +12,7 @@ use crate::pid::{OwnedId, Pid};
 use crate::process::{ProcessRef, flag};
 use crate::term::Term;
 use crate::timer::Due;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,16 @@ pub enum HoldKind {
     PauseSupervision,
 }
 
+impl fmt::Display for HoldKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Suspend => "suspension",
+            Self::PauseScheduling => "pause of its scheduling",
+            Self::PauseSupervision => "pause of its supervision",
+        })
+    }
+}
+
 /// Who holds.
 #[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub enum Holder {
@@ -33,6 +44,15 @@ pub enum Holder {
     Process(Pid),
     /// Somebody outside, by name.
     Principal(Arc<str>),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(pid) => write!(f, "process {pid}"),
+            Self::Principal(name) => write!(f, "`{name}`"),
+        }
+    }
 }
 
 /// One hold on one process.
@@ -59,7 +79,7 @@ pub enum HoldError {
     #[error("process {0} is not alive")]
     NoProcess(Pid),
     /// The holder holds nothing of this kind.
-    #[error("{holder:?} holds no {kind:?} of process {process}")]
+    #[error("process {process} has no {kind} by {holder}")]
     NotHeld {
         /// The process.
         process: Pid,

@@ -78,7 +78,13 @@ impl Reflection {
         let told = told.unwrap_or_else(|| {
             Told::ErrorResponse(v1::ErrorResponse {
                 error_code: tonic::Code::NotFound as i32,
-                error_message: format!("nothing is known of {:?}", request.message_request),
+                error_message: match &request.message_request {
+                    Some(Asked::FileByFilename(text) | Asked::FileContainingSymbol(text)) => {
+                        format!("nothing is known of `{text}`")
+                    }
+                    Some(_) => "nothing is known of that extension".to_owned(),
+                    None => "the request asks for nothing".to_owned(),
+                },
             })
         });
         v1::ServerReflectionResponse {

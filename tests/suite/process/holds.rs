@@ -92,6 +92,7 @@ fn a_paused_loop_stands_still_and_goes_on_after_as_many_resumes_as_pauses() {
         grows(&api, &pid, 1).await;
         let none = api.err("ResumeProcessScheduling", by("ann")).await;
         assert_eq!((none.code.as_str(), none.reason.as_str()), ("FAILED_PRECONDITION", "BADARG"));
+        assert_eq!(none.message, format!("process {pid} has no pause of its scheduling by `ann`"));
     });
 }
 
