@@ -27,8 +27,16 @@ fn on_three<F: Future<Output = ()>>(test: impl Fn(Vec<Sandbox>, Vec<Api>) -> F) 
 
 async fn register(api: &Api, name: &str) -> String {
     let pid = api.start("counter", Value::Null).await;
-    let request = json!({"name": name, "process": pid});
-    api.ok("RegisterProcessGlobally", request).await;
+    let registered = || async {
+        let request = json!({"name": name, "process": pid});
+        match api.call("RegisterProcessGlobally", request).await {
+            Ok(_) => Some(()),
+            // nothing was proposed: another node begins to lead
+            Err(failure) if failure.code == "UNAVAILABLE" => None,
+            Err(failure) => panic!("{failure:?}"),
+        }
+    };
+    api.eventually(registered).await;
     pid
 }
 
