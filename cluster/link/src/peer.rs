@@ -183,7 +183,8 @@ impl Peer {
             return;
         }
         if now < self.not_before {
-            return self.lose("it could not be reached a moment ago", now);
+            // the pause is not begun anew: whoever tries again and again would never be let through
+            return self.give_up("it could not be reached a moment ago");
         }
         self.dialed += 1;
         self.attempts += 1;
@@ -444,12 +445,17 @@ impl Peer {
         }
     }
 
-    /// The session is over, and what was on its way with it.
+    /// The session is over, and what was on its way with it; the next one is not dialled at once.
     fn lose(&mut self, reason: &str, now: Duration) {
         if let Some(session) = self.session.take() {
             self.close_lines(&session);
         }
         self.not_before = now + self.config.redial_pause;
+        self.give_up(reason);
+    }
+
+    /// What waits to be sent is lost, and whoever sent it is told.
+    fn give_up(&mut self, reason: &str) {
         self.outgoing.refuse();
         self.actions.push(Action::Lost { reason: reason.to_owned() });
     }
