@@ -11,7 +11,7 @@ use crate::outgoing::Outgoing;
 use crate::task;
 use arsenal_runtime::Node;
 use arsenal_runtime::node::WeakNode;
-use arsenal_runtime::remote::{Carried, Carrier, Parcel};
+use arsenal_runtime::remote::{Carried, Carrier, Parcel, Queue};
 use futures_util::StreamExt as _;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -159,8 +159,9 @@ impl Carrier for Links {
         peering.carry(parcel)
     }
 
-    fn has_room(&self, node: u32) -> bool {
-        self.0.peers.read().get(&node).is_none_or(|peering| peering.outgoing.has_room())
+    fn has_room(&self, queue: Queue) -> bool {
+        let peers = self.0.peers.read();
+        peers.get(&queue.node).is_none_or(|peering| peering.outgoing.has_room(queue.number))
     }
 }
 

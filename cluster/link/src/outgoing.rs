@@ -7,7 +7,8 @@
 //!
 //! Invariants: a signal is taken or refused under the lane's lock, so that none gets in between the loss of a connection
 //! and the moment in which everybody has been told of it; what waits is bounded in bytes, for messages strictly, and for
-//! all else by what one turn of each process can add, since who sends is held back.
+//! all else by what one turn of each process can add, since who sends is held back. Big signals, and what waits behind
+//! them, are counted apart from small ones: who sends the ones is not held back for the others.
 
 use crate::config::LinkConfig;
 use crate::frame::LANES;
@@ -21,13 +22,23 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::Se
 /// Big signals of one lane that are on their way in fragments at a time; the others wait for their turn.
 const BULKS_AT_ONCE: usize = 4;
 
+/// The numbers of the two queues: small signals, and big ones with what waits behind them.
+const SMALL: u8 = 0;
+const BIG: u8 = 1;
+
 pub(crate) struct Outgoing {
     lanes: [Mutex<Lane>; LANES],
-    queued_bytes: AtomicUsize,
+    queues: [Queued; 2],
     most_queued_bytes: AtomicUsize,
+    limits: LinkConfig,
+}
+
+/// What waits in all lanes together, of the small or of the big.
+#[derive(Default)]
+struct Queued {
+    bytes: AtomicUsize,
     /// Somebody waits for room.
     awaited: AtomicBool,
-    limits: LinkConfig,
 }
 
 /// A part of a big signal.
@@ -85,9 +96,8 @@ impl Outgoing {
     pub(crate) fn new(limits: LinkConfig) -> Self {
         Self {
             lanes: Default::default(),
-            queued_bytes: AtomicUsize::new(0),
+            queues: Default::default(),
             most_queued_bytes: AtomicUsize::new(0),
-            awaited: AtomicBool::new(false),
             limits,
         }
     }
@@ -95,14 +105,14 @@ impl Outgoing {
     /// Takes a signal, or says why not.
     pub(crate) fn put(&self, parcel: &Parcel) -> Carried {
         let size = parcel.size_bytes();
-        let queued = self.queued_bytes.load(Relaxed);
-        let too_big = size > self.limits.signal_bytes_max;
-        if too_big || (parcel.may_be_refused() && queued.saturating_add(size) > self.limits.queued_bytes_max)
-        {
-            self.awaited.store(true, SeqCst);
-            return if parcel.may_be_refused() { Carried::Full } else { Carried::NoConnection };
-        }
         let big = size >= self.limits.batch_bytes;
+        let too_big = size > self.limits.signal_bytes_max;
+        let is_full = || self.queued_bytes().saturating_add(size) > self.limits.queued_bytes_max;
+        if too_big || (parcel.may_be_refused() && is_full()) {
+            let number = if big { BIG } else { SMALL };
+            self.queue(number).awaited.store(true, SeqCst);
+            return if parcel.may_be_refused() { Carried::Full(number) } else { Carried::NoConnection };
+        }
         let apart = big.then(|| {
             // outside of the lock: it takes as long as thousands of small ones
             let mut bytes = Vec::with_capacity(size + 64);
@@ -114,19 +124,28 @@ impl Outgoing {
         if lane.refusing {
             return Carried::NoConnection;
         }
-        let added = match apart {
-            Some(bytes) => lane.put_big(from, to, bytes),
+        let (number, added) = match apart {
+            Some(bytes) => (BIG, lane.put_big(from, to, bytes)),
             None => lane.put_small(parcel, self.limits.batch_bytes),
         };
+        let queue = self.queue(number);
         // under the lock, so that who gives up what waits never subtracts what was not added
-        let queued = self.queued_bytes.fetch_add(added, SeqCst) + added;
+        let queued = queue.bytes.fetch_add(added, SeqCst) + added;
         drop(lane);
         if queued < self.limits.crowded_bytes {
             return Carried::Sent;
         }
-        self.awaited.store(true, SeqCst);
-        self.most_queued_bytes.fetch_max(queued, Relaxed);
-        Carried::Crowded
+        queue.awaited.store(true, SeqCst);
+        self.most_queued_bytes.fetch_max(self.queued_bytes(), Relaxed);
+        Carried::Crowded(number)
+    }
+
+    fn queue(&self, number: u8) -> &Queued {
+        &self.queues[usize::from(number) % self.queues.len()]
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.queues.iter().map(|queue| queue.bytes.load(SeqCst)).sum()
     }
 
     /// The most that ever waited, of what made somebody wait.
@@ -134,18 +153,22 @@ impl Outgoing {
         self.most_queued_bytes.load(Relaxed)
     }
 
-    /// Whether little enough waits for senders to go on.
-    pub(crate) fn has_room(&self) -> bool {
-        self.queued_bytes.load(SeqCst) < self.limits.crowded_bytes / 2
+    /// Whether little enough waits in a queue for senders to go on.
+    pub(crate) fn has_room(&self, number: u8) -> bool {
+        self.queue(number).bytes.load(SeqCst) < self.limits.crowded_bytes / 2
     }
 
-    /// Whether there is room again that somebody waits for; tells so once.
-    pub(crate) fn room_came(&self) -> bool {
-        self.awaited.load(Relaxed) && self.has_room() && self.awaited.swap(false, SeqCst)
+    /// The queues with room again that somebody waits for; tells so once.
+    pub(crate) fn room_came(&self) -> impl Iterator<Item = u8> + use<'_> {
+        let came = |number: &u8| {
+            let awaited = &self.queue(*number).awaited;
+            awaited.load(Relaxed) && self.has_room(*number) && awaited.swap(false, SeqCst)
+        };
+        [SMALL, BIG].into_iter().filter(came)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queued_bytes.load(SeqCst) == 0
+        self.queued_bytes() == 0
     }
 
     /// Takes the oldest batch of a lane.
@@ -163,7 +186,7 @@ impl Outgoing {
         };
         lane.taken_count += 1;
         drop(lane);
-        self.queued_bytes.fetch_sub(batch.len(), SeqCst);
+        self.queue(SMALL).bytes.fetch_sub(batch.len(), SeqCst);
         Some(batch.into())
     }
 
@@ -177,15 +200,18 @@ impl Outgoing {
         let last = end == bulk.bytes.len();
         let part = Part { signal: bulk.number, last, bytes: bulk.bytes.slice(bulk.offset..end) };
         bulk.offset = end;
+        let mut left = part.bytes.len();
         if last {
-            lane.release(bulk.from, &bulk.to, bulk.behind);
+            let released = lane.release(bulk.from, &bulk.to, bulk.behind);
+            self.queue(SMALL).bytes.fetch_add(released, SeqCst);
+            left += released;
         } else {
             // those that have begun take turns
             let turn = lane.bulks.len().min(BULKS_AT_ONCE - 1);
             lane.bulks.insert(turn, bulk);
         }
         drop(lane);
-        self.queued_bytes.fetch_sub(part.bytes.len(), SeqCst);
+        self.queue(BIG).bytes.fetch_sub(left, SeqCst);
         Some(part)
     }
 
@@ -205,7 +231,9 @@ impl Outgoing {
     pub(crate) fn refuse(&self) {
         for lane in &self.lanes {
             let former = std::mem::replace(&mut *lane.lock(), Lane { refusing: true, ..Lane::default() });
-            self.queued_bytes.fetch_sub(former.bytes(), SeqCst);
+            let (small, big) = former.bytes();
+            self.queue(SMALL).bytes.fetch_sub(small, SeqCst);
+            self.queue(BIG).bytes.fetch_sub(big, SeqCst);
         }
     }
 
@@ -216,11 +244,12 @@ impl Outgoing {
 }
 
 impl Lane {
-    fn put_small(&mut self, parcel: &Parcel, batch_bytes: usize) -> usize {
+    /// Tells in which queue how many bytes wait more.
+    fn put_small(&mut self, parcel: &Parcel, batch_bytes: usize) -> (u8, usize) {
         if !self.bulks.is_empty()
             && let Some(bulk) = self.bulk_of(parcel.from(), parcel.to())
         {
-            return bulk.put_behind(parcel, batch_bytes);
+            return (BIG, bulk.put_behind(parcel, batch_bytes));
         }
         let before = self.batch.len();
         parcel.encode(&mut self.batch);
@@ -228,7 +257,7 @@ impl Lane {
         if self.batch.len() >= batch_bytes {
             self.close_batch();
         }
-        added
+        (SMALL, added)
     }
 
     fn put_big(&mut self, from: Pid, to: &Address, bytes: Bytes) -> usize {
@@ -263,26 +292,34 @@ impl Lane {
         }
     }
 
-    /// A big signal has left: so may what waited behind it.
-    fn release(&mut self, from: Pid, to: &Address, mut behind: VecDeque<Behind>) {
+    /// A big signal has left: so may what waited behind it. Tells how many bytes of small ones that is.
+    fn release(&mut self, from: Pid, to: &Address, mut behind: VecDeque<Behind>) -> usize {
+        let mut released = 0;
         while let Some(next) = behind.pop_front() {
             match next {
-                Behind::Batch(batch) => self.batch.extend_from_slice(&batch),
-                Behind::Big(bytes) => return self.begin_bulk(from, to.clone(), bytes, behind),
+                Behind::Batch(batch) => {
+                    released += batch.len();
+                    self.batch.extend_from_slice(&batch);
+                }
+                Behind::Big(bytes) => {
+                    self.begin_bulk(from, to.clone(), bytes, behind);
+                    break;
+                }
             }
         }
+        released
     }
 
-    fn bytes(&self) -> usize {
+    /// The bytes that wait, in the queue of the small and in that of the big.
+    fn bytes(&self) -> (usize, usize) {
         let behind = |behind: &Behind| match behind {
             Behind::Batch(batch) => batch.len(),
             Behind::Big(bytes) => bytes.len(),
         };
         let bulk =
             |bulk: &Bulk| bulk.bytes.len() - bulk.offset + bulk.behind.iter().map(behind).sum::<usize>();
-        self.batch.len()
-            + self.closed.iter().map(Vec::len).sum::<usize>()
-            + self.bulks.iter().map(bulk).sum::<usize>()
+        let small = self.batch.len() + self.closed.iter().map(Vec::len).sum::<usize>();
+        (small, self.bulks.iter().map(bulk).sum())
     }
 }
 
@@ -356,14 +393,35 @@ mod tests {
     fn messages_are_refused_beyond_the_bound_and_room_is_told_once() {
         let outgoing = outgoing();
         let outcomes: Vec<Carried> = (0..100).map(|number| outgoing.put(&message(number, 300))).collect();
-        let (sent, crowded) = (Carried::Sent, Carried::Crowded);
+        let (sent, crowded) = (Carried::Sent, Carried::Crowded(SMALL));
         assert_eq!(outcomes[0], sent);
-        assert!(outcomes.contains(&crowded) && outcomes.ends_with(&[Carried::Full]));
+        assert!(outcomes.contains(&crowded) && outcomes.ends_with(&[Carried::Full(SMALL)]));
         assert!(outgoing.most_queued_bytes() <= 20_000);
-        assert!(!outgoing.room_came());
+        assert_eq!(outgoing.room_came().next(), None);
         while outgoing.take_batch(lane()).is_some() {}
-        assert!(outgoing.room_came() && !outgoing.room_came());
-        assert_eq!(outgoing.put(&message(0, 60_000)), Carried::Full, "no signal is that big");
+        assert_eq!(outgoing.room_came().collect::<Vec<u8>>(), [SMALL]);
+        assert_eq!(outgoing.room_came().next(), None);
+        assert_eq!(outgoing.put(&message(0, 60_000)), Carried::Full(BIG), "no signal is that big");
+    }
+
+    #[test]
+    fn a_big_signal_holds_back_its_sender_and_what_follows_it_and_nobody_else() {
+        let outgoing = outgoing();
+        let from = |serial: u64| {
+            let message = Message::info(Pid::new(1, 1, serial), Term::Int(0));
+            Parcel::message(Pid::new(2, 1, 1), message)
+        };
+        assert_eq!(outgoing.put(&message(0, 10_000)), Carried::Crowded(BIG));
+        assert_eq!(outgoing.put(&message(1, 10)), Carried::Crowded(BIG), "it waits behind the big one");
+        for serial in 100..120 {
+            assert_eq!(outgoing.put(&from(serial)), Carried::Sent);
+        }
+        assert!(outgoing.has_room(SMALL) && !outgoing.has_room(BIG));
+        (0..LANES).for_each(|lane| while outgoing.take_batch(lane).is_some() {});
+        while outgoing.take_part(lane()).is_some() {}
+        assert_eq!(outgoing.room_came().collect::<Vec<u8>>(), [BIG]);
+        assert!(!outgoing.is_empty(), "what followed it is small now");
+        assert!(outgoing.take_batch(lane()).is_some() && outgoing.is_empty());
     }
 
     #[test]

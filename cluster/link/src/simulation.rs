@@ -8,7 +8,7 @@ use crate::frame::{Frame, Head, Life};
 use crate::outgoing::Outgoing;
 use crate::peer::{Action, Event, Line, Peer};
 use arsenal_runtime::codec::Reader;
-use arsenal_runtime::remote::{Carried, Carrier, Parcel};
+use arsenal_runtime::remote::{Carried, Carrier, Parcel, Queue};
 use arsenal_runtime::{Node, NodeConfig};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -50,8 +50,8 @@ impl Carrier for Put {
         self.0.put(parcel)
     }
 
-    fn has_room(&self, _node: u32) -> bool {
-        self.0.has_room()
+    fn has_room(&self, queue: Queue) -> bool {
+        self.0.has_room(queue.number)
     }
 }
 
@@ -125,9 +125,8 @@ impl World {
         for at in 0..2 {
             self.ends[at].node.run_until_idle();
             self.step(at, Event::Queued);
-            if self.ends[at].outgoing.room_came() {
-                let other = 2 - at as u32;
-                self.ends[at].node.room_again(other);
+            for number in self.ends[at].outgoing.room_came() {
+                self.ends[at].node.room_again(Queue { node: 2 - at as u32, number });
                 self.ends[at].node.run_until_idle();
             }
         }

@@ -8,7 +8,7 @@ use crate::network::{Connection, DialError, Dialing, Frames, Network};
 use crate::peer::{Action, Event, Line, Peer};
 use arsenal_runtime::codec::Reader;
 use arsenal_runtime::node::WeakNode;
-use arsenal_runtime::remote::Parcel;
+use arsenal_runtime::remote::{Parcel, Queue};
 use futures_util::FutureExt as _;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -286,10 +286,10 @@ impl Task {
             let Some(frame) = self.peer.next_data() else { break };
             permit.send(frame);
         }
-        if self.peering.outgoing.room_came()
-            && let Some(node) = self.runtime.upgrade()
-        {
-            node.room_again(self.node);
+        for number in self.peering.outgoing.room_came() {
+            if let Some(node) = self.runtime.upgrade() {
+                node.room_again(Queue { node: self.node, number });
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::pid::Pid;
 use crate::process::{Code, Process};
 use crate::recent::Recent;
-use crate::remote::NOCONNECTION;
+use crate::remote::{NOCONNECTION, Queue};
 use crate::term::Term;
 use crate::traffic::Run;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ pub(crate) struct Outbox {
     pub(crate) in_turn: bool,
     /// Reductions that this turn owes for what it sent to crowded mailboxes.
     pub(crate) toll: u32,
-    /// The node to which more was sent than can leave; 0 for none.
-    pub(crate) clogged: u32,
+    /// Where more was sent than can leave.
+    pub(crate) clogged: Option<Queue>,
     /// Who had the last of those mailboxes.
     pub(crate) crowded: Option<Arc<Process>>,
     /// Serial of who was sent the last signal of this turn, if it left alone; 0 for nobody.

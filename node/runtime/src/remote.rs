@@ -36,8 +36,17 @@ pub trait Carrier: Send + Sync + 'static {
     /// Takes a signal for a process of another node. It must not block, and must not call the node.
     fn carry(&self, parcel: &Parcel) -> Carried;
 
-    /// Whether less waits for that node than makes a sender wait.
-    fn has_room(&self, node: u32) -> bool;
+    /// Whether less waits there than makes a sender wait.
+    fn has_room(&self, queue: Queue) -> bool;
+}
+
+/// Where signals to a node wait: a carrier may have several, so that those who fill one do not hold up the others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Queue {
+    /// The other node.
+    pub node: u32,
+    /// As the carrier numbers its queues to that node.
+    pub number: u8,
 }
 
 /// What became of a signal for another node.
@@ -45,10 +54,11 @@ pub trait Carrier: Send + Sync + 'static {
 pub enum Carried {
     /// It is on its way.
     Sent,
-    /// It is on its way; but so much is that its sender should wait until [`Node::room_again`].
-    Crowded,
-    /// It was not taken: it is a message, and too much waits.
-    Full,
+    /// It is on its way; but so much waits in the queue of this number that its sender should wait until
+    /// [`Node::room_again`].
+    Crowded(u8),
+    /// It was not taken: it is a message, and too much waits in the queue of this number.
+    Full(u8),
     /// It was not taken: there is no way to that node.
     NoConnection,
 }
@@ -127,8 +137,8 @@ impl Parcel {
 pub(crate) struct Remote {
     carrier: OnceLock<Arc<dyn Carrier>>,
     pub(crate) ties: Ties,
-    /// Processes that wait until there is room, by node.
-    held_back: Mutex<BTreeMap<u32, Vec<Pid>>>,
+    /// Processes that wait until there is room, by where.
+    held_back: Mutex<BTreeMap<Queue, Vec<Pid>>>,
 }
 
 impl Remote {
@@ -187,9 +197,9 @@ impl Outbox {
         let carried = remote.carry(&parcel);
         match carried {
             Carried::Sent => {}
-            Carried::Crowded => self.crowded_link(parcel.node()),
-            Carried::Full => {
-                self.crowded_link(parcel.node());
+            Carried::Crowded(number) => self.crowded_link(Queue { node: parcel.node(), number }),
+            Carried::Full(number) => {
+                self.crowded_link(Queue { node: parcel.node(), number });
                 self.refused(node, parcel);
             }
             Carried::NoConnection => {
@@ -201,9 +211,9 @@ impl Outbox {
     }
 
     /// Has the process whose turn this is wait when the turn is over.
-    fn crowded_link(&mut self, node: u32) {
+    fn crowded_link(&mut self, queue: Queue) {
         if self.in_turn {
-            self.clogged = node;
+            self.clogged = Some(queue);
             self.toll = self.toll.max(SLICE);
         }
     }
@@ -298,10 +308,24 @@ impl Node {
         toll
     }
 
-    /// There is room again for what is sent to that node: those who were held back go on.
-    pub fn room_again(&self, node: u32) {
-        let waiting = self.remote().held_back.lock().remove(&node);
-        for pid in waiting.into_iter().flatten() {
+    /// There is room again: those who were held back for it go on.
+    pub fn room_again(&self, queue: Queue) {
+        let waiting = self.remote().held_back.lock().remove(&queue);
+        self.let_go_on(waiting.into_iter().flatten());
+    }
+
+    /// Nothing waits for that node any more.
+    fn room_everywhere(&self, node: u32) {
+        let (first, last) = (Queue { node, number: u8::MIN }, Queue { node, number: u8::MAX });
+        let mut held_back = self.remote().held_back.lock();
+        let queues: Vec<Queue> = held_back.range(first..=last).map(|(queue, _)| *queue).collect();
+        let waiting: Vec<Pid> = queues.iter().filter_map(|queue| held_back.remove(queue)).flatten().collect();
+        drop(held_back);
+        self.let_go_on(waiting);
+    }
+
+    fn let_go_on(&self, waiting: impl IntoIterator<Item = Pid>) {
+        for pid in waiting {
             if let Some(process) = self.process(pid) {
                 process.0.set(flag::HELD_BACK, false);
                 self.nudge(&process.0);
@@ -309,14 +333,14 @@ impl Node {
         }
     }
 
-    /// A turn is over that sent to a node more than can leave.
+    /// A turn is over that sent more than can leave.
     #[cold]
-    pub(crate) fn hold_back(&self, process: &Arc<Process>, node: u32) {
+    pub(crate) fn hold_back(&self, process: &Arc<Process>, queue: Queue) {
         process.set(flag::HELD_BACK, true);
-        self.remote().held_back.lock().entry(node).or_default().push(process.pid);
+        self.remote().held_back.lock().entry(queue).or_default().push(process.pid);
         // room that came before it was noted would be told to nobody
-        if self.remote().carrier.get().is_none_or(|carrier| carrier.has_room(node)) {
-            self.room_again(node);
+        if self.remote().carrier.get().is_none_or(|carrier| carrier.has_room(queue)) {
+            self.room_again(queue);
         }
     }
 

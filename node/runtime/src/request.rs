@@ -80,8 +80,8 @@ impl Node {
                 sent.unwrap_or_else(|message| self.no_process(to, message))
             }
             None if self.is_remote(to) => match self.send_away(Address::Pid(to), message) {
-                Carried::Sent | Carried::Crowded => Sent::Delivered,
-                Carried::Full => Sent::MailboxFull,
+                Carried::Sent | Carried::Crowded(_) => Sent::Delivered,
+                Carried::Full(_) => Sent::MailboxFull,
                 Carried::NoConnection => Sent::NoConnection,
             },
             None => self.no_process(to, message),
@@ -208,8 +208,8 @@ impl Node {
         let mut waiting = waiting.ok_or(CallError::TooManyRequests(self.limits().waiting_requests_max))?;
         let message = Message::of(Kind::Call, waiting.alias, request).with_reference(waiting.reference);
         match self.send_away(to, message) {
-            Carried::Sent | Carried::Crowded => {}
-            Carried::Full => return Err(CallError::MailboxFull(nobody)),
+            Carried::Sent | Carried::Crowded(_) => {}
+            Carried::Full(_) => return Err(CallError::MailboxFull(nobody)),
             Carried::NoConnection => return Err(CallError::NoConnection(nobody)),
         }
         let reply = self.answer_of(&mut waiting, nobody, timeout).await?;

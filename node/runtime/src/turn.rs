@@ -190,8 +190,10 @@ impl Scheduler {
         }));
         let burned = context.burned;
         let toll = self.outbox.end_turn(node);
-        if toll > 0 && self.outbox.clogged != 0 {
-            node.hold_back(process, std::mem::take(&mut self.outbox.clogged));
+        if toll > 0
+            && let Some(queue) = self.outbox.clogged.take()
+        {
+            node.hold_back(process, queue);
         }
         used.toll = used.toll.saturating_add(toll);
         used.reductions = used.reductions.saturating_add(burned).saturating_add(toll);

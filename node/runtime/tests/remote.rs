@@ -6,7 +6,7 @@ use arsenal_runtime::codec::Reader;
 use arsenal_runtime::control::ControlError;
 use arsenal_runtime::dead_letters::DeadLetterReason;
 use arsenal_runtime::info::Status;
-use arsenal_runtime::remote::{Carried, Carrier, Parcel};
+use arsenal_runtime::remote::{Carried, Carrier, Parcel, Queue};
 use arsenal_runtime::request::{CallError, Sent};
 use arsenal_runtime::timer::TimerTarget;
 use arsenal_runtime::{
@@ -41,15 +41,15 @@ impl Carrier for Wire {
         }
         let mut queue = self.queue.lock().unwrap();
         if parcel.may_be_refused() && queue.len() >= self.full_from.load(Relaxed) {
-            return Carried::Full;
+            return Carried::Full(0);
         }
         let mut bytes = Vec::new();
         parcel.encode(&mut bytes);
         queue.push_back(bytes);
-        if queue.len() >= self.crowded_from.load(Relaxed) { Carried::Crowded } else { Carried::Sent }
+        if queue.len() >= self.crowded_from.load(Relaxed) { Carried::Crowded(0) } else { Carried::Sent }
     }
 
-    fn has_room(&self, _node: u32) -> bool {
+    fn has_room(&self, _queue: Queue) -> bool {
         self.queue.lock().unwrap().len() < self.crowded_from.load(Relaxed)
     }
 }
@@ -449,7 +449,7 @@ fn a_process_that_sends_more_than_can_leave_waits_until_there_is_room() {
     assert_eq!(read(&log), [], "it does nothing while it waits");
     assert_eq!(node.info(sender).unwrap().header.status, Status::Suspended);
     pair.transfer(0);
-    node.room_again(2);
+    node.room_again(Queue { node: 2, number: 0 });
     pair.settle();
     assert_eq!((read(&log).len(), read(&arrived).len()), (1, 3));
 }

@@ -20,7 +20,7 @@ impl Node {
             }
         }
         self.aliases().cut(node);
-        self.room_again(node);
+        self.room_everywhere(node);
         self.record("node.disconnected", Pid::NONE, Pid::NONE, Term::str(format!("n{node}")), 0);
     }
 }
