@@ -8,7 +8,7 @@ use crate::gate::Gate;
 use crate::log::{Journal, JournalError, Log, Reader as LogReader, Writer};
 use crate::machine::{Machine, Observer, View};
 use crate::network::Network;
-use crate::proposer::{self, Item};
+use crate::proposer::{self, Claim, Item, Placing};
 use crate::reader::{self, Request};
 use crate::receiver::Receiver;
 use crate::runtime::{Instant, Runtime};
@@ -23,6 +23,7 @@ use futures_util::future::{Either, select};
 use openraft::{AsyncRuntime as _, ChangeMembers, Raft};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -175,7 +176,7 @@ impl Group {
         let raft = raft.map_err(|fatal| StartError::Raft { id: config.id, reason: fatal.to_string() })?;
         let (queue, queued) = mpsc::channel(config.queue_max);
         let (reads, reading) = mpsc::channel(READS_MAX);
-        let gate = Gate::new(config.lease);
+        let gate = Gate::new(config.lease, config.election_timeout * 2);
         let core = Arc::new(Core { config, raft, view, gate, network, log: log_reader });
         Runtime::detach(proposer::run(Arc::clone(&core), queued));
         Runtime::detach(reader::run(Arc::clone(&core), reading));
@@ -253,8 +254,8 @@ impl Group {
         let deadline = Runtime::now() + config.propose_timeout;
         loop {
             self.core.gate.check().map_err(ProposeError::Unavailable)?;
-            let placed = self.enqueue(proposals.clone(), false)?;
-            match self.fate(&mut outcome, placed, deadline).await {
+            let placing = self.enqueue(proposals.clone(), false)?;
+            match self.fate(&mut outcome, placing, deadline).await {
                 Some(fate) => return fate,
                 None if Runtime::now() >= deadline => {
                     return Err(ProposeError::Unavailable("no leader takes it".to_owned()));
@@ -264,42 +265,59 @@ impl Group {
         }
     }
 
-    fn enqueue(
-        &self,
-        proposals: Bytes,
-        forwarded: bool,
-    ) -> Result<oneshot::Receiver<Placement>, ProposeError> {
-        let (placed, placement) = oneshot::channel();
-        self.queue.try_send(Item { proposals, forwarded, placed }).map_err(|error| match error {
+    fn enqueue(&self, proposals: Bytes, forwarded: bool) -> Result<Placing, ProposeError> {
+        let (told, placed) = oneshot::channel();
+        let claim = Claim::default();
+        let item = Item { proposals, forwarded, claim: claim.clone(), placed: told };
+        self.queue.try_send(item).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ProposeError::Busy(self.core.config.queue_max),
             mpsc::error::TrySendError::Closed(_) => ProposeError::Unavailable("this voter stops".to_owned()),
         })?;
-        Ok(placement)
+        Ok(Placing { claim, placed })
+    }
+
+    /// Waits for something until `deadline`, and no longer than a quorum is in sight. Else gives why it waits no more.
+    async fn wait<T>(
+        &self,
+        deadline: Instant,
+        mut future: impl Future<Output = T> + Unpin + Send,
+    ) -> Result<T, String> {
+        loop {
+            let until = deadline.min(self.core.gate.closes());
+            if let Ok(output) = Runtime::timeout_at(until, &mut future).await {
+                return Ok(output);
+            }
+            self.core.gate.check()?;
+            if Runtime::now() >= deadline {
+                return Err("the time is over".to_owned());
+            }
+        }
     }
 
     /// What became of a proposal; nothing if it was certainly not taken.
     async fn fate(
         &self,
         outcome: &mut oneshot::Receiver<Outcome>,
-        placed: oneshot::Receiver<Placement>,
+        Placing { claim, placed }: Placing,
         deadline: Instant,
     ) -> Option<Result<Outcome, ProposeError>> {
-        let first = Runtime::timeout_at(deadline, select(&mut *outcome, placed)).await;
-        let placement = match first {
+        let placement = match self.wait(deadline, select(&mut *outcome, placed)).await {
             Ok(Either::Left((outcome, _))) => return Some(outcome.map_err(|_| ProposeError::Unknown)),
             Ok(Either::Right((placement, _))) => placement.unwrap_or(Placement::Unknown),
-            Err(_) => Placement::Unknown,
+            // no batch has it, and none will
+            Err(reason) if claim.take() => return Some(Err(ProposeError::Unavailable(reason))),
+            Err(_) => return Some(Err(ProposeError::Unknown)),
         };
         match placement {
             Placement::Refused => return None,
             Placement::Committed(index) => {
                 // a snapshot may carry the state past it, and then its outcome is not known here
-                let _ = Runtime::timeout_at(deadline, self.core.view.reach(index)).await;
+                let _ = self.wait(deadline, pin!(self.core.view.reach(index))).await;
                 return Some(outcome.try_recv().map_err(|_| ProposeError::Unknown));
             }
             Placement::Unknown => {}
         }
-        let late = Runtime::timeout_at(deadline, outcome).await;
+        let late = self.wait(deadline, outcome).await;
         Some(late.ok().and_then(Result::ok).ok_or(ProposeError::Unknown))
     }
 
@@ -308,9 +326,12 @@ impl Group {
         if self.core.gate.check().is_err() {
             return Placement::Refused;
         }
-        match self.enqueue(proposals, true) {
-            Ok(placed) => placed.await.unwrap_or(Placement::Unknown),
-            Err(_) => Placement::Refused,
+        let Ok(Placing { claim, placed }) = self.enqueue(proposals, true) else { return Placement::Refused };
+        let deadline = Runtime::now() + self.core.config.propose_timeout;
+        match self.wait(deadline, placed).await {
+            Ok(placement) => placement.unwrap_or(Placement::Unknown),
+            Err(_) if claim.take() => Placement::Refused,
+            Err(_) => Placement::Unknown,
         }
     }
 
@@ -334,11 +355,10 @@ impl Group {
         let deadline = Runtime::now() + self.core.config.read_timeout;
         loop {
             self.core.gate.check().map_err(ReadError)?;
-            let asked = Runtime::timeout_at(deadline, self.read_index(false)).await;
-            let asked = asked.unwrap_or_else(|late| Err(late.to_string()));
-            let reason = match asked {
+            let asked = self.wait(deadline, pin!(self.read_index(false))).await;
+            let reason = match asked.unwrap_or_else(Err) {
                 Ok(index) => {
-                    let reached = Runtime::timeout_at(deadline, self.core.view.reach(index)).await;
+                    let reached = self.wait(deadline, pin!(self.core.view.reach(index))).await;
                     return reached.map_err(|_| ReadError(format!("index {index} is not applied here yet")));
                 }
                 Err(reason) => reason,

@@ -3,6 +3,9 @@
 //!
 //! Few batches are on their way at a time; while they are, the next ones fill. So the batches grow with the load, and one
 //! sync carries many commands.
+//!
+//! Invariant: a proposal belongs to a batch or to who made it, never to both: who takes it back before a batch has it knows
+//! that nothing was proposed.
 
 use crate::group::Core;
 use crate::runtime::Runtime;
@@ -11,7 +14,20 @@ use crate::types::{Batch, NodeId};
 use bytes::{Bytes, BytesMut};
 use openraft::AsyncRuntime as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Whose a proposal in the queue is: the first to claim it has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Gives whether it is the caller's from now on.
+    pub(crate) fn take(&self) -> bool {
+        // nothing else is read by it: the proposal came through the queue
+        !self.0.swap(true, Relaxed)
+    }
+}
 
 /// Proposals on their way into a batch.
 pub(crate) struct Item {
@@ -19,7 +35,15 @@ pub(crate) struct Item {
     pub(crate) proposals: Bytes,
     /// They come from another voter, and go no further.
     pub(crate) forwarded: bool,
+    /// Taken by a batch, or by who gave up before one had it.
+    pub(crate) claim: Claim,
     pub(crate) placed: oneshot::Sender<Placement>,
+}
+
+/// What whoever made a proposal keeps of it.
+pub(crate) struct Placing {
+    pub(crate) claim: Claim,
+    pub(crate) placed: oneshot::Receiver<Placement>,
 }
 
 /// Takes proposals until nobody can make any.
@@ -49,8 +73,9 @@ pub(crate) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Item>) {
 }
 
 async fn place(core: &Arc<Core>, items: Vec<Item>, permit: tokio::sync::OwnedSemaphorePermit) {
-    let leader = core.leader();
+    let leader = core.leader().filter(|_| core.gate.is_fresh());
     let lead = leader == Some(core.config.id);
+    let items = items.into_iter().filter(|item| item.claim.take()).collect::<Vec<_>>();
     let (items, astray): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| lead || !item.forwarded);
     tell(astray, Placement::Refused);
     if items.is_empty() {

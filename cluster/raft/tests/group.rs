@@ -102,13 +102,77 @@ fn a_leader_without_a_quorum_refuses_quickly_what_it_would_never_commit() {
 }
 
 #[test]
+fn a_voter_that_is_alone_takes_a_write_at_once_however_long_nothing_happened() {
+    let cluster = Cluster::of(15, 1, None);
+    cluster.elect().unwrap();
+    for serial in 1..=5 {
+        cluster.world.run_for(Duration::from_millis(1900));
+        let began = cluster.world.now();
+        propose(&cluster, 1, register(&format!("n{serial}"), serial)).unwrap();
+        assert!(cluster.world.now() - began < Duration::from_millis(20), "{:?}", cluster.world.now() - began);
+    }
+}
+
+#[test]
 fn a_write_under_way_when_the_quorum_is_lost_is_called_unknown_and_not_failed() {
     let cluster = Cluster::of(4, 3, None);
     let leader = cluster.elect().unwrap();
     propose(&cluster, leader, register("first", 1)).unwrap();
     cluster.isolate(leader);
+    let began = cluster.world.now();
     let unknown = propose(&cluster, leader, register("n", 1));
     assert_eq!(unknown, Err(ProposeError::Unknown));
+    let took = cluster.world.now() - began;
+    assert!(took < Duration::from_millis(1100), "as long as the lease: {took:?}");
+}
+
+#[test]
+fn what_waits_behind_a_write_without_a_quorum_is_refused_with_the_lease_and_never_committed() {
+    let cluster = Cluster::of(12, 3, Some(|config| config.batch_bytes_max = 1));
+    let leader = cluster.elect().unwrap();
+    propose(&cluster, leader, register("first", 1)).unwrap();
+    cluster.isolate(leader);
+    let (group, began) = (cluster.group(leader).unwrap(), cluster.world.now());
+    let all = async move {
+        let proposals = (0..20).map(|serial| {
+            let group = group.clone();
+            async move { group.propose(register(&format!("n{serial}"), serial)).await }
+        });
+        futures_util::future::join_all(proposals).await
+    };
+    let outcomes = cluster.on(leader, LONG, all).unwrap();
+    let took = cluster.world.now() - began;
+    assert!(took < Duration::from_millis(1100), "{took:?}");
+    let unknown = outcomes.iter().filter(|outcome| **outcome == Err(ProposeError::Unknown)).count();
+    assert_eq!(unknown, 2, "two batches may be on their way: {outcomes:?}");
+    cluster.network.heal();
+    cluster.elect().unwrap();
+    cluster.world.run_for(Duration::from_secs(3));
+    for (serial, outcome) in outcomes.iter().enumerate() {
+        if let Err(ProposeError::Unavailable(_)) = outcome {
+            assert_eq!(holder(&cluster, leader, &format!("n{serial}")), None);
+        } else {
+            assert_eq!(*outcome, Err(ProposeError::Unknown));
+        }
+    }
+}
+
+#[test]
+fn a_follower_that_is_cut_off_refuses_within_its_lease_what_it_handed_to_nobody() {
+    for seed in 0..20 {
+        let cluster = Cluster::of(seed, 3, None);
+        let leader = cluster.elect().unwrap();
+        propose(&cluster, leader, register("first", 1)).unwrap();
+        let follower = (1..=3).find(|id| *id != leader).unwrap();
+        cluster.isolate(follower);
+        // long enough for it not to hand anything to who led
+        cluster.world.run_for(Duration::from_millis(400));
+        let began = cluster.world.now();
+        let refused = propose(&cluster, follower, register("n", 1));
+        assert!(matches!(refused, Err(ProposeError::Unavailable(_))), "seed {seed}: {refused:?}");
+        let took = cluster.world.now() - began;
+        assert!(took < Duration::from_millis(1100), "seed {seed}: {took:?}");
+    }
 }
 
 fn small(config: &mut Config) {
