@@ -21,8 +21,10 @@ use std::time::Duration;
 
 /// Bytes of a snapshot in one frame.
 const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
-/// A frame of a snapshot, the last of which has the snapshot written and synced, takes no longer.
-const SNAPSHOT_CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
+/// A frame of a snapshot without an answer is sent again after so long, and then twice as long each time, until that would
+/// be longer than the second. The last one has the snapshot written and synced, which may take its time.
+const SNAPSHOT_CHUNK_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const SNAPSHOT_CHUNK_TIMEOUT_MAX: Duration = Duration::from_secs(16);
 /// How long a voter that cannot be reached is left alone.
 const BACKOFF: Duration = Duration::from_millis(100);
 
@@ -138,7 +140,7 @@ impl Peer {
                 offset: offset as u64,
                 bytes: state.slice(offset..end),
             };
-            let theirs = match self.ask::<Vote>(Kind::SnapshotChunk, &chunk, SNAPSHOT_CHUNK_TIMEOUT).await {
+            let theirs = match self.send_chunk(&chunk).await {
                 Ok(theirs) => theirs,
                 Err(error) => {
                     // openraft tries again at once; a voter that is away would be asked without end
@@ -153,6 +155,19 @@ impl Peer {
                 return Ok(SnapshotResponse::new(theirs));
             }
             offset = end;
+        }
+    }
+
+    /// Sends a part until it is answered: whoever has it already says so again.
+    async fn send_chunk(&self, chunk: &SnapshotChunk) -> Result<Vote, CallError> {
+        let mut timeout = SNAPSHOT_CHUNK_TIMEOUT_MIN;
+        loop {
+            match self.ask(Kind::SnapshotChunk, chunk, timeout).await {
+                Err(CallError::Lost { .. }) if timeout < SNAPSHOT_CHUNK_TIMEOUT_MAX => timeout *= 2,
+                answered => return answered,
+            }
+            // a connection that broke says so at once
+            Runtime::sleep(BACKOFF).await;
         }
     }
 }

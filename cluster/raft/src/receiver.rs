@@ -9,6 +9,8 @@ use crate::types::{NodeId, Snapshot, SnapshotMeta, Vote};
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use parking_lot::Mutex;
+use std::cmp::Ordering;
+use tokio::sync::watch;
 
 /// What a voter has to remember between frames.
 #[derive(Default)]
@@ -16,12 +18,30 @@ pub(crate) struct Receiver {
     incoming: Mutex<Option<Incoming>>,
 }
 
+/// What became of a snapshot, once that is known.
+type Installed = Option<Result<Vote, String>>;
+
 /// A snapshot of which parts have come.
 struct Incoming {
     from: NodeId,
     vote: Vote,
     meta: SnapshotMeta,
+    /// Bytes that have come.
+    length: u64,
+    /// Those bytes, until all have come.
     state: Vec<u8>,
+    /// Told once all have come; what comes again from then on is answered by it.
+    installed: Option<watch::Receiver<Installed>>,
+}
+
+/// What a part of a snapshot was.
+enum Part {
+    /// More have to come, or it had come before.
+    Taken,
+    /// The last one.
+    Last(SnapshotMeta, Vec<u8>, watch::Sender<Installed>),
+    /// The last one, once more.
+    Again(watch::Receiver<Installed>),
 }
 
 impl Receiver {
@@ -77,45 +97,66 @@ impl Receiver {
     /// Takes a part of a snapshot; with the last one, the snapshot.
     async fn take(&self, core: &Core, from: NodeId, chunk: SnapshotChunk) -> Result<Vote, String> {
         let vote = chunk.vote;
-        let Some((meta, state)) = self.gather(core, from, chunk)? else { return Ok(vote) };
-        core.gate.saw(Runtime::now());
-        let snapshot = Snapshot { meta, snapshot: Box::new(state.into()) };
-        let installed = core.raft.install_full_snapshot(vote, snapshot).await;
-        installed.map(|response| response.vote).map_err(|error| error.to_string())
+        match self.gather(core, from, chunk)? {
+            Part::Taken => Ok(vote),
+            Part::Last(meta, state, told) => {
+                core.gate.saw(Runtime::now());
+                let snapshot = Snapshot { meta, snapshot: Box::new(state.into()) };
+                let installed = core.raft.install_full_snapshot(vote, snapshot).await;
+                let installed = installed.map(|response| response.vote).map_err(|error| error.to_string());
+                if installed.is_err() {
+                    // the next try begins with the first part
+                    let mut incoming = self.incoming.lock();
+                    incoming.take_if(|held| (held.from, held.vote) == (from, vote));
+                }
+                told.send_replace(Some(installed.clone()));
+                installed
+            }
+            Part::Again(mut told) => {
+                let given_up = || "the snapshot was given up".to_owned();
+                let told = told.wait_for(Option::is_some).await.map_err(|_| given_up())?;
+                told.clone().unwrap_or_else(|| Err(given_up()))
+            }
+        }
     }
 
-    fn gather(
-        &self,
-        core: &Core,
-        from: NodeId,
-        chunk: SnapshotChunk,
-    ) -> Result<Option<(SnapshotMeta, Vec<u8>)>, String> {
+    fn gather(&self, core: &Core, from: NodeId, chunk: SnapshotChunk) -> Result<Part, String> {
         let bytes_max = core.config.snapshot_bytes_max;
-        if chunk.total > bytes_max {
-            return Err(format!("a snapshot of {} bytes is more than {bytes_max}", chunk.total));
+        let SnapshotChunk { vote, meta, total, offset, bytes } = chunk;
+        if total > bytes_max {
+            return Err(format!("a snapshot of {total} bytes is more than {bytes_max}"));
         }
+        let end = offset.saturating_add(bytes.len() as u64);
         let mut incoming = self.incoming.lock();
-        if chunk.offset == 0 {
-            let (vote, meta) = (chunk.vote, chunk.meta.clone());
-            *incoming = Some(Incoming { from, vote, meta, state: Vec::new() });
+        let same = |held: &Incoming| held.from == from && held.vote == vote && held.meta == meta;
+        if offset == 0 && !incoming.as_ref().is_some_and(same) {
+            let (meta, state) = (meta.clone(), Vec::new());
+            *incoming = Some(Incoming { from, vote, meta, length: 0, state, installed: None });
         }
-        let same = |held: &&mut Incoming| {
-            held.from == from
-                && held.vote == chunk.vote
-                && held.meta == chunk.meta
-                && held.state.len() as u64 == chunk.offset
+        let due = |held: &&mut Incoming| same(held) && offset <= held.length;
+        let Some(held) = incoming.as_mut().filter(due) else {
+            return Err(format!("no snapshot is due at byte {offset}"));
         };
-        let Some(held) = incoming.as_mut().filter(same) else {
-            return Err(format!("no snapshot is due at byte {}", chunk.offset));
-        };
-        held.state.extend_from_slice(&chunk.bytes);
-        let length = held.state.len() as u64;
-        if length < chunk.total {
-            return Ok(None);
+        if let Some(installed) = held.installed.as_ref().filter(|_| end == total) {
+            return Ok(Part::Again(installed.clone()));
         }
-        let whole = incoming.take().filter(|_| length == chunk.total);
-        let whole = whole.ok_or_else(|| format!("{length} bytes came of a snapshot of {}", chunk.total))?;
-        Ok(Some((whole.meta, whole.state)))
+        if offset < held.length || held.installed.is_some() {
+            return Ok(Part::Taken);
+        }
+        held.state.extend_from_slice(&bytes);
+        held.length = end;
+        match end.cmp(&total) {
+            Ordering::Less => Ok(Part::Taken),
+            Ordering::Equal => {
+                let told = watch::Sender::default();
+                held.installed = Some(told.subscribe());
+                Ok(Part::Last(meta, std::mem::take(&mut held.state), told))
+            }
+            Ordering::Greater => {
+                *incoming = None;
+                Err(format!("{end} bytes came of a snapshot of {total}"))
+            }
+        }
     }
 }
 

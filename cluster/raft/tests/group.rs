@@ -20,6 +20,18 @@ fn register(name: &str, serial: u64) -> Command {
     })
 }
 
+/// Of a name that makes the state bigger by what is said of it.
+fn register_with(metadata: &str, serial: u64) -> Command {
+    Command::Registry(Registry::Register {
+        name: format!("n{serial}").as_str().into(),
+        pid: Pid::new(1, 1, serial),
+        replace: false,
+        allow_multiple: true,
+        metadata: Term::str(metadata),
+        at_ms: 0,
+    })
+}
+
 fn propose(cluster: &Cluster, id: u64, command: Command) -> Result<Outcome, ProposeError> {
     let group = cluster.group(id).unwrap();
     cluster
@@ -207,6 +219,34 @@ fn the_log_is_compacted_and_a_lagging_voter_gets_a_snapshot() {
     cluster.elect().unwrap();
     assert_eq!(holder(&cluster, lagging, "name-600"), Some(600));
     assert_eq!(cluster.group(lagging).unwrap().look(Clone::clone), before);
+}
+
+#[test]
+fn a_part_of_a_snapshot_that_is_lost_or_whose_answer_is_comes_again_soon() {
+    const NAMES: u64 = 40;
+    for (parts, answers) in [(1, 0), (0, 1), (2, 0), (0, 2), (1, 1)] {
+        let cluster = Cluster::of(14, 3, Some(small));
+        let leader = cluster.elect().unwrap();
+        let lagging = (1..=3).find(|id| *id != leader).unwrap();
+        cluster.kill(lagging);
+        // a state of two parts
+        for serial in 1..=NAMES {
+            propose(&cluster, leader, register_with(&"x".repeat(40_000), serial)).unwrap();
+        }
+        let status = || cluster.group(leader).unwrap().status();
+        assert!(cluster.world.run_until(LONG, || status().purged > 0), "{:?}", status());
+        cluster.network.lose_snapshot_parts(parts, answers);
+        cluster.start(lagging);
+        let has_all = || {
+            cluster.group(lagging).is_some_and(|group| {
+                let names = group.look(|state| state.registry().names().len());
+                // not by the log
+                names as u64 == NAMES && group.status().snapshot > 0
+            })
+        };
+        let soon = Duration::from_secs(8);
+        assert!(cluster.world.run_until(soon, has_all), "{parts} parts and {answers} answers lost");
+    }
 }
 
 #[test]

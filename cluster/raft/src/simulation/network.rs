@@ -2,7 +2,7 @@
 //! cut. A cut is silent, as a partition is; a voter that is down says so.
 
 use super::world::{OUTSIDE, World};
-use crate::transport::{CallError, Reply, Transport};
+use crate::transport::{CallError, Envelope, Kind, Reply, Transport};
 use crate::types::{NodeId, Voter};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -29,6 +29,9 @@ struct Inner {
     up: BTreeMap<NodeId, Handler>,
     cut: BTreeSet<(NodeId, NodeId)>,
     weather: Weather,
+    /// Parts of snapshots that get lost, and answers to such, before others arrive.
+    lost_parts: u32,
+    lost_answers: u32,
 }
 
 /// How bad the network is.
@@ -85,6 +88,12 @@ impl Network {
         self.inner.lock().weather = weather;
     }
 
+    /// So many parts of snapshots get lost from now on, and so many answers to those that arrive.
+    pub fn lose_snapshot_parts(&self, parts: u32, answers: u32) {
+        let mut inner = self.inner.lock();
+        (inner.lost_parts, inner.lost_answers) = (parts, answers);
+    }
+
     /// How this voter sends.
     pub fn link(&self, from: NodeId) -> Arc<dyn Transport> {
         Arc::new(Link { from, network: self.clone() })
@@ -110,6 +119,15 @@ impl Network {
         self.passes(from, to)
     }
 
+    /// Whether one of the losses that were asked for is due.
+    fn loses(&self, due: impl FnOnce(&mut Inner) -> &mut u32) -> bool {
+        let mut inner = self.inner.lock();
+        let due = due(&mut inner);
+        let loses = *due > 0;
+        *due = due.saturating_sub(1);
+        loses
+    }
+
     /// Both ways, on no node: a frame under way does not die with its sender.
     async fn exchange(
         self,
@@ -118,7 +136,9 @@ impl Network {
         frame: Bytes,
         answer: oneshot::Sender<Result<Bytes, CallError>>,
     ) {
-        if !self.travel(from, to).await {
+        let is_part = Envelope::open(&frame).is_ok_and(|(envelope, _)| envelope.kind == Kind::SnapshotChunk);
+        let is_lost = is_part && self.loses(|inner| &mut inner.lost_parts);
+        if is_lost || !self.travel(from, to).await {
             // the sender waits until its time is over
             return answer.closed_forever().await;
         }
@@ -132,7 +152,8 @@ impl Network {
             let reply = handler(frame).await;
             let back = network.clone();
             network.world.spawn_on(OUTSIDE, async move {
-                if back.travel(to, from).await {
+                let is_lost = is_part && back.loses(|inner| &mut inner.lost_answers);
+                if !is_lost && back.travel(to, from).await {
                     let _ = answer.send(Ok(reply));
                 } else {
                     answer.closed_forever().await;
