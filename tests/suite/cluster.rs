@@ -62,6 +62,34 @@ fn a_node_is_got_by_its_name_and_no_other() {
     });
 }
 
+#[test]
+fn a_header_that_names_a_node_that_is_not_there_is_refused_by_a_node_that_is_alone() {
+    both_with(|sandbox, api| async move {
+        let before = sandbox.node().process_count();
+        let requests = [
+            ("StartProcess", json!({"module": "counter"})),
+            ("ListAllProcesses", json!({})),
+            ("GetCluster", json!({})),
+        ];
+        for name in ["n9", "n01", "here", ""] {
+            for (rpc, request) in &requests {
+                let refused = api.with_header("arsenal-node", name).err(rpc, request.clone()).await;
+                assert_eq!(
+                    (&*refused.code, &*refused.reason),
+                    ("NOT_FOUND", "UNKNOWN_NODE"),
+                    "{rpc} on `{name}`"
+                );
+                assert!(refused.message.contains(&format!("`{name}`")), "{}", refused.message);
+            }
+        }
+        assert_eq!(sandbox.node().process_count(), before);
+        let own = api.with_header("arsenal-node", "n1");
+        for (rpc, request) in requests {
+            own.ok(rpc, request).await;
+        }
+    });
+}
+
 // covers: ping_node/1
 #[test]
 fn a_node_that_is_there_answers_pong_and_an_unknown_one_pang() {

@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
     ("raft", include_str!("../../cluster/raft/Cargo.toml"), &["runtime"]),
     ("names", include_str!("../../cluster/names/Cargo.toml"), &["runtime", "raft"]),
     ("tls", include_str!("../../tls/Cargo.toml"), &[]),
-    ("link", include_str!("../../cluster/link/Cargo.toml"), &["proto", "runtime", "membership"]),
+    ("link", include_str!("../../cluster/link/Cargo.toml"), &["proto", "runtime", "membership", "tls"]),
     ("membership", include_str!("../../cluster/membership/Cargo.toml"), &["proto", "runtime", "raft", "tls"]),
     ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto", "tls"]),
     (

@@ -9,6 +9,7 @@ mod cluster;
 mod configuration;
 mod coverage;
 mod gateway;
+mod identity;
 mod introspection;
 mod layout;
 mod limits;

@@ -77,20 +77,24 @@ async fn node(asks: bool, set: impl FnOnce(&mut Config)) -> (Sandbox, Papers) {
     (Sandbox::start_with(config).await, papers)
 }
 
-struct Answer {
+pub(crate) struct Answer {
     version: Version,
-    status: StatusCode,
+    pub(crate) status: StatusCode,
     body: Bytes,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// One request on a connection of its own, by the protocol that both sides agree on.
-async fn ask(address: SocketAddr, client: &Client, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+pub(crate) async fn ask(
+    address: SocketAddr,
+    client: &Client,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, String> {
     let told = |error: &dyn std::error::Error| {
         let causes = std::iter::successors(error.source(), |error| error.source());
         causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
@@ -119,14 +123,14 @@ async fn ask(address: SocketAddr, client: &Client, request: Request<Full<Bytes>>
     tokio::time::timeout(DEADLINE, asked).await.unwrap()
 }
 
-fn get(path: &str) -> Request<Full<Bytes>> {
+pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
     Request::get(format!("https://localhost{path}"))
         .header("host", "localhost")
         .body(Full::default())
         .unwrap()
 }
 
-fn post(path: &str, body: &Value) -> Request<Full<Bytes>> {
+pub(crate) fn post(path: &str, body: &Value) -> Request<Full<Bytes>> {
     let request = Request::post(format!("https://localhost{path}")).header("host", "localhost");
     let request = request.header("content-type", "application/json");
     request.body(Full::from(body.to_string())).unwrap()
@@ -265,6 +269,31 @@ async fn beyond_loopback_a_port_opens_only_for_clients_that_are_known() {
     assert_eq!(refused(&config), "");
     let running = arsenal_server::assembly::serve(&config, Vec::new()).await.unwrap();
     assert!(running.stop(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn a_node_that_knows_its_clients_gathers_from_itself() {
+    let (node, papers) = node(true, |_| ()).await;
+    let client = papers.client(&papers.clients, Some("client.test"), &[H2]);
+    let started = post("/v1/processes", &json!({"module": "counter", "name": "c"}));
+    let pid = ask(node.rest(), &client, started).await.unwrap().json()["pid"].clone();
+    let call = json!({"call": {"operation": "whereis_process/1", "request": {"name": "c"}}});
+    let gathered = ask(node.rest(), &client, post("/v1/nodes:gather", &call)).await.unwrap().json();
+    assert_eq!(gathered["entries"][0]["response"]["pid"], pid, "{gathered}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_knows_its_clients_has_a_name_that_tells_nodes_from_them() {
+    let papers = Papers::new();
+    let mut config = SandboxConfig::default().config;
+    papers.encrypt(&mut config, true);
+    assert!(config.check().is_ok(), "one that is alone has nobody to tell from them");
+    config.node.data_dir = papers.text("data");
+    config.cluster.bootstrap_expect = 3;
+    let refused = config.check().unwrap_err().to_string();
+    assert!(refused.contains("tls.node_name is empty"), "{refused}");
+    config.tls.node_name = "nodes.test".to_owned();
+    assert!(config.check().is_ok());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Who the other side is, by the certificate that it has shown. Only verified certificates come here.
 
 use rustls::CommonState;
+use std::net::IpAddr;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -13,6 +14,8 @@ pub struct PeerIdentity {
     pub uris: Vec<String>,
     /// DNS names among them.
     pub dns: Vec<String>,
+    /// Addresses among them.
+    pub addresses: Vec<IpAddr>,
     /// Its subject as RFC 4514 writes it, `CN=orders,O=Example`; empty where it has none.
     pub subject: String,
 }
@@ -37,6 +40,7 @@ impl PeerIdentity {
             match name {
                 GeneralName::UniformResourceIdentifier(uri) => named.uris.push(uri.to_string()),
                 GeneralName::DnsName(name) => named.dns.push(name.to_string()),
+                GeneralName::IpAddress(octets) => named.addresses.extend(address(octets.as_bytes())),
                 _ => {}
             }
         }
@@ -47,4 +51,19 @@ impl PeerIdentity {
     pub fn name(&self) -> &str {
         self.uris.first().or(self.dns.first()).unwrap_or(&self.subject)
     }
+
+    /// Whether one of its alternative names is this DNS name or address. A wildcard is a name like any other here.
+    pub fn is_called(&self, name: &str) -> bool {
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        match bare.parse::<IpAddr>() {
+            Ok(address) => self.addresses.contains(&address),
+            Err(_) => self.dns.iter().any(|dns| dns.eq_ignore_ascii_case(name)),
+        }
+    }
+}
+
+/// An address as certificates have it: four octets or sixteen.
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }

@@ -3,7 +3,7 @@
 use crate::frame::Frame;
 use crate::links::Links;
 use crate::network::{Connection, DialError, Dialing, Frames, LINE_FRAMES, Network};
-use arsenal_membership::Nodes;
+use arsenal_membership::{Nodes, PeerNode};
 use arsenal_proto::internal::v1::LinkFrame;
 use arsenal_proto::internal::v1::link_service_client::LinkServiceClient;
 use arsenal_proto::internal::v1::link_service_server::LinkService;
@@ -71,12 +71,15 @@ fn frames(stream: Streaming<LinkFrame>) -> Frames {
 
 /// Takes the lines that other nodes open.
 #[derive(Clone)]
-pub struct LinkServer(Links);
+pub struct LinkServer {
+    links: Links,
+    nodes: Arc<dyn Nodes>,
+}
 
 impl LinkServer {
-    /// For these links.
-    pub fn new(links: Links) -> Self {
-        Self(links)
+    /// For these links, to the nodes that these know.
+    pub fn new(links: Links, nodes: Arc<dyn Nodes>) -> Self {
+        Self { links, nodes }
     }
 }
 
@@ -89,7 +92,13 @@ impl LinkService for LinkServer {
         request: Request<Streaming<LinkFrame>>,
     ) -> Result<Response<Self::CarryStream>, Status> {
         let (sender, queue) = mpsc::channel(LINE_FRAMES);
-        self.0.accept(Connection { sender, frames: frames(request.into_inner()) });
+        let peer = PeerNode::of(request.extensions()).cloned();
+        let nodes = Arc::clone(&self.nodes);
+        // who had to show that it is a node and did not was refused before
+        let may_be =
+            move |node| peer.as_ref().is_none_or(|peer| peer.may_be(node, nodes.membership().addresses()));
+        let connection = Connection { sender, frames: frames(request.into_inner()) };
+        self.links.accept_of(connection, may_be);
         Ok(Response::new(Box::pin(messages(queue).map(Ok))))
     }
 }

@@ -71,8 +71,13 @@ impl Links {
         links
     }
 
-    /// Takes a line that another node has opened.
+    /// Takes a line that another node has opened, whichever node that says it is.
     pub fn accept(&self, connection: Connection) {
+        self.accept_of(connection, |_| true);
+    }
+
+    /// Takes a line that another node has opened, if it says that it is one of those that it `may_be`.
+    pub fn accept_of(&self, connection: Connection, may_be: impl Fn(u32) -> bool + Send + 'static) {
         let links = self.clone();
         self.0.tasks.spawn(async move {
             let Connection { sender, mut frames } = connection;
@@ -88,6 +93,9 @@ impl Links {
             };
             if node == links.0.own.node || node == 0 {
                 return tracing::warn!(node, "a line of a node with this node's own number");
+            }
+            if !may_be(node) {
+                return tracing::warn!(node, "a line of a node whose certificate is another's");
             }
             let command = Command::Accepted(Connection { sender, frames }, head);
             if let Some(peering) = links.peer(node) {

@@ -3,12 +3,15 @@
 
 use arsenal_link::grpc::{GrpcNetwork, LinkServer};
 use arsenal_link::{LinkConfig, Links};
-use arsenal_membership::{Dialer, Membership, Node as Member, NodeError, NodeState, Nodes};
+use arsenal_membership::{
+    Dialer, Membership, Node as Member, NodeError, NodeState, Nodes, PeerNode, Recognition,
+};
 use arsenal_proto::internal::v1::link_service_server::LinkServiceServer;
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Receive,
     StartOptions, Step, Term,
 };
+use arsenal_tls::PeerIdentity;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Request;
 use tonic::transport::{Channel, Server};
 
 /// Longer than anything here takes on a busy machine.
@@ -70,21 +74,33 @@ struct Pair {
 
 impl Pair {
     async fn start(config: &LinkConfig) -> Self {
+        Self::start_as(config, None).await
+    }
+
+    /// Whoever opens a line to one of the two has shown this certificate.
+    async fn start_as(config: &LinkConfig, shown: Option<PeerNode>) -> Self {
         let listeners = [
             TcpListener::bind("127.0.0.1:0").await.unwrap(),
             TcpListener::bind("127.0.0.1:0").await.unwrap(),
         ];
-        let addresses: BTreeMap<u32, SocketAddr> =
+        let mut addresses: BTreeMap<u32, SocketAddr> =
             listeners.iter().zip([1, 2]).map(|(listener, id)| (id, listener.local_addr().unwrap())).collect();
+        addresses.insert(7, SocketAddr::from(([10, 0, 0, 7], 7450)));
         let nodes =
             [1, 2].map(|id| Node::start(NodeConfig { id, schedulers: 1, ..NodeConfig::default() }).unwrap());
         let mut servers = Vec::new();
         for (node, listener) in nodes.iter().zip(listeners) {
-            let network = Arc::new(GrpcNetwork::new(Arc::new(Addresses(addresses.clone()))));
+            let known: Arc<dyn Nodes> = Arc::new(Addresses(addresses.clone()));
+            let network = Arc::new(GrpcNetwork::new(Arc::clone(&known)));
             let links = Links::start(node, config.clone(), network, Handle::current());
-            let served = Server::builder()
-                .add_service(LinkServiceServer::new(LinkServer::new(links)))
-                .serve_with_incoming(TcpListenerStream::new(listener));
+            let shown = shown.clone();
+            let show = move |mut request: Request<()>| {
+                shown.clone().map(|peer| request.extensions_mut().insert(peer));
+                Ok(request)
+            };
+            let server = LinkServiceServer::with_interceptor(LinkServer::new(links, known), show);
+            let served =
+                Server::builder().add_service(server).serve_with_incoming(TcpListenerStream::new(listener));
             servers.push(tokio::spawn(async move { served.await.unwrap() }));
         }
         Self { nodes, servers }
@@ -138,6 +154,23 @@ async fn calls_floods_and_big_messages_cross_sockets_in_order() {
     for number in 0..10_000 {
         let expected = if number == 5_000 { big.clone() } else { Term::Int(number) };
         assert_eq!(next(&mut heard).await.payload, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_line_is_taken_only_of_a_node_that_its_certificate_may_be() {
+    let config = LinkConfig { resume_timeout: Duration::from_millis(200), ..LinkConfig::default() };
+    for (host, is_taken) in [([127, 0, 0, 1], true), ([10, 0, 0, 7], false), ([10, 0, 0, 8], true)] {
+        let identity = PeerIdentity {
+            dns: vec!["nodes.test".to_owned()],
+            addresses: vec![host.into()],
+            ..PeerIdentity::default()
+        };
+        let shown = Recognition::Named("nodes.test".into()).recognize(Some(&identity)).unwrap();
+        let pair = Pair::start_as(&config, Some(shown)).await;
+        let (there, _heard) = pair.teller(1);
+        let answered = pair.nodes[0].call(there, Term::Int(5), Some(PATIENCE), 0).await;
+        assert_eq!(answered.is_ok(), is_taken, "with a certificate of {host:?}: {answered:?}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! Bounds: frames being answered a stream, and answers that wait to be sent. Who reads no answers is read no further.
 
 use crate::hello::Introduction;
+use crate::recognition::PeerNode;
 use arsenal_proto::internal::v1::raft_message::Content;
 use arsenal_proto::internal::v1::raft_service_server::RaftService;
 use arsenal_proto::internal::v1::{RaftFrame, RaftMessage, Refusal};
@@ -45,8 +46,12 @@ impl Answering {
         Self { voting }
     }
 
-    /// The voter to answer for, once the other side has said who it is.
-    async fn greet(&self, incoming: &mut Streaming<RaftMessage>) -> Result<Voting, String> {
+    /// The voter to answer for, once the other side has said who it is, and `peer` may be that node.
+    async fn greet(
+        &self,
+        incoming: &mut Streaming<RaftMessage>,
+        peer: Option<&PeerNode>,
+    ) -> Result<Voting, String> {
         let first = tokio::time::timeout(HELLO_TIMEOUT, incoming.message()).await;
         let first = first.map_err(|_| "nothing was said".to_owned())?.map_err(|status| status.to_string())?;
         let Some(Content::Hello(theirs)) = first.and_then(|message| message.content) else {
@@ -58,6 +63,7 @@ impl Answering {
             return Err("this node is no voter yet".to_owned());
         };
         voting.introduction.agree(&theirs)?;
+        check_speaker(&voting.group, peer, theirs.node)?;
         Ok(voting)
     }
 
@@ -67,8 +73,8 @@ impl Answering {
         let _ = self.voting.wait_for(Option::is_none).await;
     }
 
-    async fn serve(self, mut incoming: Streaming<RaftMessage>, answers: Sender) {
-        let voting = match self.greet(&mut incoming).await {
+    async fn serve(self, mut incoming: Streaming<RaftMessage>, peer: Option<PeerNode>, answers: Sender) {
+        let voting = match self.greet(&mut incoming, peer.as_ref()).await {
             Ok(voting) => voting,
             Err(reason) => {
                 tracing::info!(%reason, "a stream of another voter is refused");
@@ -103,6 +109,20 @@ impl Answering {
     }
 }
 
+/// Whether who says that it is this node may be it, by the addresses that the voters know; 0 is no node yet.
+///
+/// # Errors
+/// Why not, for both sides to read.
+pub(crate) fn check_speaker(group: &Group, peer: Option<&PeerNode>, node: u64) -> Result<(), String> {
+    // who had to show that it is a node and did not was refused before
+    let (Some(peer), Ok(node @ 1..)) = (peer, u32::try_from(node)) else { return Ok(()) };
+    let may_be = group.look(|state| {
+        let nodes = state.nodes().nodes().iter();
+        peer.may_be(node, nodes.map(|(id, record)| (*id, &*record.candidate.address)))
+    });
+    if may_be { Ok(()) } else { Err(format!("the certificate of `{}` is not that of n{node}", peer.name())) }
+}
+
 pub(crate) fn message(content: Content) -> RaftMessage {
     RaftMessage { content: Some(content) }
 }
@@ -116,7 +136,8 @@ impl RaftService for Answering {
         request: Request<Streaming<RaftMessage>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
         let (answers, stream) = mpsc::channel(ANSWERS_MAX);
-        tokio::spawn(self.clone().serve(request.into_inner(), answers));
+        let peer = PeerNode::of(request.extensions()).cloned();
+        tokio::spawn(self.clone().serve(request.into_inner(), peer, answers));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

@@ -3,13 +3,14 @@
 //!
 //! Invariant: what a node agrees to, its place in a cluster, is on its disk before it says so.
 
-use crate::answering::Voting;
+use crate::answering::{Voting, check_speaker};
 use crate::dialer::Dialer;
 use crate::directory::{Directory, Place};
 use crate::gathering::Gathering;
 use crate::hello::Introduction;
 use crate::keeping::Keeping;
 use crate::messages::{candidate_from, candidate_to, founder};
+use crate::recognition::PeerNode;
 use arsenal_proto::internal::v1::membership_service_server::MembershipService;
 use arsenal_proto::internal::v1::{
     CampaignRequest, CampaignResponse, DiscoverRequest, DiscoverResponse, FoundRequest, FoundResponse, Hello,
@@ -87,10 +88,19 @@ impl Shared {
         }
     }
 
-    fn check(&self, hello: Option<Hello>) -> Result<Hello, Status> {
+    /// Who asks; `peer` is the node that sent it, where that is known.
+    fn check(&self, peer: Option<&PeerNode>, hello: Option<Hello>) -> Result<Hello, Status> {
         let hello = hello.ok_or_else(|| Status::invalid_argument("`hello` says who asks, and is missing"))?;
         self.introduction().agree(&hello).map_err(Status::failed_precondition)?;
+        self.check_speaker(peer, hello.node)?;
         Ok(hello)
+    }
+
+    fn check_speaker(&self, peer: Option<&PeerNode>, node: u64) -> Result<(), Status> {
+        let voting = self.voting.borrow();
+        // before there is a voter nobody knows which node is where
+        let checked = voting.as_ref().map_or(Ok(()), |voting| check_speaker(&voting.group, peer, node));
+        checked.map_err(Status::permission_denied)
     }
 
     fn group(&self) -> Result<Group, Status> {
@@ -185,6 +195,11 @@ fn refused(refusal: &NodeRefusal) -> Status {
     }
 }
 
+/// Who sent a request, where that is known, and what it says.
+fn apart<T>(request: Request<T>) -> (Option<PeerNode>, T) {
+    (PeerNode::of(request.extensions()).cloned(), request.into_inner())
+}
+
 /// Answers other nodes.
 #[derive(Clone)]
 pub struct Desk(pub(crate) Arc<Shared>);
@@ -195,8 +210,9 @@ impl MembershipService for Desk {
         &self,
         request: Request<DiscoverRequest>,
     ) -> Result<Response<DiscoverResponse>, Status> {
-        let DiscoverRequest { hello, candidate, known } = request.into_inner();
-        let hello = self.0.check(hello)?;
+        let (peer, request) = apart(request);
+        let DiscoverRequest { hello, candidate, known } = request;
+        let hello = self.0.check(peer.as_ref(), hello)?;
         let mut gathering = self.0.gathering.lock();
         if let Some(candidate) = candidate.filter(|_| gathering.known().len() < KNOWN_MAX) {
             let known: Vec<Candidate> = known.into_iter().take(KNOWN_MAX).map(candidate_from).collect();
@@ -210,8 +226,9 @@ impl MembershipService for Desk {
     }
 
     async fn found(&self, request: Request<FoundRequest>) -> Result<Response<FoundResponse>, Status> {
-        let FoundRequest { hello, cluster, nodes } = request.into_inner();
-        self.0.check(hello)?;
+        let (peer, request) = apart(request);
+        let FoundRequest { hello, cluster, nodes } = request;
+        self.0.check(peer.as_ref(), hello)?;
         let identity = self.0.directory.lock().identity().identity;
         let nodes: Vec<Candidate> = nodes.into_iter().map(candidate_from).collect();
         let node = (1..).zip(&nodes).find(|(_, node)| node.identity == identity).map(|(node, _)| node);
@@ -227,8 +244,8 @@ impl MembershipService for Desk {
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
-        let JoinRequest { hello, candidate } = request.into_inner();
-        self.0.check(hello)?;
+        let (peer, JoinRequest { hello, candidate }) = apart(request);
+        self.0.check(peer.as_ref(), hello)?;
         let candidate = candidate.ok_or_else(|| Status::invalid_argument("`candidate` is missing"))?;
         let joined = propose(&self.0.group()?, NodeCommand::Join(candidate_from(candidate))).await?;
         let (node, _) = joined.map_err(|refusal| refused(&refusal))?;
@@ -236,8 +253,10 @@ impl MembershipService for Desk {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
-        let RenewRequest { hello, node, incarnation, life, address, zone } = request.into_inner();
-        self.0.check(hello)?;
+        let (peer, request) = apart(request);
+        let RenewRequest { hello, node, incarnation, life, address, zone } = request;
+        self.0.check(peer.as_ref(), hello)?;
+        self.0.check_speaker(peer.as_ref(), u64::from(node))?;
         let life = Life { node, incarnation, drawn: life, address: address.into(), zone: zone.into() };
         let lease = self.0.renew(&life).await?;
         let lease_ms = u32::try_from(lease.as_millis()).unwrap_or(u32::MAX);
@@ -248,7 +267,8 @@ impl MembershipService for Desk {
         &self,
         request: Request<CampaignRequest>,
     ) -> Result<Response<CampaignResponse>, Status> {
-        self.0.check(request.into_inner().hello)?;
+        let (peer, CampaignRequest { hello }) = apart(request);
+        self.0.check(peer.as_ref(), hello)?;
         let group = self.0.group()?;
         let status = group.status();
         if !status.voters.contains(&status.id) {

@@ -46,6 +46,13 @@ pub struct Membership {
     pub nodes: BTreeMap<u32, Node>,
 }
 
+impl Membership {
+    /// Where each node serves.
+    pub fn addresses(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.nodes.iter().map(|(id, node)| (*id, &*node.address))
+    }
+}
+
 /// Why a node is not reached. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeError {

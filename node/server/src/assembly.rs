@@ -19,6 +19,7 @@ use arsenal_runtime::registry::LocalRegistry;
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
 use arsenal_services::Shared;
 use arsenal_services::layer::Propagate;
+use arsenal_services::own::Serve;
 use arsenal_services::routes::{self, Layered};
 use arsenal_services::wire::{Wire, WireLimits};
 use arsenal_tls::TlsError;
@@ -60,6 +61,8 @@ pub struct Running {
     pub(crate) gatherer: JoinHandle<Infallible>,
     /// Its part in a cluster; nothing if it is alone.
     pub(crate) membership: Option<Membership>,
+    /// Answers what its own services ask: they have it only as long as this does.
+    _own: Arc<dyn Serve>,
 }
 
 impl Running {
@@ -222,7 +225,8 @@ async fn serve_in(
         Some((settings, end)) => Some(Membership::open(settings, dialer(config)?, end)?),
         None => None,
     };
-    let internal = membership.as_ref().map(|membership| membership.wire(stopped.clone()));
+    let recognition = config.tls.recognition();
+    let internal = membership.as_ref().map(|membership| membership.wire(&recognition, stopped.clone()));
     door.follow_files(config, stopped.clone());
     let rpcs = Late::default();
     let mut listeners =
@@ -241,6 +245,7 @@ async fn serve_in(
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
     let shared = Shared::new(node.clone(), joined.nodes).with_limits(config.limits());
+    let shared = shared.recognizing(recognition);
     if let Some(membership) = &membership {
         membership.place(&shared);
     }
@@ -248,6 +253,8 @@ async fn serve_in(
         .map_err(|error| StartupError::Descriptor(error.to_string()))?;
     let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
     rpcs.set(wire.clone());
+    let own: Arc<dyn Serve> = Arc::new(wire.clone().in_process());
+    shared.serve_own(&own);
     let rest_address = rest.as_ref().map(address_of).transpose()?;
     if let (Some(listener), Some(gateway)) = (rest, gateway) {
         let gateway = gateway.service(upstream::service(wire.in_process()));
@@ -257,7 +264,7 @@ async fn serve_in(
     let probes = probes.serve(config, health.clone(), Some(crate::metrics::router(node.clone()))).await?;
     let gatherer = tokio::spawn(serve_thread());
     let (grpc, rest) = (address, rest_address);
-    Ok(Running { node, grpc, rest, stop, listeners, probes, health, gatherer, membership })
+    Ok(Running { node, grpc, rest, stop, listeners, probes, health, gatherer, membership, _own: own })
 }
 
 /// What a node has that is in no cluster.

@@ -2,15 +2,18 @@
 //! carry signals.
 //!
 //! What nodes say to each other comes to the gRPC port, beside the contract; none of the contract's layers stands before
-//! it, and neither gRPC-Web nor the gateway leads there.
+//! it but one of its own, which lets only nodes in; and neither gRPC-Web nor the gateway leads there.
 
 mod fenced;
 mod late_links;
+mod nodes_only;
 
 use crate::parting::{Parting, PartingLayer};
 use arsenal_link::grpc::GrpcNetwork;
 use arsenal_link::{LinkConfig, Links};
-use arsenal_membership::{Cluster, ClusterError, Dialer, Entered, NodeChange, Nodes, Settings, changes};
+use arsenal_membership::{
+    Cluster, ClusterError, Dialer, Entered, NodeChange, Nodes, Recognition, Settings, changes,
+};
 use arsenal_names::ReplicatedRegistry;
 use arsenal_proto::internal::v1;
 use arsenal_raft::End;
@@ -21,6 +24,7 @@ use arsenal_services::cluster::placement::Placement;
 use arsenal_services::wire::{Run, Table, Wire, WireLimits};
 use fenced::Fenced;
 use late_links::LateLinks;
+use nodes_only::{NodesOnly, NodesOnlyLayer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -30,7 +34,7 @@ use tokio::sync::watch;
 pub(crate) const INTERNAL_PATH: &str = "/arsenal.internal.";
 
 /// What serves it.
-pub(crate) type InternalWire = Wire<Parting<Run>>;
+pub(crate) type InternalWire = Wire<NodesOnly<Parting<Run>>>;
 
 /// A node waits so long for its session before it serves without: what needs the cluster's consent is refused then.
 const SESSION_WAIT: Duration = Duration::from_secs(10);
@@ -64,8 +68,8 @@ impl Membership {
         Ok(Self { cluster, links: LateLinks::default(), placement: Placement::default() })
     }
 
-    /// What other nodes ask this one; its streams end with `stopped`.
-    pub(crate) fn wire(&self, stopped: watch::Receiver<bool>) -> InternalWire {
+    /// What other nodes, as they are recognized, ask this one; its streams end with `stopped`.
+    pub(crate) fn wire(&self, recognition: &Recognition, stopped: watch::Receiver<bool>) -> InternalWire {
         let limits = WireLimits {
             message_bytes_max: MESSAGE_BYTES_MAX,
             response_bytes_max: MESSAGE_BYTES_MAX,
@@ -76,7 +80,8 @@ impl Membership {
         v1::list_raft_service(&Arc::new(self.cluster.answering()), &mut table);
         v1::list_link_service(&Arc::new(self.links.clone()), &mut table);
         v1::list_placement_service(&Arc::new(self.placement.clone()), &mut table);
-        Wire::new(table, limits, Run).layer(&PartingLayer::new("node", stopped))
+        let wire = Wire::new(table, limits, Run).layer(&PartingLayer::new("node", stopped));
+        wire.layer(&NodesOnlyLayer::new(recognition))
     }
 
     /// Gets into the cluster; returns once the node's session is open, or the voters let it wait for too long.
@@ -95,7 +100,7 @@ impl Membership {
     pub(crate) fn carry(&self, node: &Node, nodes: &Arc<dyn Nodes>) {
         let network = Arc::new(GrpcNetwork::new(Arc::clone(nodes)));
         let links = Links::start(node, LinkConfig::default(), network, Handle::current());
-        self.links.set(links.clone());
+        self.links.set(links.clone(), Arc::clone(nodes));
         tokio::spawn(tell_ends(links, nodes.watch()));
     }
 

@@ -1,6 +1,6 @@
 //! A client of any operation, by the descriptor: JSON in, JSON out over gRPC, and the HTTP request that does the same.
 
-pub use arsenal_services::dynamic::{call, encode, to_json};
+pub use arsenal_services::dynamic::{call, encode, send, to_json};
 
 use arsenal_services::operations::{Operation, pool};
 use prost::Message as _;

@@ -12,6 +12,7 @@ mod places;
 
 use crate::config::{Config, ListenSection};
 use arsenal_gateway::Peer;
+use arsenal_membership::Recognition;
 use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, Stream, TlsError};
 use axum::body::Body;
 use caller::Caller;
@@ -55,19 +56,23 @@ pub(crate) struct Door {
     tls: Option<Server>,
     /// Requests tell whom they come from.
     tells_peers: bool,
+    /// Which of them come from nodes of the cluster.
+    recognition: Recognition,
 }
 
 impl Door {
     /// As is configured for the ports of nodes and gateways.
     pub(crate) fn of(config: &Config) -> Result<Self, TlsError> {
         let tls = config.tls.server_files().map(|files| Server::load(files, &[H2, HTTP_1_1])).transpose()?;
-        Ok(Self { tls, ..Self::plain(&config.listen, config.listen.connections_max) })
+        let recognition = config.tls.recognition();
+        Ok(Self { tls, recognition, ..Self::plain(&config.listen, config.listen.connections_max) })
     }
 
     /// For what is never encrypted.
     pub(crate) fn plain(settings: &ListenSection, connections_max: usize) -> Self {
         let first_byte = Duration::from_millis(settings.first_byte_ms);
-        Self { connections_max, first_byte, tls: None, tells_peers: false }
+        let recognition = Recognition::default();
+        Self { connections_max, first_byte, tls: None, tells_peers: false, recognition }
     }
 
     /// Has the files of its certificates looked at again and again, until the listeners stop.
@@ -89,13 +94,15 @@ impl Door {
         self
     }
 
+    fn caller(&self, address: SocketAddr, identity: Option<&PeerIdentity>) -> Caller {
+        let peer = self.tells_peers.then(|| Peer::new(address, self.tls.is_some()));
+        Caller::new(peer, identity, &self.recognition)
+    }
+
     /// Lets a connection in.
     async fn open(&self, mut stream: TcpStream, address: SocketAddr) -> io::Result<(Stream, Caller)> {
         let Some(tls) = &self.tls else {
-            return Ok((
-                Stream::Plain(stream),
-                Caller::new(self.tells_peers.then(|| Peer::new(address, false)), None),
-            ));
+            return Ok((Stream::Plain(stream), self.caller(address, None)));
         };
         let shaken = timeout(self.first_byte, async {
             if is_plain(&stream).await? {
@@ -113,8 +120,7 @@ impl Door {
         });
         let stream = shaken.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let identity = PeerIdentity::of(stream.get_ref().1);
-        let caller = Caller::new(self.tells_peers.then(|| Peer::new(address, true)), identity.as_ref());
-        Ok((Stream::encrypted(stream), caller))
+        Ok((Stream::encrypted(stream), self.caller(address, identity.as_ref())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who asks: the session in the header `arsenal-session`, and the operation id that the layer gave the request.
 
-use crate::layer::route::ForeignSession;
+use crate::layer::route::{ForeignSession, ask_for};
 use crate::reference;
 use crate::status::{bad_argument, failure, no_process};
 use arsenal_runtime::hold::Holder;
@@ -21,8 +21,9 @@ pub const ANONYMOUS: &str = "anonymous";
 pub struct Operation(pub u64);
 
 /// Who asks, by the certificate that the client has shown. Whoever accepts its connection puts this into the extensions of
-/// its requests; nothing that a request says becomes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// its requests; nothing that a request says becomes one, save what another node of the cluster says of a request that it
+/// was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal(Arc<str>);
 
 impl Principal {
@@ -107,6 +108,16 @@ impl Caller {
     /// Who asks, as TLS tells it; [`ANONYMOUS`] where it does not.
     pub fn principal(&self) -> &str {
         self.principal.as_ref().map_or(ANONYMOUS, Principal::name)
+    }
+
+    /// A question that this node asks, of another or of itself, in the name of whoever asked it.
+    pub(crate) fn asking<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        ask_for(self.principal.as_ref(), request.metadata_mut());
+        if let Some(principal) = &self.principal {
+            request.extensions_mut().insert(principal.clone());
+        }
+        request
     }
 
     /// Who holds: the process or principal named in `field`, else the session's process, else the caller's principal.

@@ -151,7 +151,8 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<v1::GatherFromAllNodesRequest>,
     ) -> Answer<v1::GatherFromAllNodesResponse> {
-        gather::gather(&self.shared, request.into_inner()).await.map(Response::new)
+        let caller = Caller::of(&request);
+        gather::gather(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_node(&self, request: Request<v1::GetNodeRequest>) -> Answer<v1::ClusterNode> {

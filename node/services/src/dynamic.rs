@@ -6,7 +6,9 @@ use futures_util::Stream;
 use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::Value;
+use tonic::client::GrpcService;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::{Body, StdError};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -61,8 +63,6 @@ pub async fn call<R>(
 where
     R: Stream<Item = Vec<u8>> + Send + 'static,
 {
-    let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let mut request = Request::new(requests);
     for (name, value) in headers {
         let name = name.parse::<tonic::metadata::MetadataKey<_>>();
@@ -71,6 +71,26 @@ where
         };
         request.metadata_mut().insert(name, value);
     }
+    send(channel, operation, request).await
+}
+
+/// As [`call`], of a request as it is, to whatever answers gRPC.
+///
+/// # Errors
+/// The status, where the call fails before the first answer.
+pub async fn send<C, R>(
+    service: C,
+    operation: &Operation,
+    request: Request<R>,
+) -> Result<impl Stream<Item = Result<Value, Status>> + use<C, R>, Status>
+where
+    C: GrpcService<tonic::body::Body>,
+    C::ResponseBody: Body + Send + 'static,
+    <C::ResponseBody as Body>::Error: Into<StdError>,
+    R: Stream<Item = Vec<u8>> + Send + 'static,
+{
+    let mut grpc = tonic::client::Grpc::new(service).max_decoding_message_size(usize::MAX);
+    grpc.ready().await.map_err(|error| Status::unavailable(error.into().to_string()))?;
     let path = operation.path().parse().map_err(|_| Status::internal("the RPC's path is no path"))?;
     let response = grpc.streaming(request, path, Raw).await?;
     let output = operation.method.output();

@@ -12,6 +12,7 @@ pub mod layer;
 pub mod listing;
 pub mod messaging;
 pub mod operations;
+pub mod own;
 pub mod page;
 pub mod payload;
 pub mod process;

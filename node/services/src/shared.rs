@@ -1,6 +1,7 @@
 //! What all services share.
 
-use arsenal_membership::{Alone, Membership, NodeState, Nodes};
+use crate::own::{Own, Serve};
+use arsenal_membership::{Alone, Membership, NodeState, Nodes, Recognition};
 use arsenal_runtime::{Node, Pid};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,10 @@ pub struct Shared {
     pub nodes: Arc<dyn Nodes>,
     /// The limits that it was configured with, each by its name in the configuration.
     pub limits: Arc<BTreeMap<String, u64>>,
+    /// Whose word about a request that another node was asked is taken.
+    pub recognition: Recognition,
+    /// The way to the RPCs of this node.
+    pub(crate) own: Own,
     membership: watch::Receiver<Arc<Membership>>,
 }
 
@@ -23,7 +28,21 @@ impl Shared {
     /// Serves this node of a cluster.
     pub fn new(node: Node, nodes: Arc<dyn Nodes>) -> Self {
         let membership = nodes.watch();
-        Self { node, nodes, membership, limits: Arc::default() }
+        Self {
+            node,
+            nodes,
+            membership,
+            limits: Arc::default(),
+            recognition: Recognition::default(),
+            own: Own::default(),
+        }
+    }
+
+    /// The same, in a cluster whose nodes are recognized so.
+    #[must_use]
+    pub fn recognizing(mut self, recognition: Recognition) -> Self {
+        self.recognition = recognition;
+        self
     }
 
     /// The same, and tells these limits.
@@ -31,6 +50,11 @@ impl Shared {
     pub fn with_limits(mut self, limits: BTreeMap<String, u64>) -> Self {
         self.limits = Arc::new(limits);
         self
+    }
+
+    /// Has what services ask of their own node answered by this, for as long as the caller keeps it.
+    pub fn serve_own(&self, serve: &Arc<dyn Serve>) {
+        self.own.set(serve);
     }
 
     /// Serves a node that is alone, and reached at this address.

@@ -109,6 +109,11 @@ impl Api {
         Self { client: Client::Grpc(channel), headers: Vec::new() }
     }
 
+    /// A client over a connection of the test's own.
+    pub fn over(channel: Channel) -> Self {
+        Self { client: Client::Grpc(channel), headers: Vec::new() }
+    }
+
     /// A client over REST.
     pub fn rest(address: SocketAddr) -> Self {
         Self { client: Client::Rest(Arc::new(RestClient::new(address))), headers: Vec::new() }

@@ -103,6 +103,32 @@ fn the_deadline_of_a_request_holds_on_the_node_that_answers_it() {
 }
 
 #[test]
+fn a_header_that_names_no_node_of_the_cluster_is_refused_whatever_is_asked() {
+    among(2, |cluster, transport| async move {
+        let first = cluster.api(1, transport).await;
+        let pid = counter_on_2(&first).await;
+        for name in ["n9", "n02", "there"] {
+            let nowhere = first.with_header("arsenal-node", name);
+            for (rpc, request) in [
+                ("StartProcess", json!({"module": "counter"})),
+                ("ListAllProcesses", json!({})),
+                ("ListAllProcesses", json!({"node": "-"})),
+                ("CallProcess", json!({"process": pid, "message": "get"})),
+                ("GetCluster", json!({})),
+            ] {
+                let refused = nowhere.err(rpc, request).await;
+                assert_eq!(
+                    (&*refused.code, &*refused.reason),
+                    ("NOT_FOUND", "UNKNOWN_NODE"),
+                    "{rpc} on `{name}`"
+                );
+                assert!(refused.message.contains(name), "{}", refused.message);
+            }
+        }
+    });
+}
+
+#[test]
 fn what_is_on_no_node_of_the_cluster_is_answered_by_the_node_that_was_asked() {
     among(2, |cluster, transport| async move {
         let first = cluster.api(1, transport).await;

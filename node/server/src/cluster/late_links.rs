@@ -2,6 +2,7 @@
 
 use arsenal_link::Links;
 use arsenal_link::grpc::LinkServer;
+use arsenal_membership::Nodes;
 use arsenal_proto::internal::v1::LinkFrame;
 use arsenal_proto::internal::v1::link_service_server::LinkService;
 use std::sync::{Arc, OnceLock};
@@ -13,9 +14,9 @@ pub(super) struct LateLinks(Arc<OnceLock<LinkServer>>);
 
 impl LateLinks {
     /// From now on these answer.
-    pub(super) fn set(&self, links: Links) {
+    pub(super) fn set(&self, links: Links, nodes: Arc<dyn Nodes>) {
         // a node is started once
-        let _ = self.0.set(LinkServer::new(links));
+        let _ = self.0.set(LinkServer::new(links, nodes));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Encryption: of what listens here, and of what a gateway of its own calls.
 
 use super::{Config, ConfigError, GatewaySection};
+use arsenal_membership::Recognition;
 use arsenal_tls::{ClientFiles, IdentityFiles, ServerFiles};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,8 @@ pub struct TlsSection {
     pub key: String,
     /// PEM file of the authorities one of which must have signed a client's certificate; empty asks clients for none.
     pub client_ca: String,
-    /// The name that the certificates of a cluster's nodes must all have; empty for the one in each node's address.
+    /// A DNS name that the certificate of every node of a cluster has, and no client's: where clients show certificates, it
+    /// tells nodes from them. Empty, without `client_ca`, for the name in each node's address.
     pub node_name: String,
     /// Milliseconds between two looks at the files, those of `gateway.upstream_*` too. What changed counts from the next
     /// connection on; what cannot be used is told in the log, and what was in use stays so.
@@ -45,6 +47,15 @@ impl TlsSection {
     pub fn peer_files(&self) -> Option<ClientFiles> {
         let identity = identity(&self.certificate, &self.key)?;
         Some(ClientFiles { servers: path(&self.client_ca), identity: Some(identity) })
+    }
+
+    /// Who counts as a node of the cluster: where clients are known, who has the name of the nodes; else anybody who gets
+    /// in.
+    pub(crate) fn recognition(&self) -> Recognition {
+        match self.authenticates() {
+            true => Recognition::Named(self.node_name.as_str().into()),
+            false => Recognition::Anybody,
+        }
     }
 
     /// Whether clients are known, and nobody can listen in.
@@ -90,6 +101,11 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     if !tls.client_ca.is_empty() && tls.certificate.is_empty() {
         let why = "clients are asked for a certificate only where `tls.certificate` and `tls.key` are set";
         return Err(ConfigError::Value { setting: "tls.client_ca", value: tls.client_ca.clone(), why });
+    }
+    if config.cluster.is_wanted() && tls.authenticates() && tls.node_name.is_empty() {
+        let why = "in a cluster whose clients show certificates it tells nodes from clients: a name that the \
+                   certificate of every node has, and no client's";
+        return Err(ConfigError::Value { setting: "tls.node_name", value: "empty".to_owned(), why });
     }
     check_open(config)
 }

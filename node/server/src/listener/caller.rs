@@ -1,7 +1,8 @@
 //! What is known of the other end of a connection, told to each of its requests: by the connection itself and by TLS,
-//! never by what a request says.
+//! never by what a request says. Whether it is a node of the cluster is decided here, once for a connection.
 
 use arsenal_gateway::Peer;
+use arsenal_membership::{PeerNode, Recognition};
 use arsenal_services::caller::Principal;
 use arsenal_tls::PeerIdentity;
 use http::Extensions;
@@ -11,11 +12,17 @@ use http::Extensions;
 pub(super) struct Caller {
     peer: Option<Peer>,
     principal: Option<Principal>,
+    node: Option<PeerNode>,
 }
 
 impl Caller {
-    pub(super) fn new(peer: Option<Peer>, identity: Option<&PeerIdentity>) -> Self {
-        Self { peer, principal: identity.map(|identity| Principal::new(identity.name())) }
+    pub(super) fn new(
+        peer: Option<Peer>,
+        identity: Option<&PeerIdentity>,
+        recognition: &Recognition,
+    ) -> Self {
+        let principal = identity.map(|identity| Principal::new(identity.name()));
+        Self { peer, principal, node: recognition.recognize(identity) }
     }
 
     /// Adds what is known to a request. Where nothing is asked for and nothing known, that costs nothing.
@@ -25,6 +32,9 @@ impl Caller {
         }
         if let Some(principal) = &self.principal {
             extensions.insert(principal.clone());
+        }
+        if let Some(node) = &self.node {
+            extensions.insert(node.clone());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Asking other nodes: many at a time and no more than that, each for no longer than it may take.
 
 use crate::Shared;
+use crate::own::Own;
 use crate::status::{failure, of_node};
 use futures_util::{StreamExt as _, stream};
 use std::future::Future;
@@ -43,13 +44,31 @@ where
     F: Future<Output = Result<T, Status>>,
 {
     let channel = shared.nodes.channel(node).map_err(|error| of_node(&error))?;
-    match tokio::time::timeout(timeout, ask(channel)).await {
-        Ok(answer) => answer.map_err(|status| unreached(node, status)),
-        Err(_) => {
-            let message = format!("node n{node} did not answer within {timeout:?}");
-            Err(failure(Code::DeadlineExceeded, "TIMEOUT", message).status())
-        }
-    }
+    within(node, timeout, ask(channel)).await.map_err(|status| unreached(node, status))
+}
+
+/// What this node says when it is asked as the others are.
+pub(super) async fn own<T, F>(
+    shared: &Shared,
+    timeout: Duration,
+    ask: impl FnOnce(Own) -> F,
+) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, Status>>,
+{
+    within(shared.nodes.own(), timeout, ask(shared.own.clone())).await
+}
+
+async fn within<T>(
+    node: u32,
+    timeout: Duration,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let late = |_| {
+        let message = format!("node n{node} did not answer within {timeout:?}");
+        failure(Code::DeadlineExceeded, "TIMEOUT", message).status()
+    };
+    tokio::time::timeout(timeout, answer).await.map_err(late)?
 }
 
 /// A connection that could not be made, or broke, says so in words of the transport: these are ours.

@@ -42,6 +42,7 @@ pub(super) async fn broadcast(
     let told = ask::each(shared, others, ask::TIMEOUT_DEFAULT, |id, channel| {
         let process = format!("{name}@n{id}");
         let request = v1::SendMessageRequest { process, payload: carried.clone(), ..Default::default() };
+        let request = caller.asking(request);
         async move {
             MessagingServiceClient::new(channel).send_message(request).await.map(tonic::Response::into_inner)
         }

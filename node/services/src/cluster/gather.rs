@@ -2,6 +2,7 @@
 
 use super::{ask, list};
 use crate::Shared;
+use crate::caller::Caller;
 use crate::operations::{self, Effect, Operation};
 use crate::payload;
 use crate::status::{bad_argument, failure};
@@ -10,20 +11,32 @@ use crate::{dynamic, status};
 use arsenal_proto::v1;
 use arsenal_proto::v1::gather_from_all_nodes_response::{Entry, entry::Outcome};
 use arsenal_runtime::Term;
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::join;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
-use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::client::GrpcService;
+use tonic::codegen::{Body, StdError};
+use tonic::{Code, Request, Status};
+
+/// A stream of one message.
+type Once = stream::Iter<std::array::IntoIter<Vec<u8>, 1>>;
 
 pub(super) async fn gather(
     shared: &Shared,
+    caller: &Caller,
     request: v1::GatherFromAllNodesRequest,
 ) -> Result<v1::GatherFromAllNodesResponse, Status> {
     let timeout = duration("timeout", request.timeout.as_ref())?.unwrap_or(ask::TIMEOUT_DEFAULT);
     let (operation, message) = read(request.call.unwrap_or_default())?;
-    let nodes: Vec<u32> = shared.nodes.membership().nodes.keys().copied().collect();
+    let own_id = shared.nodes.own();
+    let others = shared.nodes.membership().nodes.keys().copied().filter(|id| *id != own_id).collect();
+    let question = || caller.asking(stream::iter([message.clone()]));
     // this node is asked as the others are, so that its entry is what a client would get from it
-    let answers = ask::each(shared, nodes, timeout, |_, channel| call(channel, &operation, message.clone()));
+    let own = ask::own(shared, timeout, |own| call(own, &operation, question()));
+    let told = ask::each(shared, others, timeout, |_, channel| call(channel, &operation, question()));
+    let (own, mut answers) = join(own, told).await;
+    answers.push((own_id, own));
+    answers.sort_by_key(|(id, _)| *id);
     let entry = |(id, answer): (u32, Result<Value, Status>)| {
         let outcome = match answer {
             Ok(answer) => Outcome::Response(payload::to_struct(&Term::from(&answer))),
@@ -31,7 +44,7 @@ pub(super) async fn gather(
         };
         Entry { node: list::name(id), outcome: Some(outcome) }
     };
-    Ok(v1::GatherFromAllNodesResponse { entries: answers.await.into_iter().map(entry).collect() })
+    Ok(v1::GatherFromAllNodesResponse { entries: answers.into_iter().map(entry).collect() })
 }
 
 /// The operation that is called, and its request on the wire.
@@ -54,8 +67,13 @@ fn read(call: v1::OperationCall) -> Result<(Operation, Vec<u8>), Status> {
     Ok((operation, message))
 }
 
-async fn call(channel: Channel, operation: &Operation, message: Vec<u8>) -> Result<Value, Status> {
-    let answers = dynamic::call(channel, operation, stream::iter([message]), &[]).await?;
+async fn call<C>(service: C, operation: &Operation, question: Request<Once>) -> Result<Value, Status>
+where
+    C: GrpcService<tonic::body::Body>,
+    C::ResponseBody: Body + Send + 'static,
+    <C::ResponseBody as Body>::Error: Into<StdError>,
+{
+    let answers = dynamic::send(service, operation, question).await?;
     let mut answers = std::pin::pin!(answers);
     let none = || failure(Code::Internal, "INTERNAL", "the node answered nothing").status();
     answers.next().await.ok_or_else(none)?

@@ -27,7 +27,7 @@ pub(super) async fn spawn(
     } else {
         (request.monitor, request.watcher) = (false, String::new());
         request.parent = parent.map(|parent| parent.to_string()).unwrap_or_default();
-        there(shared, place.id, request).await
+        there(shared, place.id, caller.asking(request)).await
     };
     let mut response = match outcome {
         Ok(response) => response,
@@ -67,7 +67,7 @@ fn related(
 async fn there(
     shared: &Shared,
     place: u32,
-    request: v1::SpawnProcessOnNodeRequest,
+    request: tonic::Request<v1::SpawnProcessOnNodeRequest>,
 ) -> Result<v1::SpawnProcessOnNodeResponse, Status> {
     // what init may take is bounded by the request itself, and by who asked
     let timeout = std::time::Duration::from_secs(24 * 3600);

@@ -6,7 +6,10 @@ use super::placement::Placement;
 use crate::Shared;
 use crate::introspection::IntrospectionApi;
 use crate::messaging::MessagingApi;
+use crate::own::Serve;
 use crate::registry::RegistryApi;
+use crate::routes;
+use crate::wire::WireLimits;
 use arsenal_membership::{Membership, Node as Known, NodeError, NodeState, Nodes};
 use arsenal_proto::internal::v1::placement_service_server::PlacementServiceServer;
 use arsenal_proto::v1;
@@ -73,6 +76,8 @@ impl Nodes for View {
 }
 
 struct Cluster {
+    /// What answers each node's own questions.
+    own: Vec<Arc<dyn Serve>>,
     membership: watch::Sender<Arc<Membership>>,
     nodes: Vec<(Node, ClusterApi)>,
     servers: Vec<JoinHandle<()>>,
@@ -91,7 +96,7 @@ impl Cluster {
             listeners.push((id, listener));
         }
         let (membership, seen) = watch::channel(Arc::new(membership));
-        let (mut nodes, mut servers) = (Vec::new(), Vec::new());
+        let (mut nodes, mut servers, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for (id, listener) in listeners {
             let config = NodeConfig {
                 id,
@@ -102,6 +107,10 @@ impl Cluster {
             let node = Node::start(config).unwrap();
             let shared = Shared::new(node.clone(), Arc::new(View { own: id, membership: seen.clone() }));
             let api = ClusterApi::new(shared.clone());
+            let (_, wire) = routes::wire(&shared, WireLimits::default(), Arc::new(|_| {})).unwrap();
+            let serve: Arc<dyn Serve> = Arc::new(wire.in_process());
+            shared.serve_own(&serve);
+            own.push(serve);
             let placement = Placement::default();
             placement.begin(shared.clone());
             let serving = Server::builder()
@@ -114,7 +123,7 @@ impl Cluster {
             servers.push(tokio::spawn(async move { serving.await.unwrap() }));
             nodes.push((node, api));
         }
-        Self { membership, nodes, servers }
+        Self { own, membership, nodes, servers }
     }
 
     fn node(&self, id: usize) -> &Node {
@@ -333,6 +342,25 @@ fn a_gather_has_an_entry_a_node_and_the_dead_ones_is_unavailable() {
             })
             .collect();
         assert_eq!(told, ["n1 0", "n2 1", "n3 code 14"]);
+    });
+}
+
+#[test]
+fn a_node_that_nobody_serves_any_more_has_no_entry_of_its_own_and_keeps_nobody_alive() {
+    on_three(|mut cluster| async move {
+        let call = v1::OperationCall { operation: "registered_names/0".into(), request: None };
+        let request = v1::GatherFromAllNodesRequest { call: Some(call), timeout: None };
+        let serve = Arc::downgrade(&cluster.own.remove(0));
+        assert!(serve.upgrade().is_none(), "its services hold what they are behind");
+        let gathered = cluster.api(1).gather_from_all_nodes(Request::new(request)).await;
+        let entries = gathered.map(Response::into_inner).unwrap().entries;
+        use v1::gather_from_all_nodes_response::entry::Outcome;
+        let failed = |entry: &v1::gather_from_all_nodes_response::Entry| match entry.outcome.as_ref().unwrap()
+        {
+            Outcome::Response(_) => None,
+            Outcome::Error(error) => Some(error.code),
+        };
+        assert_eq!(entries.iter().map(failed).collect::<Vec<_>>(), [Some(14), None, None]);
     });
 }
 

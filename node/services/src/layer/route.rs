@@ -11,7 +11,10 @@ mod forward;
 mod gather;
 mod interleave;
 mod merge;
+mod origin;
 mod placement;
+
+pub(crate) use origin::ask_for;
 
 use crate::caller::session_process;
 use crate::operations::{self, Route};
@@ -41,10 +44,6 @@ use tower::{BoxError, Layer, Service};
 /// The request header that names the node on which a bare name is local, and on which is answered what names no node.
 pub const NODE_HEADER: &str = "arsenal-node";
 const NODE: HeaderName = HeaderName::from_static(NODE_HEADER);
-/// How often a request may still be sent on, as the node that sent it on allows.
-const HOPS: HeaderName = HeaderName::from_static("arsenal-hops-left");
-/// The process that the node which sent the request on resolved field 1 to.
-const MEANT: HeaderName = HeaderName::from_static("arsenal-process");
 const SESSION: HeaderName = HeaderName::from_static(crate::caller::SESSION_HEADER);
 
 /// Puts what continues the present trace into the headers of a request to another node.
@@ -118,6 +117,7 @@ where
     }
 
     fn call(&mut self, mut call: Call) -> Self::Future {
+        Router::take_principal(&mut call);
         let place = match self.router.glance(&mut call) {
             Some(Ok(Place::Here)) => return Either::Left(self.inner.call(call)),
             place => place,
@@ -150,22 +150,18 @@ where
 impl Router {
     /// Where a request is answered, by what has come of it; nothing if that is too little to tell.
     fn glance(&self, call: &mut Call) -> Option<Result<Place, Status>> {
+        let at = match self.named(call.request.headers()) {
+            Ok(at) => at,
+            Err(status) => return Some(Err(status)),
+        };
         if !self.is_clustered() {
             return Some(Ok(Place::Here));
         }
         self.mark_session(call);
-        let headers = call.request.headers();
-        if let Some(left) = headers.get(&HOPS)
-            && left != "1"
-        {
-            call.ahead.meant = headers.get(&MEANT).and_then(|pid| pid.to_str().ok()?.parse().ok());
+        if self.is_sent_on(call) && !origin::may_go_on(call.request.headers()) {
+            call.ahead.meant = origin::meant(call.request.headers());
             return Some(Ok(Place::Here));
         }
-        let at = match headers.get(&NODE).map(|name| self.numbered(name.to_str().unwrap_or_default())) {
-            None => None,
-            Some(Ok(node)) => Some(node).filter(|node| *node != self.shared.node.id()),
-            Some(Err(status)) => return Some(Err(status)),
-        };
         match call.rpc.route {
             Route::Everywhere => return Some(Ok(Place::Everywhere)),
             Route::Local | Route::Leader => return Some(Ok(self.unnamed(at))),
@@ -194,8 +190,7 @@ impl Router {
             }
         }
         call.ahead.head = come.freeze();
-        let at = call.request.headers().get(&NODE).and_then(|name| self.numbered(name.to_str().ok()?).ok());
-        let at = at.filter(|node| *node != self.shared.node.id());
+        let at = self.named(call.request.headers())?;
         // a request that ended too early is for its handler to refuse
         self.place(call, at).unwrap_or(Ok(Place::Here))
     }
@@ -229,6 +224,13 @@ impl Router {
     /// The number of a node of the cluster.
     fn numbered(&self, name: &str) -> Result<u32, Status> {
         self.shared.numbered(name).ok_or_else(|| unknown_node(name))
+    }
+
+    /// The other node that the header `arsenal-node` names; nothing if it names this one, or there is none.
+    fn named(&self, headers: &HeaderMap) -> Result<Option<u32>, Status> {
+        let Some(name) = headers.get(&NODE) else { return Ok(None) };
+        let node = self.numbered(&String::from_utf8_lossy(name.as_bytes()))?;
+        Ok(Some(node).filter(|node| *node != self.shared.node.id()))
     }
 
     /// Notes that the request's session is of another node of the cluster.

@@ -75,7 +75,8 @@ fn serve(id: u32, listener: std::net::TcpListener, other: SocketAddr) -> Node {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let network = Arc::new(GrpcNetwork::new(Arc::new(Other(other))));
+            let known: Arc<dyn Nodes> = Arc::new(Other(other));
+            let network = Arc::new(GrpcNetwork::new(Arc::clone(&known)));
             let handle = tokio::runtime::Handle::current();
             let links = Links::start(&served, LinkConfig::default(), network, handle);
             let listener = TcpListener::from_std(listener).expect("a listener");
@@ -83,7 +84,7 @@ fn serve(id: u32, listener: std::net::TcpListener, other: SocketAddr) -> Node {
                 .initial_stream_window_size(4 << 20)
                 .initial_connection_window_size(16 << 20)
                 .tcp_nodelay(true)
-                .add_service(LinkServiceServer::new(LinkServer::new(links)));
+                .add_service(LinkServiceServer::new(LinkServer::new(links, known)));
             let _ = ready.send(());
             server.serve_with_incoming(TcpListenerStream::new(listener)).await.expect("links are served");
         });

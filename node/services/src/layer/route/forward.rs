@@ -4,13 +4,14 @@
 //! other node gets what remains of the deadline. Both streams hold each other back as HTTP/2 does: nothing is gathered
 //! here.
 
-use super::{HOPS, MEANT, NODE, Router, never_sent, outcome_unknown};
+use super::{NODE, Router, never_sent, origin, outcome_unknown};
 use crate::layer::deadline;
 use crate::wire::Call;
 use arsenal_runtime::Pid;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::error::Error;
@@ -51,7 +52,7 @@ impl Router {
             server.address = format!("n{node}"),
         );
         let (mut parts, body) = call.ahead.put_back(call.request).into_parts();
-        prepare(&mut parts.headers, &hop);
+        prepare(&mut parts, &hop);
         span.in_scope(|| (self.propagate)(&mut parts.headers));
         parts.version = Version::HTTP_2;
         parts.uri =
@@ -87,15 +88,13 @@ fn words(error: &tonic::transport::Error) -> String {
 }
 
 /// The headers with which a request goes on: what concerned the connection that it came by stays behind.
-fn prepare(headers: &mut HeaderMap, hop: &Hop) {
-    for name in [&HOST, &CONTENT_LENGTH, &NODE, &MEANT] {
+fn prepare(parts: &mut Parts, hop: &Hop) {
+    let headers = &mut parts.headers;
+    for name in [&HOST, &CONTENT_LENGTH, &NODE] {
         headers.remove(name);
     }
     headers.insert(TE, HeaderValue::from_static("trailers"));
-    headers.insert(HOPS, HeaderValue::from(u16::from(hop.hops_left)));
-    if let Some(meant) = hop.meant.and_then(|pid| HeaderValue::try_from(pid.to_string()).ok()) {
-        headers.insert(MEANT, meant);
-    }
+    origin::tell(headers, hop, &parts.extensions);
     if let Some(timeout) = deadline::timeout(headers) {
         deadline::set(headers, timeout.saturating_sub(hop.since.elapsed()));
     }
