@@ -1,12 +1,13 @@
 //! `idempotency-key`: a repeat of a request gets the answer of the first one, for ten minutes.
 //!
-//! Unary RPCs that change something alone: other requests pass untouched. The key is bound to the RPC's path and to the
-//! bytes of its request. Invariants: at most [`ANSWERS_MAX`] answers of at most [`ANSWERS_BYTES_MAX`] together are
+//! Unary RPCs that change something alone: other requests pass untouched. The key is bound to the RPC's path, to the
+//! bytes of its request, and to the principal that sent it. Invariants: at most [`ANSWERS_MAX`] answers of at most [`ANSWERS_BYTES_MAX`] together are
 //! kept, the oldest go first; a repeat that comes while the first still runs waits for it; a first that was given up
 //! before it had an answer leaves nothing, so that the next one runs.
 
 mod store;
 
+use crate::caller::Principal;
 use crate::status::{bad_argument, failure};
 use crate::wire::{Ahead, Answering, Call, Whole};
 use arsenal_runtime::Node;
@@ -149,7 +150,8 @@ impl IdempotencyLayer {
         let meant = ahead.meant;
         let (parts, body) = ahead.put_back(request).into_parts();
         let input = self.read(body).await?;
-        let key = Key { path: parts.uri.path().to_owned(), key };
+        let principal = parts.extensions.get::<Principal>().cloned();
+        let key = Key { path: parts.uri.path().to_owned(), key, principal };
         let claim = loop {
             match self.store.claim(&key, &input) {
                 Claim::First(claim) => break claim,

@@ -1,6 +1,7 @@
 //! The answers by key. Pure but for the node's clock; nothing here knows HTTP.
 
 use super::Answer;
+use crate::caller::Principal;
 use arsenal_runtime::Node;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -17,6 +18,8 @@ pub(super) const KEPT: Duration = Duration::from_secs(600);
 pub(super) struct Key {
     pub(super) path: String,
     pub(super) key: Bytes,
+    /// Whose it is, where that is known: nobody gets another's answer.
+    pub(super) principal: Option<Principal>,
 }
 
 enum Entry {

@@ -69,9 +69,22 @@ fn bench(gate: Option<Arc<Semaphore>>) -> Bench {
 
 impl Bench {
     fn ask(&self, path: &str, key: Option<&str>, input: &str) -> impl Future<Output = Seen> + use<> {
+        self.ask_as(None, path, key, input)
+    }
+
+    fn ask_as(
+        &self,
+        principal: Option<&str>,
+        path: &str,
+        key: Option<&str>,
+        input: &str,
+    ) -> impl Future<Output = Seen> + use<> {
         let mut request = Request::builder().uri(path);
         if let Some(key) = key {
             request = request.header(IDEMPOTENCY_HEADER, key);
+        }
+        if let Some(principal) = principal {
+            request = request.extension(Principal::new(principal));
         }
         let request = request.body(Body::from(input.to_owned())).unwrap();
         let call = Call { rpc: self.rpcs.find(path), request, ahead: Ahead::default() };
@@ -125,6 +138,15 @@ async fn another_input_under_a_key_is_refused() {
     bench.ask(PATH, Some("k"), "a").await;
     assert_eq!(bench.ask(PATH, Some("k"), "b").await.code, Code::InvalidArgument);
     assert_eq!(bench.ask(PATH, Some("k"), "a").await, seen("1", true));
+}
+
+#[tokio::test]
+async fn nobody_gets_the_answer_of_another_principal() {
+    let bench = bench(None);
+    assert_eq!(bench.ask_as(Some("me"), PATH, Some("k"), "a").await, seen("1", false));
+    assert_eq!(bench.ask_as(Some("you"), PATH, Some("k"), "a").await, seen("2", false));
+    assert_eq!(bench.ask(PATH, Some("k"), "a").await, seen("3", false));
+    assert_eq!(bench.ask_as(Some("me"), PATH, Some("k"), "a").await, seen("1", true));
 }
 
 #[tokio::test]
@@ -183,7 +205,11 @@ async fn an_answer_is_forgotten_after_ten_minutes() {
 #[test]
 fn the_oldest_answers_go_when_there_are_too_many() {
     let store = Arc::new(Store::new(Node::deterministic(NodeConfig::default()), 2, 1_000));
-    let key = |name: &'static str| Key { path: PATH.into(), key: Bytes::from_static(name.as_bytes()) };
+    let key = |name: &'static str| Key {
+        path: PATH.into(),
+        key: Bytes::from_static(name.as_bytes()),
+        principal: None,
+    };
     let keep = |name, bytes: usize| {
         let Claim::First(first) = store.claim(&key(name), b"x") else { panic!("{name} was there") };
         first.answer(Answer { headers: HeaderMap::new(), body: vec![0; bytes].into(), trailers: None });
