@@ -263,6 +263,22 @@ def a_node_s_certificate_has_every_name_by_which_it_is_called():
 
 
 @check
+def only_nodes_have_the_name_by_which_they_are_known():
+    for name in ("default", "five", "issuer"):
+        rendered = release(name)
+        node_name = rendered.settings("voters")["tls"]["node_name"]
+        having = {
+            each["metadata"]["name"]
+            for each in rendered.kind("Certificate").values()
+            if node_name in each["spec"].get("dnsNames", [])
+        }
+        equal((name, having), (name, {"demo-arsenal-node"}))
+    shared = Release({"tls": {"nodeName": "nodes.example.com"}})
+    equal(shared.settings("voters")["tls"]["node_name"], "nodes.example.com")
+    holds("nodes.example.com" in shared.kind("Certificate")["demo-arsenal-node"]["spec"]["dnsNames"], "its name")
+
+
+@check
 def certificates_are_of_the_kinds_and_fields_that_cert_manager_knows():
     known = {
         *("secretName", "commonName", "isCA", "duration", "renewBefore", "privateKey", "usages", "dnsNames", "issuerRef"),

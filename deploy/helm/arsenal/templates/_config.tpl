@@ -34,7 +34,7 @@ tls:
   certificate: /etc/arsenal/tls/tls.crt
   key: /etc/arsenal/tls/tls.key
   client_ca: /etc/arsenal/tls/ca.crt
-  # all nodes have one certificate, and a member's address is no name
+  # all nodes have one certificate, and a member's address is no name; it tells nodes from clients too
   node_name: {{ include "arsenal.nodeName" . }}
 {{- end }}
 cluster:

@@ -64,7 +64,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- default (printf "%s-client-tls" (include "arsenal.fullname" .)) .Values.tls.clientSecretName }}
 {{- end }}
 
-{{- /* The name that the certificate of every node has. */}}
+{{- /* The name that the certificate of every node has, and no client's. */}}
 {{- define "arsenal.nodeName" -}}
-{{- printf "%s.%s.svc.%s" (include "arsenal.fullname" .) .Release.Namespace .Values.clusterDomain }}
+{{- default (printf "%s.%s.svc.%s" (include "arsenal.fullname" .) .Release.Namespace .Values.clusterDomain) .Values.tls.nodeName }}
 {{- end }}
