@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::{
+    metrics::Metrics,
     path::Unescape,
     transcode::{JsonOptions, lexer::JsonLimits, query::QueryOptions},
 };
@@ -64,6 +65,8 @@ pub struct Config {
     pub info: Info,
     /// Which transcoder works: the plans, or prost-reflect as the reference.
     pub transcoder: Transcoder,
+    /// Where requests are counted.
+    pub metrics: Metrics,
 }
 
 impl Default for Config {
@@ -93,6 +96,7 @@ impl Default for Config {
             health_path: Some("/healthz".to_owned()),
             info: Info::default(),
             transcoder: Transcoder::Plan,
+            metrics: Metrics::default(),
         }
     }
 }
@@ -104,6 +108,11 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// How long the next piece of a request body may take. Longer is 408.
     pub body_idle_max: Duration,
+    /// The bytes of a request body that must come in a second of waiting for them, on the whole; 0 asks for none. Fewer is
+    /// 408. In a client's stream that holds for each message from its first byte, and not between two.
+    pub body_bytes_per_second_min: u32,
+    /// How much longer than at that rate a body may take.
+    pub body_grace: Duration,
     /// The bytes of one message from upstream. More is RESOURCE_EXHAUSTED, found from its prefix before memory is taken.
     pub response_bytes_max: usize,
     /// How deep JSON and messages may nest.
@@ -123,6 +132,8 @@ impl Default for Limits {
         Self {
             request_bytes_max: 4 << 20,
             body_idle_max: Duration::from_secs(30),
+            body_bytes_per_second_min: 240,
+            body_grace: Duration::from_secs(5),
             response_bytes_max: 4 << 20,
             depth_max: 100,
             json_values_max: 1 << 20,

@@ -96,6 +96,34 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them, in their order.
+    pub const ALL: [Reason; 24] = [
+        Reason::RouteNotFound,
+        Reason::MethodNotAllowed,
+        Reason::InvalidTarget,
+        Reason::TargetTooLong,
+        Reason::HeadersTooLarge,
+        Reason::UnknownQueryParameter,
+        Reason::InvalidQueryParameter,
+        Reason::InvalidPathParameter,
+        Reason::PathCollision,
+        Reason::InvalidBody,
+        Reason::BodyTooLarge,
+        Reason::BodyIncomplete,
+        Reason::BodyTooSlow,
+        Reason::UnsupportedMediaType,
+        Reason::NotAcceptable,
+        Reason::InvalidHeader,
+        Reason::DeadlineExceeded,
+        Reason::UpstreamUnavailable,
+        Reason::UpstreamBroken,
+        Reason::ResponseTooLarge,
+        Reason::ResponseUnprintable,
+        Reason::PreconditionFailed,
+        Reason::InvalidHandshake,
+        Reason::OriginNotAllowed,
+    ];
+
     /// As ErrorInfo has it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     metadata::{Crossing, HeaderNameError},
     method::{Method, MethodError},
+    metrics::{Metrics, Requests},
     openapi,
     route::Table,
     rule::{self, RuleError},
@@ -33,6 +34,8 @@ pub(crate) struct Compiled {
     pub(crate) routes: Table<Method>,
     pub(crate) crossing: Crossing,
     pub(crate) openapi: Bytes,
+    /// The counters of each route, in their order.
+    pub(crate) counted: Box<[Arc<Requests>]>,
 }
 
 /// Makes a [`Gateway`].
@@ -132,6 +135,11 @@ impl Gateway {
         &self.compiled.openapi
     }
 
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.compiled.config.metrics
+    }
+
     /// The compiled messages.
     pub fn schema(&self) -> &Schema {
         &self.compiled.schema
@@ -168,7 +176,9 @@ impl Builder {
         self.check_own_pages(&routes)?;
         let crossing = Crossing::new(&self.config.metadata)?;
         let openapi = openapi::document(&schema, &routes, &self.config);
-        let compiled = Compiled { config: self.config, schema, routes, crossing, openapi };
+        let of = routes.routes().map(|method| (method.template_text.clone(), method.http_method.clone()));
+        let counted = self.config.metrics.routes(of);
+        let compiled = Compiled { config: self.config, schema, routes, crossing, openapi, counted };
         Ok(Gateway { compiled: Arc::new(compiled) })
     }
 

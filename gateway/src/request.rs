@@ -31,8 +31,16 @@ pub(crate) struct Target<'r> {
 }
 
 impl Compiled {
+    /// A failure of the gateway's own, which is counted.
     pub(crate) fn failure(&self, reason: Reason, message: impl Into<String>) -> Failure {
+        self.config.metrics.fail(reason);
         Failure::new(reason, &self.config.error_domain, message)
+    }
+
+    /// The metadata of a call: what of a request's headers crosses.
+    pub(crate) fn metadata(&self, request: &http::request::Parts) -> Result<HeaderMap, Failure> {
+        let crossed = self.crossing.request(request, &self.config.error_domain);
+        crossed.inspect_err(|_| self.config.metrics.fail(Reason::InvalidHeader))
     }
 
     /// Upstream could not be called.

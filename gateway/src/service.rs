@@ -35,6 +35,7 @@ use crate::{
     grpc::Messages,
     metadata,
     method::Method,
+    metrics::{self, Timed},
     negotiate, path,
     request::Target,
     route::Miss,
@@ -82,6 +83,13 @@ impl GatewayService {
 
     /// Answers any request; failures are answers too.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let mut counted = None;
+        let response = self.respond(request, &mut counted).await;
+        metrics::end(counted.unwrap_or_else(|| self.compiled.config.metrics.unrouted()), response)
+    }
+
+    /// Puts into `counted` what the request is, once that is known.
+    async fn respond(&self, request: Request<Body>, counted: &mut Option<Timed>) -> Response<Body> {
         let head = request.method() == HttpMethod::HEAD;
         let accepted = Coding::accepted(request.headers());
         let compiled = &*self.compiled;
@@ -90,7 +98,7 @@ impl GatewayService {
         let answer = match origin::may_change(request.method()).then(|| sender.check(compiled)) {
             Some(Err(failure)) => Err(failure),
             _ if origin::is_preflight(&request) => Ok(origin::preflight(&request)),
-            _ => self.answer(request).await,
+            _ => self.answer(request, counted).await,
         };
         let mut response = answer.unwrap_or_else(|mut failure| {
             // what is refused before there is a call has an id too
@@ -113,12 +121,18 @@ impl GatewayService {
         }
     }
 
-    async fn answer(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
+    async fn answer(
+        &self,
+        mut request: Request<Body>,
+        counted: &mut Option<Timed>,
+    ) -> Result<Response<Body>, Failure> {
         negotiate::check_size(&self.compiled, request.headers())?;
         if let Some(answer) = web::answer(self, &request) {
+            *counted = Some(self.compiled.config.metrics.page());
             return answer.await;
         }
         if let Some(dialect) = web::dialect(&request) {
+            *counted = Some(self.compiled.config.metrics.call());
             return Ok(Box::pin(web::pass(self, dialect, request)).await);
         }
         if self.compiled.config.ignore_trailing_slash {
@@ -137,6 +151,7 @@ impl GatewayService {
         if websocket::is_handshake(&request)
             && let Some((method, verb_length)) = self.stream_route(request.uri().path())
         {
+            *counted = self.counted(method);
             let span = span(method, request.method());
             let opening = Box::pin(websocket::open(self, method, verb_length, request));
             let answer = opening.instrument(span.clone()).await;
@@ -144,10 +159,15 @@ impl GatewayService {
             return answer;
         }
         let (method, verb_length) = self.route(request.method(), request.uri().path())?;
+        *counted = self.counted(method);
         let span = span(method, request.method());
         let answer = self.call_method(method, verb_length, request).instrument(span.clone()).await;
         record(&span, &answer);
         answer
+    }
+
+    fn counted(&self, method: &Method) -> Option<Timed> {
+        self.compiled.counted.get(method.index).map(metrics::begin)
     }
 
     /// The route of a WebSocket handshake, which is a GET whatever method the rule has. Without a stream there, the
@@ -222,7 +242,7 @@ impl GatewayService {
         let (mut parts, body) = request.into_parts();
         let coding = negotiate::check(compiled, method, &parts.headers)?;
         compiled.check_conditions(method, &parts)?;
-        let mut metadata = compiled.crossing.request(&parts, &compiled.config.error_domain)?;
+        let mut metadata = compiled.metadata(&parts)?;
         let extensions = std::mem::take(&mut parts.extensions);
         let request_id = compiled.config.request_id.then(|| metadata::request_id(&mut metadata));
         let deadline = self.deadline(method, &parts.headers)?;
@@ -284,7 +304,8 @@ impl GatewayService {
     /// The deadline of a call: the client's within the configured bounds.
     pub(crate) fn deadline(&self, method: &Method, headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
         let config = &self.compiled.config;
-        let asked = metadata::timeout(headers, &config.error_domain)?;
+        let asked = metadata::timeout(headers, &config.error_domain)
+            .inspect_err(|_| config.metrics.fail(Reason::InvalidHeader))?;
         let streaming = method.server_streaming || method.client_streaming;
         let timeout = asked.or(config.default_timeout.filter(|_| !streaming));
         Ok(match (timeout, config.timeout_max) {

@@ -72,12 +72,29 @@ fn the_variable_of_a_setting_sets_that_setting_and_no_other() {
 }
 
 #[test]
+fn the_gateway_s_page_tells_the_defaults() {
+    let defaults: BTreeMap<String, String> = settings()
+        .into_iter()
+        .map(|(section, key, default)| (format!("{section}.{key}"), default.to_string()))
+        .collect();
+    let page = include_str!("../../docs/gateway.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let limits: Vec<_> = rows.filter(|(name, _)| name.contains('.')).collect();
+    assert!(limits.len() > 10, "{limits:?}");
+    for (name, row) in limits {
+        let told = row.split(" | ").next();
+        assert_eq!(told, defaults.get(name).map(String::as_str), "{name}");
+    }
+}
+
+#[test]
 fn a_limit_of_nothing_is_refused_by_name() {
     // what may be 0, and what that means, is in its words
     let may_be_zero = [
         "node.schedulers",
         "cluster.bootstrap_expect",
         "cluster.voters",
+        "listen.connections_per_address_max",
         "limits.exit_records_max",
         "limits.events_per_scheduler_max",
         "limits.dead_letters_max",
@@ -88,6 +105,8 @@ fn a_limit_of_nothing_is_refused_by_name() {
         "limits.message_bytes_max",
         "grpc.keepalive_ms",
         "grpc.keepalive_timeout_ms",
+        "gateway.body_bytes_per_second_min",
+        "gateway.body_grace_ms",
         "gateway.heartbeat_ms",
         "gateway.reconnect_ms",
         "gateway.compress_bytes_min",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Each crate's manifest and the crates of ours that it may depend on.
-const ALLOWED: [(&str, &str, &[&str]); 13] = [
+const ALLOWED: [(&str, &str, &[&str]); 14] = [
     ("proto", include_str!("../../proto/Cargo.toml"), &[]),
     ("runtime", include_str!("../../node/runtime/Cargo.toml"), &[]),
     ("behaviours", include_str!("../../node/behaviours/Cargo.toml"), &["runtime"]),
@@ -11,14 +11,15 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
     (
         "services",
         include_str!("../../node/services/Cargo.toml"),
-        &["proto", "runtime", "behaviours", "observe", "membership"],
+        &["proto", "runtime", "behaviours", "observe", "membership", "metrics"],
     ),
     ("raft", include_str!("../../cluster/raft/Cargo.toml"), &["runtime"]),
     ("names", include_str!("../../cluster/names/Cargo.toml"), &["runtime", "raft"]),
     ("tls", include_str!("../../tls/Cargo.toml"), &[]),
+    ("metrics", include_str!("../../metrics/Cargo.toml"), &[]),
     ("link", include_str!("../../cluster/link/Cargo.toml"), &["proto", "runtime", "membership", "tls"]),
     ("membership", include_str!("../../cluster/membership/Cargo.toml"), &["proto", "runtime", "raft", "tls"]),
-    ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto", "tls"]),
+    ("gateway", include_str!("../../gateway/Cargo.toml"), &["proto", "tls", "metrics"]),
     (
         "server",
         include_str!("../../node/server/Cargo.toml"),
@@ -32,6 +33,7 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
             "membership",
             "services",
             "tls",
+            "metrics",
             "gateway",
         ],
     ),

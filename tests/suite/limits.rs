@@ -153,6 +153,56 @@ fn a_body_that_stops_coming_is_408() {
 }
 
 #[test]
+fn a_body_that_drips_is_408_over_either_protocol() {
+    limited(
+        |config| {
+            // no client is that quick
+            config.gateway.body_bytes_per_second_min = u32::MAX;
+            config.gateway.body_grace_ms = 50;
+        },
+        |sandbox| async move {
+            let (mut read, mut write) = connect(sandbox.rest()).await.into_split();
+            let head = "POST /v1/processes HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                        content-length: 4000000\r\n\r\n";
+            write.write_all(head.as_bytes()).await.unwrap();
+            // a byte for each request that another client has answered meanwhile
+            let mut other = connect(sandbox.rest()).await;
+            let drip = async {
+                while write.write_all(b" ").await.is_ok() {
+                    get(&mut other, "/healthz").await;
+                }
+                std::future::pending::<()>().await;
+            };
+            let mut answer = Vec::new();
+            tokio::select! {
+                // a reset is an end too
+                _ = read.read_to_end(&mut answer) => {}
+                () = drip => {}
+            }
+            let answer = String::from_utf8_lossy(&answer);
+            let told = answer.contains("BODY_TOO_SLOW") && answer.contains(" a second");
+            assert!(answer.starts_with("HTTP/1.1 408") && told, "{answer}");
+
+            let stream = hyper_util::rt::TokioIo::new(connect(sandbox.rest()).await);
+            let executor = hyper_util::rt::TokioExecutor::new();
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
+            tokio::spawn(connection);
+            let other = connect(sandbox.rest()).await;
+            let drops = futures_util::stream::unfold(other, |mut other| async {
+                get(&mut other, "/healthz").await;
+                let drop = hyper::body::Frame::data(bytes::Bytes::from_static(b" "));
+                Some((Ok::<_, std::convert::Infallible>(drop), other))
+            });
+            let body = http_body_util::StreamBody::new(Box::pin(drops));
+            let request = http::Request::post("http://x/v1/processes").body(body).unwrap();
+            assert_eq!(sender.send_request(request).await.unwrap().status(), 408);
+            still_serves(&sandbox.api(Transport::Rest).await).await;
+        },
+    );
+}
+
+#[test]
 fn a_unary_call_without_its_message_exceeds_its_deadline() {
     use arsenal_proto::v1::{StartProcessRequest, StartProcessResponse};
     limited(
@@ -220,6 +270,42 @@ fn connections_beyond_the_limit_wait_until_one_ends() {
             }
             drop(held);
             assert_eq!(waits.await, "HTTP/1.1 200 OK");
+        },
+    );
+}
+
+#[test]
+fn connections_of_one_address_beyond_the_limit_are_closed_and_counted() {
+    limited(
+        |config| config.listen.connections_per_address_max = 2,
+        |sandbox| async move {
+            let mut held = [connect(sandbox.rest()).await, connect(sandbox.rest()).await];
+            for stream in &mut held {
+                assert_eq!(get(stream, "/healthz").await, "HTTP/1.1 200 OK");
+            }
+            assert_eq!(read_to_end(&mut connect(sandbox.rest()).await).await, "");
+            // those that are there go on, and the other port counts for itself
+            let [mut first, second] = held;
+            first.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+            let metrics = read_to_end(&mut first).await;
+            for sample in [
+                "arsenal_connections{port=\"rest\"} 2",
+                "arsenal_connections_refused_total{port=\"rest\",reason=\"address\"} 1",
+            ] {
+                assert!(metrics.lines().any(|line| line == sample), "{sample} is not in\n{metrics}");
+            }
+            still_serves(&sandbox.api(Transport::Grpc).await).await;
+            drop((first, second));
+            // its place is free once the other end has seen that it went
+            loop {
+                let mut next = connect(sandbox.rest()).await;
+                let _ =
+                    next.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+                if read_to_end(&mut next).await.starts_with("HTTP/1.1 200") {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
         },
     );
 }

@@ -15,6 +15,7 @@ mod layout;
 mod limits;
 mod membership;
 mod messaging;
+mod metrics;
 mod oracle;
 mod probes;
 mod process;

@@ -1,7 +1,7 @@
 //! Traces as a collector sees them: the caller's context, the gateway's span, the RPC's, the turn's, in one trace.
 
 use arsenal_server::telemetry::{self, Telemetry};
-use arsenal_tests::{Api, Cluster, DEADLINE, Sandbox, SandboxConfig, Transport, on};
+use arsenal_tests::{Api, Cluster, DEADLINE, Sandbox, SandboxConfig, Transport};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::{Request, Response, Status};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -110,35 +109,6 @@ async fn flush(telemetry: &Arc<Telemetry>) {
 
 fn in_trace(api: &Api, sampled: bool) -> Api {
     api.with_header("traceparent", &format!("00-{TRACE}-{CALLER}-0{}", u8::from(sampled)))
-}
-
-/// The sample of a metric, as a scraper reads it.
-async fn metric(address: SocketAddr, name: &str) -> f64 {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    assert!(text.contains("content-type: text/plain; version=0.0.4"), "{text}");
-    let help = format!("# HELP {name} ");
-    assert!(text.contains(&help), "{name} is not described");
-    let sample = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-    sample.unwrap_or_else(|| panic!("no {name} in {text}"))
-}
-
-#[test]
-fn metrics_follow_what_the_node_does() {
-    on(Transport::Rest, |sandbox, api| async move {
-        let rest = sandbox.rest();
-        assert_eq!(metric(rest, "arsenal_processes").await, 0.0);
-        let events = metric(rest, "arsenal_events_total").await;
-        let pid = api.start("counter", json!({})).await;
-        assert_eq!(metric(rest, "arsenal_processes").await, 1.0);
-        assert!(metric(rest, "arsenal_events_total").await > events);
-        api.ok("KillProcess", json!({"process": pid})).await;
-        let gone = || async { (metric(rest, "arsenal_processes").await == 0.0).then_some(()) };
-        api.eventually(gone).await;
-    });
 }
 
 #[test]

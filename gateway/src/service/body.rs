@@ -7,11 +7,13 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 
 use super::GatewayService;
 use crate::{
     coding::{self, Coding, DecodeError},
     failure::{Failure, Reason},
+    pace::Account,
 };
 
 impl GatewayService {
@@ -24,11 +26,12 @@ impl GatewayService {
         if announced > max {
             return Err(too_large());
         }
-        let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+        let (mut first, mut all, mut account) = (Bytes::new(), BytesMut::new(), Account::default());
         // the end of a body of a known length shows by itself
         while !body.is_end_stream()
-            && let Some(data) = self.next_piece(&mut body).await?
+            && let Some(data) = self.next_piece(&mut body, &mut account).await?
         {
+            account.receive(data.len());
             if first.len() + all.len() + data.len() > max {
                 return Err(too_large());
             }
@@ -47,15 +50,17 @@ impl GatewayService {
 
     /// The next piece of a body. A timer costs more than reading what is there, so only what is not is waited for with
     /// one.
-    async fn next_piece(&self, body: &mut Body) -> Result<Option<Bytes>, Failure> {
-        let idle_max = self.compiled.config.limits.body_idle_max;
+    async fn next_piece(&self, body: &mut Body, account: &mut Account) -> Result<Option<Bytes>, Failure> {
         loop {
             let frame = match early(&mut body.frame()).await {
                 Some(frame) => frame,
-                None => tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| {
-                    let message = format!("nothing more of the body within {idle_max:?}");
-                    self.compiled.failure(Reason::BodyTooSlow, message)
-                })?,
+                None => {
+                    let (patience, why) = account.patience(&self.compiled.config.limits);
+                    let since = Instant::now();
+                    let frame = tokio::time::timeout(patience, body.frame()).await;
+                    account.wait(since.elapsed());
+                    frame.map_err(|_| self.compiled.failure(Reason::BodyTooSlow, why.to_string()))?
+                }
             };
             let frame = frame.transpose().map_err(|error| {
                 self.compiled.failure(Reason::BodyIncomplete, format!("the body broke off: {error}"))

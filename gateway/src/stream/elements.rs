@@ -8,12 +8,13 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 
 use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
     method::Method,
+    pace::Paced,
 };
 
 /// Where the reason is left when a request stream breaks off: upstream sees only a reset, the client is to see more.
@@ -29,6 +30,7 @@ pub(crate) fn request_body(
     refusal: Refusal,
 ) -> Body {
     let splitter = Splitter::new(compiled.config.limits.request_bytes_max);
+    let body = Paced::new(compiled.clone(), body);
     Body::new(Elements { compiled, method: method.index, target, body, splitter, refusal, ended: false })
 }
 
@@ -171,6 +173,13 @@ impl Splitter {
         self.start = self.at;
     }
 
+    /// Whether an element has begun that is not complete. An object or array is, though what parts it from the next has
+    /// not come.
+    pub(super) fn is_within(&self) -> bool {
+        let last = self.buffer[self.start..].trim_ascii().last();
+        last.is_some_and(|last| self.in_string || self.depth > 0 || !matches!(last, b'}' | b']'))
+    }
+
     /// The end of the text came: the last line, if there is one.
     pub(super) fn finish(&mut self) -> Result<Option<Vec<u8>>, SplitError> {
         match self.place {
@@ -188,7 +197,7 @@ struct Elements {
     compiled: Arc<Compiled>,
     method: usize,
     target: Vec<u8>,
-    body: Body,
+    body: Paced,
     splitter: Splitter,
     refusal: Refusal,
     ended: bool,
@@ -218,16 +227,13 @@ impl Elements {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(refused(&self.compiled, error)))),
             }
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.splitter.push(&data);
-                    }
-                }
-                Some(Err(error)) => {
-                    let message = format!("the body broke off: {error}");
-                    return Poll::Ready(Some(Err(self.compiled.failure(Reason::BodyIncomplete, message))));
-                }
+            let within = self.splitter.is_within();
+            if !within {
+                self.body.rest();
+            }
+            match ready!(self.body.poll_piece(within, context)) {
+                Some(Ok(piece)) => self.splitter.push(&piece),
+                Some(Err(failure)) => return Poll::Ready(Some(Err(failure))),
                 None => {
                     self.ended = true;
                     match self.splitter.finish() {
@@ -244,11 +250,11 @@ impl Elements {
 /// What breaks a request body off: upstream sees a reset.
 #[derive(Debug, thiserror::Error)]
 #[error("the request stream was refused")]
-pub(super) struct Refused;
+pub(crate) struct Refused;
 
 impl Refused {
     /// Leaves the reason for the client.
-    pub(super) fn told(refusal: &Refusal, failure: Failure) -> Self {
+    pub(crate) fn told(refusal: &Refusal, failure: Failure) -> Self {
         if let Ok(mut refusal) = refusal.lock() {
             *refusal = Some(failure);
         }

@@ -11,14 +11,10 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 
 use super::elements::{Refusal, Refused};
-use crate::{
-    failure::{Failure, Reason},
-    gateway::Compiled,
-    method::Method,
-};
+use crate::{failure::Failure, gateway::Compiled, method::Method, pace::Paced};
 
 /// The most of a body that one message holds; a piece that came larger is cut.
 const PIECE_BYTES_MAX: usize = 256 << 10;
@@ -35,14 +31,15 @@ pub(crate) fn upload_body(
     let piece_max = PIECE_BYTES_MAX.min(compiled.config.limits.request_bytes_max).max(1);
     let content_type = headers.get(header::CONTENT_TYPE).cloned();
     let headers = content_type.map(|value| (header::CONTENT_TYPE, value)).into_iter().collect();
-    let (method, rest) = (method.index, Bytes::new());
+    let body = Paced::new(compiled.clone(), body);
     Body::new(Pieces {
         compiled,
-        method,
+        hurried: !method.server_streaming,
+        method: method.index,
         target,
         headers,
         body,
-        rest,
+        rest: Bytes::new(),
         piece_max,
         refusal,
         state: State::Fresh,
@@ -52,10 +49,12 @@ pub(crate) fn upload_body(
 struct Pieces {
     compiled: Arc<Compiled>,
     method: usize,
+    /// The body has to keep coming; one that is answered by a stream may be a conversation, and pause.
+    hurried: bool,
     target: Vec<u8>,
     /// The content type, until a message has told it.
     headers: HeaderMap,
-    body: Body,
+    body: Paced,
     /// What came and is not sent yet.
     rest: Bytes,
     piece_max: usize,
@@ -89,12 +88,9 @@ impl Pieces {
             if self.state == State::Ended {
                 return Poll::Ready(None);
             }
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => {
-                    let message = format!("the body broke off: {error}");
-                    return Poll::Ready(Some(Err(self.compiled.failure(Reason::BodyIncomplete, message))));
-                }
+            match ready!(self.body.poll_piece(self.hurried, context)) {
+                Some(Ok(piece)) => self.rest = piece,
+                Some(Err(failure)) => return Poll::Ready(Some(Err(failure))),
                 None => {
                     let last = (self.state == State::Fresh).then(|| self.message());
                     self.state = State::Ended;

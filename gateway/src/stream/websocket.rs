@@ -74,7 +74,7 @@ pub(crate) async fn open(
         failure.headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         failure
     })?;
-    let mut metadata = compiled.crossing.request(&parts, &compiled.config.error_domain)?;
+    let mut metadata = compiled.metadata(&parts)?;
     // the call to upstream is none that changes its protocol
     parts.extensions.remove::<hyper::ext::Protocol>();
     let extensions = std::mem::take(&mut parts.extensions);

@@ -19,23 +19,26 @@ use hyper_util::{
 };
 use tower::{BoxError, Service};
 
-/// How long a connection may take to be there, and how long to shake hands then.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-
 /// Opens connections.
 #[derive(Clone, Debug)]
 pub(super) struct Dial {
     tcp: HttpConnector<Found>,
     tls: Option<(Client, ServerName<'static>)>,
+    /// How long a connection may take to be there, and how long to shake hands then.
+    connect_max: Duration,
 }
 
 impl Dial {
-    pub(super) fn new(at: Option<IpAddr>, tls: Option<(Client, ServerName<'static>)>) -> Self {
+    pub(super) fn new(
+        at: Option<IpAddr>,
+        tls: Option<(Client, ServerName<'static>)>,
+        connect_max: Duration,
+    ) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Found(at));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_MAX));
-        Self { tcp, tls }
+        tcp.set_connect_timeout(Some(connect_max));
+        Self { tcp, tls, connect_max }
     }
 }
 
@@ -49,13 +52,13 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, address: Uri) -> Self::Future {
-        let (opening, tls) = (self.tcp.call(address), self.tls.clone());
+        let (opening, tls, connect_max) = (self.tcp.call(address), self.tls.clone(), self.connect_max);
         Box::pin(async move {
             let stream = opening.await?.into_inner();
             let stream = match tls {
                 None => Stream::Plain(stream),
                 Some((client, name)) => {
-                    let shaken = tokio::time::timeout(CONNECT_MAX, client.connect(name, stream)).await;
+                    let shaken = tokio::time::timeout(connect_max, client.connect(name, stream)).await;
                     Stream::encrypted(shaken.map_err(|_| "no handshake of TLS in time")??)
                 }
             };

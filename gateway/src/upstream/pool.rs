@@ -16,6 +16,7 @@ mod health;
 mod node;
 mod replay;
 mod retry;
+mod tally;
 
 use std::{
     collections::HashSet,
@@ -23,6 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arsenal_metrics::Text;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
@@ -38,6 +40,7 @@ use crate::{code::Code, failure::GRPC_STATUS, metadata};
 use dice::Dice;
 use node::{Load, Node};
 use retry::{Budget, Failed};
+use tally::{Attempted, Tally};
 
 /// Names what a node keeps the answer of a call under.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -69,7 +72,7 @@ impl Default for PoolConfig {
             replay_bytes_max: 4 << 20,
             backoff: Duration::from_millis(25),
             circuit: CircuitLimits::default(),
-            health_interval: Duration::from_secs(5),
+            health_interval: Duration::from_secs(2),
             health_timeout: Duration::from_secs(2),
         }
     }
@@ -98,6 +101,7 @@ struct Shared {
     dice: Dice,
     /// Told when a node fails.
     failed: Notify,
+    tally: Tally,
 }
 
 /// One attempt.
@@ -121,7 +125,8 @@ impl Pool {
         let nodes = watch::Sender::new(nodes.into_iter().enumerate().map(node).collect());
         let (budget, failed) = (Mutex::new(Budget::new(config.budget)), Notify::new());
         let idempotent = RwLock::new(idempotent);
-        Self { shared: Arc::new(Shared { nodes, idempotent, budget, dice: Dice::new(), failed, config }) }
+        let (dice, tally) = (Dice::new(), Tally::default());
+        Self { shared: Arc::new(Shared { nodes, idempotent, budget, dice, failed, tally, config }) }
     }
 
     /// Calls go to the nodes of these names from now on. Those that are there already keep what is known of them, others
@@ -151,6 +156,11 @@ impl Pool {
     /// Waits until a node fails, if none has since this was asked last.
     pub async fn failed(&self) {
         self.shared.failed.notified().await;
+    }
+
+    /// Writes what is counted of its nodes in Prometheus' form.
+    pub fn write_metrics(&self, text: &mut Text) {
+        self.shared.tally.write(&self.shared.nodes(), text);
     }
 
     /// Asks each node for its health, again and again. To be spawned beside the gateway; ends when it is dropped.
@@ -205,13 +215,25 @@ impl Shared {
             };
             let attempts = u32::try_from(tried.len()).unwrap_or(u32::MAX);
             let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            if !retry::again(failed, idempotent, attempts, self.config.attempts_max, &mut budget) {
+            let again = retry::again(failed, idempotent, attempts, self.config.attempts_max, &mut budget);
+            self.tally.decide(again);
+            if !again {
                 return told;
             }
         }
     }
 
     async fn attempt(&self, node: &Arc<Node>, request: Request<Body>, whole: bool) -> Attempt {
+        let attempted = Attempted::begin(&node.attempts);
+        let attempt = self.attempt_untold(node, request, whole).await;
+        match &attempt {
+            Attempt::Answered(_) => attempted.answered(),
+            Attempt::Failed(how, _) => attempted.failed(*how),
+        }
+        attempt
+    }
+
+    async fn attempt_untold(&self, node: &Arc<Node>, request: Request<Body>, whole: bool) -> Attempt {
         node.circuit().begin(Instant::now());
         let load = Load::of(node);
         let response = match node.upstream.call(request).await {

@@ -21,11 +21,6 @@ use hyper_util::{
 
 use super::{Answer, Unsent, Upstream, dial::Dial};
 
-/// How often a connection with calls under way is pinged, and how long an answer may take: a machine that is gone says
-/// nothing.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_MAX: Duration = Duration::from_secs(5);
-
 /// A gRPC server somewhere else.
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -44,11 +39,25 @@ pub struct RemoteConfig {
     pub tls: Option<Tls>,
     /// The name that a server's certificate must have; nothing takes the one in its URL.
     pub server_name: Option<String>,
+    /// How long a connection may take to be there, and how long to shake hands then.
+    pub connect_max: Duration,
+    /// After how long a silence a connection with calls under way is pinged.
+    pub ping_interval: Duration,
+    /// How long an answer to that may take. One that does not come ends the connection and the calls on it: a server that
+    /// is frozen, or whose machine is gone, says nothing.
+    pub ping_max: Duration,
 }
 
 impl Default for RemoteConfig {
     fn default() -> Self {
-        Self { connections: 4, tls: None, server_name: None }
+        Self {
+            connections: 4,
+            tls: None,
+            server_name: None,
+            connect_max: Duration::from_secs(3),
+            ping_interval: Duration::from_secs(1),
+            ping_max: Duration::from_secs(2),
+        }
     }
 }
 
@@ -73,7 +82,7 @@ pub enum RemoteError {
 pub struct Address {
     scheme: uri::Scheme,
     authority: uri::Authority,
-    connections: usize,
+    config: RemoteConfig,
     tls: Option<(Tls, ServerName<'static>)>,
 }
 
@@ -92,7 +101,7 @@ impl Address {
             _ => return Err(RemoteError::Address(url.clone())),
         };
         let (scheme, authority) = (scheme.clone(), authority.clone());
-        Ok(Self { scheme, authority, connections: config.connections.max(1), tls })
+        Ok(Self { scheme, authority, config: config.clone(), tls })
     }
 
     /// Its host, without brackets.
@@ -111,11 +120,11 @@ impl Address {
         let client = || {
             let mut builder = Client::builder(TokioExecutor::new());
             builder.http2_only(true).http2_adaptive_window(true).retry_canceled_requests(true);
-            builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING_INTERVAL);
-            builder.http2_keep_alive_timeout(PING_MAX);
-            builder.build(Dial::new(at, self.tls.clone()))
+            builder.timer(TokioTimer::new()).http2_keep_alive_interval(self.config.ping_interval);
+            builder.http2_keep_alive_timeout(self.config.ping_max);
+            builder.build(Dial::new(at, self.tls.clone(), self.config.connect_max))
         };
-        let clients = (0..self.connections).map(|_| client()).collect();
+        let clients = (0..self.config.connections.max(1)).map(|_| client()).collect();
         let (scheme, authority) = (self.scheme.clone(), self.authority.clone());
         Remote { clients, next: Arc::new(AtomicUsize::new(0)), scheme, authority }
     }

@@ -18,7 +18,9 @@ use crate::{
     code::Code,
     failure::{Failure, Reason},
     grpc::{Deframer, FrameError},
+    pace::Passed,
     service::GatewayService,
+    stream::Refusal,
     transcode,
 };
 
@@ -79,10 +81,19 @@ pub(crate) async fn pass(
             Err(failure) => return failed(dialect, &failure),
         };
     }
+    let refusal = Refusal::default();
+    if dialect == Dialect::Grpc && !takes_stream(service, parts.uri.path()) {
+        body = Body::new(Passed::new(service.compiled.clone(), body, refusal.clone()));
+    }
     parts.version = Version::HTTP_2;
     parts.headers.insert(header::CONTENT_TYPE, Dialect::Grpc.content_type());
     parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    let response = match service.upstream.call(Request::from_parts(parts, body)).await {
+    let answer = service.upstream.call(Request::from_parts(parts, body)).await;
+    // upstream can only say that the body broke off
+    if let Some(failure) = refusal.lock().ok().and_then(|mut refusal| refusal.take()) {
+        return failed(dialect, &failure);
+    }
+    let response = match answer {
         Ok(response) => response,
         Err(error) => {
             let message = format!("upstream cannot be reached: {error}");

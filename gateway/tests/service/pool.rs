@@ -11,7 +11,7 @@ use std::{
 
 use arsenal_gateway::{
     Gateway, GatewayService,
-    upstream::{Answer, CircuitLimits, Pool, PoolConfig, Remote, Unsent, Upstream},
+    upstream::{Answer, CircuitLimits, Pool, PoolConfig, Remote, RemoteConfig, Unsent, Upstream},
 };
 use axum::body::Body;
 use futures_util::future::join_all;
@@ -211,6 +211,18 @@ async fn a_node_with_much_under_way_gets_less() {
     assert!(slow.asked() <= 1, "{} calls on a node that answers none", slow.asked());
 }
 
+/// Says that it serves, and counts how often it was asked for that.
+struct Healthy(Recorder, Arc<tokio::sync::Semaphore>);
+impl Upstream for Healthy {
+    fn call(&self, request: Request<Body>) -> Answer {
+        if request.uri().path() == "/grpc.health.v1.Health/Check" {
+            self.1.add_permits(1);
+            return Recorder::new(Canned { messages: vec![vec![8, 1]], ..Canned::default() }).call(request);
+        }
+        self.0.call(request)
+    }
+}
+
 #[tokio::test]
 async fn a_node_that_says_that_it_stops_is_not_asked() {
     /// Tells its health, and counts other calls.
@@ -221,18 +233,6 @@ async fn a_node_that_says_that_it_stops_is_not_asked() {
             if request.uri().path() == "/grpc.health.v1.Health/Check" {
                 // NOT_SERVING
                 return Recorder::new(Canned { messages: vec![vec![8, 2]], ..Canned::default() })
-                    .call(request);
-            }
-            self.0.call(request)
-        }
-    }
-    /// Notifies when its health was asked twice, so that the other's was known before.
-    struct Healthy(Recorder, Arc<tokio::sync::Semaphore>);
-    impl Upstream for Healthy {
-        fn call(&self, request: Request<Body>) -> Answer {
-            if request.uri().path() == "/grpc.health.v1.Health/Check" {
-                self.1.add_permits(1);
-                return Recorder::new(Canned { messages: vec![vec![8, 1]], ..Canned::default() })
                     .call(request);
             }
             self.0.call(request)
@@ -253,10 +253,39 @@ async fn a_node_that_says_that_it_stops_is_not_asked() {
     watch.abort();
 }
 
+#[tokio::test]
+async fn a_node_that_does_not_tell_its_health_gets_no_calls() {
+    /// Counts calls, but those for its health.
+    #[derive(Clone)]
+    struct Dumb(Failing);
+    impl Upstream for Dumb {
+        fn call(&self, request: Request<Body>) -> Answer {
+            if request.uri().path() == "/grpc.health.v1.Health/Check" {
+                return Box::pin(std::future::pending());
+            }
+            self.0.call(request)
+        }
+    }
+    let (dumb, good) = (Dumb(Failing::new(How::NeverAnswers)), answering());
+    let healthy = Healthy(good.clone(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let nodes: Vec<Arc<dyn Upstream>> = vec![Arc::new(dumb.clone()), Arc::new(healthy)];
+    let config = PoolConfig { health_timeout: Duration::from_millis(20), ..PoolConfig::default() };
+    let (service, pool) = pooled(nodes, config);
+    let watch = tokio::spawn(pool.clone().watch());
+    tokio::time::timeout(DEADLINE, pool.failed()).await.unwrap();
+    for _ in 0..30 {
+        assert_eq!(ask(&service, SEND).await, 200);
+    }
+    assert_eq!(dumb.0.asked(), 0);
+    watch.abort();
+}
+
 /// A node on a socket and a runtime of its own, which dies with all its connections when it is dropped.
 struct Served {
     address: http::Uri,
     runtime: Option<tokio::runtime::Runtime>,
+    /// Thaws it when it is dropped.
+    frozen: Option<std::sync::mpsc::Sender<()>>,
 }
 
 impl Served {
@@ -270,11 +299,23 @@ impl Served {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, library::router(Counters::default())).await
         });
-        Self { address, runtime: Some(runtime) }
+        Self { address, runtime: Some(runtime), frozen: None }
     }
 
     fn remote(&self) -> Arc<dyn Upstream> {
-        Arc::new(Remote::new(&self.address, 1).unwrap())
+        quick_to_notice(&self.address)
+    }
+
+    /// Its one thread does nothing any more, as that of a process that is stopped; its kernel still takes connections.
+    fn freeze(&mut self) {
+        let (thaw, thawed) = std::sync::mpsc::channel::<()>();
+        let (frozen, freezes) = std::sync::mpsc::channel();
+        self.runtime.as_ref().unwrap().spawn(async move {
+            frozen.send(()).unwrap();
+            let _ = thawed.recv();
+        });
+        freezes.recv().unwrap();
+        self.frozen = Some(thaw);
     }
 }
 
@@ -284,6 +325,39 @@ impl Drop for Served {
             runtime.shutdown_background();
         }
     }
+}
+
+fn quick_to_notice(address: &http::Uri) -> Arc<dyn Upstream> {
+    let quick = Duration::from_millis(50);
+    let config =
+        RemoteConfig { connections: 1, ping_interval: quick, ping_max: quick, ..RemoteConfig::default() };
+    Arc::new(Remote::with(address, &config).unwrap())
+}
+
+#[tokio::test]
+async fn a_node_that_freezes_costs_no_idempotent_request() {
+    let (mut first, second) = (Served::start(), Served::start());
+    let (service, _) =
+        pooled(vec![first.remote(), second.remote()], PoolConfig { budget: 10_000, ..PoolConfig::default() });
+    for round in 0..6 {
+        if round == 3 {
+            first.freeze();
+        }
+        let statuses = join_all((0..32).map(|_| ask(&service, BOOK))).await;
+        assert!(statuses.iter().all(|status| *status == 200), "round {round}: {statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_accepts_and_never_answers_costs_no_idempotent_request() {
+    // the kernel accepts; nobody reads
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
+    let good = Served::start();
+    let nodes = vec![quick_to_notice(&address), good.remote()];
+    let (service, _) = pooled(nodes, PoolConfig { budget: 10_000, ..PoolConfig::default() });
+    let statuses = join_all((0..32).map(|_| ask(&service, BOOK))).await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
 }
 
 #[tokio::test]

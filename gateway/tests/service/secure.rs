@@ -68,7 +68,8 @@ async fn only_the_upstream_that_is_meant_is_called_and_only_by_who_may() {
         let identity = shown
             .map(|(authority, stem)| identity(authority.issue_to(folder.path(), stem, &["gateway.test"])));
         let files = ClientFiles { servers: Some(servers.to_owned()), identity };
-        RemoteConfig { tls: Some(Client::load(files, &[H2]).unwrap()), connections: 1, server_name: None }
+        let tls = Some(Client::load(files, &[H2]).unwrap());
+        RemoteConfig { tls, connections: 1, ..RemoteConfig::default() }
     };
     let url = format!("https://localhost:{port}");
     let known = load(&servers_file, Some((&clients, "known")));

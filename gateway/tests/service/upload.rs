@@ -1,11 +1,14 @@
 //! Uploads: client streams of google.api.HttpBody, which take any body as it comes.
 
+use std::time::Duration;
+
 use arsenal_gateway::{Config, Gateway, config::Limits};
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::Request;
 use prost::Message;
+use tokio::time::timeout;
 
 use crate::{
     canned::{Canned, Recorder},
@@ -19,6 +22,7 @@ import "google/api/annotations.proto";
 import "google/api/httpbody.proto";
 service Files {
   rpc Put(stream File) returns (File) { option (google.api.http) = { put: "/v1/{name=files/**}" body: "content" }; }
+  rpc Many(stream File) returns (File) { option (google.api.http) = { post: "/v1/many" body: "*" }; }
   rpc Raw(stream google.api.HttpBody) returns (File) { option (google.api.http) = { post: "/v1/raw" body: "*" }; }
 }
 message File { string name = 1; google.api.HttpBody content = 2; bool keep = 3; }
@@ -85,6 +89,27 @@ async fn an_upload_of_nothing_is_one_message() {
     assert_eq!((status, got), (200, vec![piece("text/plain", b"")]));
     let (status, messages) = send("POST", "/v1/raw", None, pieces(&[b"{"])).await;
     assert_eq!((status, HttpBody::decode(&*messages[0]).unwrap()), (200, piece("", b"{")));
+}
+
+#[tokio::test]
+async fn an_upload_that_stops_coming_is_given_up_and_a_stream_of_messages_only_within_one() {
+    let upstream = Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() });
+    let limits = Limits { body_grace: Duration::ZERO, ..Limits::default() };
+    let gateway = Gateway::builder(protos::descriptor_set(PROTO).unwrap());
+    let service =
+        gateway.config(Config { limits, ..Config::default() }).build().unwrap().service(upstream.clone());
+    let begun = |path: &str, text: &'static str| {
+        let body = stream::iter(pieces(&[text.as_bytes()])).chain(stream::pending());
+        service.handle(Request::post(path).body(Body::from_stream(body)).unwrap())
+    };
+    for (path, text) in [("/v1/raw", "ab"), ("/v1/many", r#"[{"name":"a"},{"name""#)] {
+        let response = begun(path, text).await;
+        assert_eq!(response.status(), 408, "{path}");
+    }
+    for text in ["", "[", r#"[{"name":"a"} "#, r#"[{"name":"a"},"#] {
+        let paused = begun("/v1/many", text);
+        assert!(timeout(Duration::from_millis(100), paused).await.is_err(), "`{text}` must not be a hurry");
+    }
 }
 
 #[tokio::test]

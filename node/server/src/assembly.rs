@@ -5,8 +5,9 @@ pub use crate::cluster::Joined;
 use crate::cluster::{InternalWire, Membership};
 use crate::config::{Config, ConfigError};
 use crate::grpc::{GrpcPort, Late};
-use crate::listener::{self, Door, Protocols};
+use crate::listener::{self, Door, Protocols, Tally};
 use crate::memory;
+use crate::metrics::{self, Metrics};
 use crate::parting::PartingLayer;
 use crate::probes::{self, Probes};
 use crate::rest::RestPort;
@@ -229,8 +230,9 @@ async fn serve_in(
     let internal = membership.as_ref().map(|membership| membership.wire(&recognition, stopped.clone()));
     door.follow_files(config, stopped.clone());
     let rpcs = Late::default();
-    let mut listeners =
-        vec![serve_grpc(config, (grpc, door.clone()), rpcs.clone(), internal, stopped.clone())];
+    let ports = [("grpc", Arc::<Tally>::default()), ("rest", Arc::default())];
+    let counted = door.clone().counted_by(Arc::clone(&ports[0].1));
+    let mut listeners = vec![serve_grpc(config, (grpc, counted), rpcs.clone(), internal, stopped.clone())];
     let joined = match &membership {
         Some(membership) => membership.join().await?,
         None => place.unwrap_or_else(|| alone(config, address)),
@@ -256,12 +258,20 @@ async fn serve_in(
     let own: Arc<dyn Serve> = Arc::new(wire.clone().in_process());
     shared.serve_own(&own);
     let rest_address = rest.as_ref().map(address_of).transpose()?;
+    let (of_node, table) = (node.clone(), Arc::clone(wire.table()));
+    let rest_port = ports[1].1.clone();
+    let mut metrics = Metrics::default()
+        .with(move |text| metrics::of_node(&of_node, text))
+        .with(move |text| metrics::of_rpcs(&table, text))
+        .with(move |text| metrics::of_connections(&ports, text));
     if let (Some(listener), Some(gateway)) = (rest, gateway) {
+        let of_gateway = gateway.metrics().clone();
+        metrics = metrics.with(move |text| of_gateway.write(text));
         let gateway = gateway.service(upstream::service(wire.in_process()));
-        let metrics = crate::metrics::router(node.clone());
-        listeners.push(serve_rest(config, (listener, door), gateway, Some(metrics), stopped));
+        let door = door.counted_by(rest_port);
+        listeners.push(serve_rest(config, (listener, door), gateway, &metrics, stopped));
     }
-    let probes = probes.serve(config, health.clone(), Some(crate::metrics::router(node.clone()))).await?;
+    let probes = probes.serve(config, health.clone(), &metrics).await?;
     let gatherer = tokio::spawn(serve_thread());
     let (grpc, rest) = (address, rest_address);
     Ok(Running { node, grpc, rest, stop, listeners, probes, health, gatherer, membership, _own: own })
@@ -336,8 +346,13 @@ pub(crate) fn address_of(listener: &TcpListener) -> Result<SocketAddr, StartupEr
 /// # Errors
 /// If its descriptor set or a limit cannot be used.
 pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
+    gateway_of(gateway_settings(config))
+}
+
+/// The same, of settings that are made already.
+pub(crate) fn gateway_of(settings: arsenal_gateway::Config) -> Result<Gateway, StartupError> {
     Gateway::builder(arsenal_proto::FILE_DESCRIPTOR_SET)
-        .config(gateway_settings(config))
+        .config(settings)
         .build()
         .map_err(|error| StartupError::Descriptor(error.to_string()))
 }
@@ -353,6 +368,8 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     settings.limits.header_bytes_max = config.gateway.header_bytes_max as usize;
     settings.limits.headers_max = config.gateway.headers_max;
     settings.limits.body_idle_max = Duration::from_millis(config.gateway.body_idle_ms);
+    settings.limits.body_bytes_per_second_min = config.gateway.body_bytes_per_second_min;
+    settings.limits.body_grace = Duration::from_millis(config.gateway.body_grace_ms);
     settings.json.enum_case_insensitive = true;
     settings.json.emit_defaults = true;
     settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
@@ -431,7 +448,7 @@ pub(crate) fn serve_rest<G>(
     config: &Config,
     (listener, door): (TcpListener, Door),
     gateway: G,
-    metrics: Option<axum::Router>,
+    metrics: &Metrics,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()>
 where
@@ -449,7 +466,7 @@ where
     let head_bytes_max = config.gateway.target_bytes_max + config.gateway.header_bytes_max as usize;
     protocols.http1().max_buf_size(head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
     let door = door.telling_peers();
-    let port = RestPort::new(gateway, metrics);
+    let port = RestPort::new(gateway, metrics.router());
     match is_traced(config) {
         true => {
             let port = CallerContextLayer.layer(port);

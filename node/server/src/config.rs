@@ -77,6 +77,9 @@ pub struct ListenSection {
     pub embedded_gateway: bool,
     /// Connections that each of the two addresses serves at a time, at least 1. More wait until one ends.
     pub connections_max: usize,
+    /// Connections that each of the two takes of one client's address at a time (of IPv6, of one network of 64 bits); 0 for
+    /// as many as there are. One more is closed at once. Those of `gateway.trusted_proxies` are not counted.
+    pub connections_per_address_max: usize,
     /// Milliseconds in which a new connection must have shaken hands, where it is encrypted, and then have said what it
     /// speaks, else it is closed.
     pub first_byte_ms: u64,
@@ -157,10 +160,27 @@ pub struct GatewaySection {
     pub descriptors_ms: u64,
     /// Connections to each node.
     pub connections: usize,
+    /// Milliseconds in which a connection to a node must be there, and then have shaken hands where it is encrypted.
+    pub connect_ms: u64,
+    /// Milliseconds of silence after which a node that has calls under way is pinged.
+    pub ping_ms: u64,
+    /// Milliseconds in which it must answer that. A frozen node does not: its calls end, and idempotent ones are made again
+    /// on another.
+    pub ping_timeout_ms: u64,
+    /// Milliseconds between two questions to each node for its health. One that does not answer, or says that it stops, gets
+    /// calls only if no other is left.
+    pub health_ms: u64,
+    /// Milliseconds in which it must answer them.
+    pub health_timeout_ms: u64,
     /// Bytes of a request body. A larger one is 413.
     pub body_bytes_max: usize,
     /// Milliseconds for which the bytes of a request body may stop coming. Longer is 408.
     pub body_idle_ms: u64,
+    /// Bytes of a request body that must come in a second of waiting for them, on the whole; 0 asks for none. Fewer is 408.
+    /// In a client's stream that holds for each message from its first byte, and not between two.
+    pub body_bytes_per_second_min: u32,
+    /// Milliseconds that a body may take longer than at that rate.
+    pub body_grace_ms: u64,
     /// Nesting of a JSON body. A deeper one is 400.
     pub json_depth_max: usize,
     /// Members and elements of a JSON body. More is 400.
@@ -231,6 +251,7 @@ impl Default for ListenSection {
             probes: OptionalAddress(None),
             embedded_gateway: true,
             connections_max: 10_000,
+            connections_per_address_max: 1_000,
             first_byte_ms: 10_000,
             insecure: false,
         }
@@ -310,8 +331,15 @@ impl Default for GatewaySection {
             descriptors: String::new(),
             descriptors_ms: 10_000,
             connections: 4,
+            connect_ms: 3_000,
+            ping_ms: 1_000,
+            ping_timeout_ms: 2_000,
+            health_ms: 2_000,
+            health_timeout_ms: 2_000,
             body_bytes_max: 4 << 20,
             body_idle_ms: 30_000,
+            body_bytes_per_second_min: 240,
+            body_grace_ms: 5_000,
             json_depth_max: 100,
             json_values_max: 1 << 20,
             target_bytes_max: 16 << 10,
@@ -470,6 +498,11 @@ impl Config {
         zero("gateway.resolve_ms", self.gateway.resolve_ms)?;
         zero("tls.reload_ms", self.tls.reload_ms)?;
         zero("gateway.connections", self.gateway.connections as u64)?;
+        zero("gateway.connect_ms", self.gateway.connect_ms)?;
+        zero("gateway.ping_ms", self.gateway.ping_ms)?;
+        zero("gateway.ping_timeout_ms", self.gateway.ping_timeout_ms)?;
+        zero("gateway.health_ms", self.gateway.health_ms)?;
+        zero("gateway.health_timeout_ms", self.gateway.health_timeout_ms)?;
         zero("listen.connections_max", self.listen.connections_max as u64)?;
         zero("listen.first_byte_ms", self.listen.first_byte_ms)?;
         zero("grpc.response_bytes_max", self.grpc.response_bytes_max as u64)?;

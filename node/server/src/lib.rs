@@ -10,7 +10,7 @@ pub mod dynamic;
 mod grpc;
 mod listener;
 mod memory;
-pub mod metrics;
+mod metrics;
 mod parting;
 mod probes;
 mod rest;

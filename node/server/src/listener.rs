@@ -1,27 +1,33 @@
-//! Connections as they come in: bounded in number, encrypted where that is configured, closed if they never say anything,
-//! served by HTTP/1 or HTTP/2 until the listener is told to stop, the last request has its answer, and the last WebSocket
-//! is closed.
+//! Connections as they come in: bounded in number, in all and of one client, encrypted where that is configured, closed if
+//! they never say anything, served by HTTP/1 or HTTP/2 until the listener is told to stop, the last request has its answer,
+//! and the last WebSocket is closed.
 //!
-//! Beyond the bound a connection waits in the kernel's backlog: it costs the node nothing, and is served when another
-//! ends. What fails in accepting one connection (none left to open, a client that was gone already, a handshake) ends no
+//! Beyond the bound of all a connection waits in the kernel's backlog: it costs the node nothing, and is served when another
+//! ends. Beyond that of one client it is closed: waiting it would hold up the others. What fails in accepting one connection (none left to open, a client that was gone already, a handshake) ends no
 //! listener.
 
+mod addresses;
 mod caller;
 mod connection;
 mod places;
+mod tally;
+
+pub(crate) use tally::Tally;
 
 use crate::config::{Config, ListenSection};
+use addresses::Addresses;
 use arsenal_gateway::Peer;
 use arsenal_membership::Recognition;
 use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, Stream, TlsError};
 use axum::body::Body;
 use caller::Caller;
-use connection::Connection;
+use connection::{Connection, Held};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use ipnet::IpNet;
 use places::Places;
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -51,6 +57,9 @@ pub(crate) type Protocols = auto::Builder<TokioExecutor>;
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     connections_max: usize,
+    connections_per_address_max: usize,
+    /// Addresses that stand for many clients.
+    proxies: Arc<[IpNet]>,
     /// How long a handshake may take, and how long the first bytes after it.
     first_byte: Duration,
     tls: Option<Server>,
@@ -58,6 +67,7 @@ pub(crate) struct Door {
     tells_peers: bool,
     /// Which of them come from nodes of the cluster.
     recognition: Recognition,
+    tally: Arc<Tally>,
 }
 
 impl Door {
@@ -65,14 +75,27 @@ impl Door {
     pub(crate) fn of(config: &Config) -> Result<Self, TlsError> {
         let tls = config.tls.server_files().map(|files| Server::load(files, &[H2, HTTP_1_1])).transpose()?;
         let recognition = config.tls.recognition();
-        Ok(Self { tls, recognition, ..Self::plain(&config.listen, config.listen.connections_max) })
+        let listen = &config.listen;
+        let connections_per_address_max = listen.connections_per_address_max;
+        // what is no network was refused with the configuration
+        let proxies = config.gateway.proxies().unwrap_or_default().into();
+        let plain = Self::plain(listen, listen.connections_max);
+        Ok(Self { tls, recognition, connections_per_address_max, proxies, ..plain })
     }
 
-    /// For what is never encrypted.
+    /// For what is never encrypted, and not for the public.
     pub(crate) fn plain(settings: &ListenSection, connections_max: usize) -> Self {
         let first_byte = Duration::from_millis(settings.first_byte_ms);
-        let recognition = Recognition::default();
-        Self { connections_max, first_byte, tls: None, tells_peers: false, recognition }
+        Self {
+            connections_max,
+            connections_per_address_max: 0,
+            proxies: Arc::default(),
+            first_byte,
+            tls: None,
+            tells_peers: false,
+            recognition: Recognition::default(),
+            tally: Arc::default(),
+        }
     }
 
     /// Has the files of its certificates looked at again and again, until the listeners stop.
@@ -91,6 +114,12 @@ impl Door {
     /// For services that want to know the [`Peer`] of a request.
     pub(crate) fn telling_peers(mut self) -> Self {
         self.tells_peers = true;
+        self
+    }
+
+    /// Counts what becomes of the connections there.
+    pub(crate) fn counted_by(mut self, tally: Arc<Tally>) -> Self {
+        self.tally = tally;
         self
     }
 
@@ -138,6 +167,7 @@ where
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
     let places = Places::new(door.connections_max);
+    let addresses = Addresses::new(door.connections_per_address_max, Arc::clone(&door.proxies));
     let shared = Arc::new((door, protocols));
     tokio::spawn(async move {
         let requests = GracefulShutdown::new();
@@ -150,6 +180,12 @@ where
                 _ = stopped.wait_for(|stopped| *stopped) => break,
                 next = next => next,
             };
+            let Some(admitted) = addresses.admit(address.ip()) else {
+                shared.0.tally.crowd();
+                tracing::debug!(%address, "a connection was closed: its address has as many as it may have");
+                continue;
+            };
+            let held = Held::new(place, admitted, shared.0.tally.admit());
             let (app, shared, watcher, mut stopped) =
                 (app.clone(), shared.clone(), requests.watcher(), stopped.clone());
             tokio::spawn(async move {
@@ -160,9 +196,12 @@ where
                 };
                 let (stream, caller) = match opened {
                     Ok(opened) => opened,
-                    Err(error) => return tracing::debug!(%error, %address, "a connection was not let in"),
+                    Err(error) => {
+                        door.tally.fail();
+                        return tracing::debug!(%error, %address, "a connection was not let in");
+                    }
                 };
-                let connection = Connection::new(stream, door.first_byte, place);
+                let connection = Connection::new(stream, door.first_byte, held);
                 let service = OnConnection { app: RefCell::new(app), caller };
                 let serving = protocols.serve_connection_with_upgrades(TokioIo::new(connection), service);
                 if let Err(error) = watcher.watch(serving).await {

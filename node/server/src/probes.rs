@@ -6,6 +6,7 @@
 use crate::assembly::{self, StartupError};
 use crate::config::Config;
 use crate::listener::{self, Door};
+use crate::metrics::Metrics;
 use axum::Router;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -46,7 +47,7 @@ impl Bound {
         self,
         config: &Config,
         health: HealthReporter,
-        metrics: Option<Router>,
+        metrics: &Metrics,
     ) -> Result<Probes, StartupError> {
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
         let (stop, stopped) = watch::channel(false);
@@ -54,7 +55,7 @@ impl Bound {
         if let Some(listener) = self.0 {
             let health = HealthServer::new(HealthService::from_health_reporter(health));
             let port = Router::new().route_service("/grpc.health.v1.Health/{method}", health);
-            let port = port.merge(metrics.unwrap_or_default());
+            let port = port.merge(metrics.router());
             let door = Door::plain(&config.listen, CONNECTIONS_MAX);
             let protocols = assembly::protocols(config, config.grpc.streams_per_connection_max);
             listener::serve(listener, door, protocols, port, stopped);

@@ -1,4 +1,4 @@
-//! What comes to the REST port: the gateway, and the node's counters beside it.
+//! What comes to the REST port: the gateway, and what is counted beside it.
 
 use axum::Router;
 use axum::body::Body;
@@ -13,13 +13,13 @@ use tower::Service;
 #[derive(Clone, Debug)]
 pub(crate) struct RestPort<G> {
     gateway: G,
-    /// Serves `/metrics`; a gateway of its own has none.
-    metrics: Option<Router>,
+    /// Serves `/metrics`.
+    metrics: Router,
 }
 
 impl<G> RestPort<G> {
     /// `gateway` is one that stays as it is, or one that follows its descriptors.
-    pub(crate) fn new(gateway: G, metrics: Option<Router>) -> Self {
+    pub(crate) fn new(gateway: G, metrics: Router) -> Self {
         Self { gateway, metrics }
     }
 }
@@ -38,9 +38,9 @@ where
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        match &mut self.metrics {
-            Some(metrics) if request.uri().path() == "/metrics" => Either::Right(metrics.call(request)),
-            _ => Either::Left(self.gateway.call(request.map(Body::new))),
+        if request.uri().path() == "/metrics" {
+            return Either::Right(self.metrics.call(request));
         }
+        Either::Left(self.gateway.call(request.map(Body::new)))
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::assembly::{self, StartupError};
 use crate::config::Config;
-use crate::listener::Door;
+use crate::listener::{Door, Tally};
 use crate::memory;
+use crate::metrics::{self, Metrics};
 use crate::parting::{PartingLayer, PartingUpstream};
 use crate::probes;
 use crate::telemetry::context::TracedUpstream;
@@ -47,24 +48,32 @@ pub async fn serve_gateway(
         true => Arc::new(TracedUpstream::new(remote)),
         false => Arc::new(remote),
     };
+    let settings = assembly::gateway_settings(config);
+    let port = Arc::<Tally>::default();
+    let door = door.counted_by(Arc::clone(&port));
+    let (of_gateway, of_pool, ports) = (settings.metrics.clone(), pool.clone(), [("rest", port)]);
+    let metrics = Metrics::default()
+        .with(move |text| of_gateway.write(text))
+        .with(move |text| of_pool.write_metrics(text))
+        .with(move |text| metrics::of_connections(&ports, text));
     let serving = match &*config.gateway.descriptors {
         "" => {
-            let gateway = assembly::gateway(config)?;
+            let gateway = assembly::gateway_of(settings)?;
             pool.set_idempotent(idempotent(&gateway));
-            assembly::serve_rest(config, (listener, door), gateway.service(upstream), None, stopped)
+            assembly::serve_rest(config, (listener, door), gateway.service(upstream), &metrics, stopped)
         }
         from => {
             let live = match from {
-                REFLECTION => live(config, Reflected::new(pool.clone()), upstream, pool).await?,
-                file => live(config, DescriptorFile(file.into()), upstream, pool).await?,
+                REFLECTION => live(config, settings, Reflected::new(pool.clone()), (upstream, pool)).await?,
+                file => live(config, settings, DescriptorFile(file.into()), (upstream, pool)).await?,
             };
             let service = live.service();
             let every = Duration::from_millis(config.gateway.descriptors_ms);
             until(stopped.clone(), live.follow(every));
-            assembly::serve_rest(config, (listener, door), service, None, stopped)
+            assembly::serve_rest(config, (listener, door), service, &metrics, stopped)
         }
     };
-    answer_probes(config, probes, stop.subscribe()).await?;
+    answer_probes(config, probes, &metrics, stop.subscribe()).await?;
     Ok((bound, serving, stop))
 }
 
@@ -72,10 +81,11 @@ pub async fn serve_gateway(
 async fn answer_probes(
     config: &Config,
     probes: probes::Bound,
+    metrics: &Metrics,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), StartupError> {
     let health = HealthReporter::new();
-    let probes = probes.serve(config, health.clone(), None).await?;
+    let probes = probes.serve(config, health.clone(), metrics).await?;
     if probes.address().is_some() {
         tokio::spawn(async move {
             // the sender's drop is a stop too
@@ -101,12 +111,12 @@ pub fn check(config: &Config) -> Result<(), StartupError> {
 
 async fn live(
     config: &Config,
+    settings: arsenal_gateway::Config,
     source: impl Source,
-    upstream: Arc<dyn Upstream>,
-    pool: Pool,
+    (upstream, pool): (Arc<dyn Upstream>, Pool),
 ) -> Result<Live, StartupError> {
     let told = move |gateway: &Gateway| pool.set_idempotent(idempotent(gateway));
-    let live = Live::start(source, assembly::gateway_settings(config), upstream, told).await;
+    let live = Live::start(source, settings, upstream, told).await;
     live.map_err(|error| StartupError::Descriptors { from: config.gateway.descriptors.clone(), error })
 }
 
@@ -134,14 +144,27 @@ impl Upstreams {
         let encrypted = settings.upstream.contains("https://");
         let tls = encrypted.then(|| Client::load(settings.upstream_files(), &[H2])).transpose()?;
         let name = Some(settings.upstream_server_name.clone()).filter(|name| !name.is_empty());
-        let how = RemoteConfig { connections: settings.connections, tls: tls.clone(), server_name: name };
+        let milliseconds = Duration::from_millis;
+        let how = RemoteConfig {
+            connections: settings.connections,
+            tls: tls.clone(),
+            server_name: name,
+            connect_max: milliseconds(settings.connect_ms),
+            ping_interval: milliseconds(settings.ping_ms),
+            ping_max: milliseconds(settings.ping_timeout_ms),
+        };
         let address = |text: &str| match text.parse() {
             Ok(url) => Address::new(&url, &how).map_err(StartupError::Upstream),
             Err(_) => Err(StartupError::UpstreamUrl(text.to_owned())),
         };
         let addresses: Result<Vec<_>, _> = settings.upstream.split(',').map(str::trim).map(address).collect();
         let discovery = Discovery::new(addresses?, SystemResolver);
-        Ok(Self { pool: Pool::new(Vec::new(), HashSet::new(), PoolConfig::default()), discovery, tls })
+        let pool = PoolConfig {
+            health_interval: milliseconds(settings.health_ms),
+            health_timeout: milliseconds(settings.health_timeout_ms),
+            ..PoolConfig::default()
+        };
+        Ok(Self { pool: Pool::new(Vec::new(), HashSet::new(), pool), discovery, tls })
     }
 
     /// Finds the nodes, and has that and whatever else changes followed until the gateway stops.

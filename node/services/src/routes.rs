@@ -2,7 +2,9 @@
 
 use crate::cluster::ClusterApi;
 use crate::introspection::IntrospectionApi;
-use crate::layer::{DeadlineLayer, IdempotencyLayer, OperationLayer, Propagate, RouteLayer, TraceLayer};
+use crate::layer::{
+    DeadlineLayer, IdempotencyLayer, MeterLayer, OperationLayer, Propagate, RouteLayer, TraceLayer,
+};
 use crate::messaging::MessagingApi;
 use crate::operations::{self, Effect};
 use crate::process::ProcessApi;
@@ -55,6 +57,7 @@ pub fn wire(
     // outermost first; a request is sent on before its key is looked up, so that the node that executes it keeps the
     // answer; idempotency is outside the operation layer, so that a repeat shows the operation that the first one was
     let layers = (
+        MeterLayer,
         TraceLayer,
         DeadlineLayer,
         RouteLayer::new(shared.clone(), limits, propagate),

@@ -19,7 +19,8 @@ pub use ahead::Ahead;
 pub(crate) use ahead::{FieldOne, field_one};
 pub(crate) use answer::Whole;
 pub(crate) use relay::{encode_one, read_answer, read_message, whole_message, write_answer};
-pub use rpc::{Answering, Call, Facts, Rpc, Run, Table};
+pub(crate) use rpc::Relayed;
+pub use rpc::{Answering, CODES, Call, Facts, Rpc, Run, Table};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -63,6 +64,11 @@ impl<S> Wire<S> {
     /// Requests for the RPCs of `table` go to `inner`.
     pub fn new(table: Table, limits: WireLimits, inner: S) -> Self {
         Self { table: Arc::new(table), idle_max: Some(limits.request_idle_max), inner }
+    }
+
+    /// The RPCs, by path.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
     }
 
     /// With another layer outside of those that are there.

@@ -59,6 +59,11 @@ impl Circuit {
         }
     }
 
+    /// Whether calls are made as ever.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
     /// A call is made.
     pub(super) fn begin(&mut self, now: Instant) {
         if self.state != State::Closed {

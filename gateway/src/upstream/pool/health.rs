@@ -51,7 +51,11 @@ async fn watch_node(shared: &Shared, node: Arc<Node>) {
                 node.serving.store(serving, Ordering::Relaxed);
                 node.circuit().succeed();
             }
-            Err(error) => shared.fail(&node, &*error),
+            Err(error) => {
+                // back once it says so, and not at the cost of a client's call that tries
+                node.serving.store(false, Ordering::Relaxed);
+                shared.fail(&node, &*error);
+            }
         }
         tokio::time::sleep(spread(shared.config.health_interval, shared.dice.fraction())).await;
     }

@@ -13,6 +13,7 @@ use http::HeaderValue;
 use super::{
     super::Upstream,
     circuit::{Circuit, CircuitLimits},
+    tally::Attempts,
 };
 
 pub(super) struct Node {
@@ -24,6 +25,7 @@ pub(super) struct Node {
     pub(super) serving: AtomicBool,
     /// Whether its health is asked for.
     pub(super) watched: AtomicBool,
+    pub(super) attempts: Arc<Attempts>,
     circuit: Mutex<Circuit>,
 }
 
@@ -35,6 +37,7 @@ impl Node {
             under_way: AtomicUsize::new(0),
             serving: AtomicBool::new(true),
             watched: AtomicBool::new(false),
+            attempts: Arc::default(),
             circuit: Mutex::new(Circuit::new(circuit)),
         }
     }

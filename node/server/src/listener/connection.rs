@@ -1,6 +1,8 @@
 //! One connection's bytes: plain, or out of TLS. Until its first bytes have said what it speaks, a deadline runs.
 
+use super::addresses::Admitted;
 use super::places::Place;
+use super::tally::Counted;
 use arsenal_tls::Stream;
 use futures_util::future::FutureExt as _;
 use std::io;
@@ -13,12 +15,26 @@ use tokio::time::Sleep;
 /// What an HTTP/2 client says first. Until it has said the whole of it, nobody else watches the time.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// An accepted connection, which holds its place until it is dropped.
+/// An accepted connection, which holds what is held for it until it is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
     greeting: Option<Greeting>,
+    _held: Held,
+}
+
+/// A place among all connections, one among those of its client, and that it is counted as open.
+#[derive(Debug)]
+pub(super) struct Held {
     _place: Place,
+    _admitted: Admitted,
+    _counted: Counted,
+}
+
+impl Held {
+    pub(super) fn new(place: Place, admitted: Admitted, counted: Counted) -> Self {
+        Self { _place: place, _admitted: admitted, _counted: counted }
+    }
 }
 
 /// What a connection has said so far, and until when it must have said more.
@@ -30,9 +46,9 @@ struct Greeting {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, first_byte: Duration, place: Place) -> Self {
+    pub(super) fn new(stream: Stream, first_byte: Duration, held: Held) -> Self {
         let greeting = Greeting { deadline: Box::pin(tokio::time::sleep(first_byte)), of_preface: 0 };
-        Self { stream, greeting: Some(greeting), _place: place }
+        Self { stream, greeting: Some(greeting), _held: held }
     }
 }
 

@@ -4,6 +4,7 @@ use super::ahead::Ahead;
 use super::{WireLimits, streaming, unary};
 use crate::operations::Route;
 use crate::status::failure;
+use arsenal_metrics::Calls;
 use arsenal_proto::Rpcs;
 use axum::body::Body;
 use futures_util::FutureExt as _;
@@ -35,8 +36,17 @@ pub struct Rpc {
     pub changes: bool,
     /// Where it is answered.
     pub route: Route,
+    /// What is counted of its calls; they end by the number of their code.
+    pub calls: Calls<CODES>,
     run: Handler,
 }
+
+/// How many codes of gRPC there are.
+pub const CODES: usize = 17;
+
+/// In the extensions of an answer that another node gives: its status may come behind its message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relayed;
 
 type Handler = Box<dyn Fn(Request<Body>, Ahead) -> Answering + Send + Sync>;
 
@@ -109,6 +119,7 @@ impl Table {
             server_streaming: false,
             changes: false,
             route: Route::Local,
+            calls: Calls::default(),
             run: Box::new(|request, _| ready(Ok(unimplemented(request.uri().path()).into_http())).boxed()),
         };
         let (rpcs, facts) = (HashMap::new(), facts.into_iter().collect());
@@ -118,6 +129,11 @@ impl Table {
     /// What the path names.
     pub fn find(&self, path: &str) -> Arc<Rpc> {
         Arc::clone(self.rpcs.get(path).unwrap_or(&self.unknown))
+    }
+
+    /// All of them, and last what stands for whatever else is asked for.
+    pub fn rpcs(&self) -> impl Iterator<Item = &Arc<Rpc>> {
+        self.rpcs.values().chain([&self.unknown])
     }
 
     /// Adds the methods of a service as tonic made it, each with whether its client and its server stream.
@@ -145,7 +161,8 @@ impl Table {
 
     fn add(&mut self, path: &str, client_streaming: bool, server_streaming: bool, run: Handler) {
         let Facts { changes, route } = self.facts.get(path).copied().unwrap_or_default();
-        let rpc = Rpc { path: path.into(), client_streaming, server_streaming, changes, route, run };
+        let calls = Calls::default();
+        let rpc = Rpc { path: path.into(), client_streaming, server_streaming, changes, route, calls, run };
         self.rpcs.insert(path.into(), Arc::new(rpc));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{NODE, Router, never_sent, origin, outcome_unknown};
 use crate::layer::deadline;
-use crate::wire::Call;
+use crate::wire::{Call, Relayed};
 use arsenal_runtime::Pid;
 use axum::body::Body;
 use bytes::Bytes;
@@ -62,7 +62,10 @@ impl Router {
         let body = Leaving { body, left: Arc::clone(&left) };
         let request = Request::from_parts(parts, tonic::body::Body::new(body));
         match send(channel, request).instrument(span).await {
-            Ok(response) => response.map(|body| Body::new(Coming { body, node, ended: false })),
+            Ok(mut response) => {
+                response.extensions_mut().insert(Relayed);
+                response.map(|body| Body::new(Coming { body, node, ended: false }))
+            }
             Err(error) if left.load(Relaxed) => outcome_unknown(node, &words(&error)).into_http(),
             Err(error) => never_sent(node, &words(&error)).into_http(),
         }

@@ -1,0 +1,240 @@
+//! How slowly the body of a request may come, and a body that is held to it.
+//!
+//! A body may stop for a while, and has to come at a rate on the whole, with some time in hand. Without the rate a client
+//! that sends a byte now and then holds a request for as long as it likes: each byte would begin the while anew. Only
+//! time in which more was waited for counts, so that nobody pays for an upstream that takes the body slowly.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use crate::{
+    config::Limits,
+    failure::{Failure, Reason},
+    gateway::Compiled,
+    stream::{Refusal, Refused},
+};
+
+/// How a body came so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
+    received: usize,
+    waited: Duration,
+}
+
+/// What is wrong with a body that has come too slowly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum TooSlow {
+    /// Nothing came for so long.
+    Silent(Duration),
+    /// So many bytes came within this time of waiting, where so many a second are the least.
+    Dripping { received: usize, waited: Duration, least: u32 },
+}
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TooSlow::Silent(idle_max) => write!(f, "nothing more of the body within {idle_max:?}"),
+            TooSlow::Dripping { received, waited, least } => {
+                write!(f, "{received} bytes of the body within {waited:?}, of at least {least} a second")
+            }
+        }
+    }
+}
+
+impl Account {
+    /// More came.
+    pub(crate) fn receive(&mut self, bytes: usize) {
+        self.received = self.received.saturating_add(bytes);
+    }
+
+    /// It was waited for, so long.
+    pub(crate) fn wait(&mut self, waited: Duration) {
+        self.waited = self.waited.saturating_add(waited);
+    }
+
+    /// How long the next wait may last, and what is wrong if it lasts longer.
+    pub(crate) fn patience(&self, limits: &Limits) -> (Duration, TooSlow) {
+        let silent = (limits.body_idle_max, TooSlow::Silent(limits.body_idle_max));
+        let least = limits.body_bytes_per_second_min;
+        if least == 0 {
+            return silent;
+        }
+        let paid = Duration::try_from_secs_f64(self.received as f64 / f64::from(least));
+        let allowed = limits.body_grace.saturating_add(paid.unwrap_or(Duration::MAX));
+        let left = allowed.saturating_sub(self.waited);
+        if left >= silent.0 {
+            return silent;
+        }
+        (left, TooSlow::Dripping { received: self.received, waited: self.waited.max(allowed), least })
+    }
+}
+
+/// A body whose pieces have to come at the configured pace.
+pub(crate) struct Paced {
+    body: Body,
+    compiled: Arc<Compiled>,
+    account: Account,
+    /// Since when the next piece is waited for, and until when it may be.
+    waiting: Option<(Instant, Pin<Box<Sleep>>, TooSlow)>,
+}
+
+impl Paced {
+    pub(crate) fn new(compiled: Arc<Compiled>, body: Body) -> Self {
+        Self { body, compiled, account: Account::default(), waiting: None }
+    }
+
+    /// Lets the body pause here for as long as it likes; what comes next is held to the pace anew.
+    pub(crate) fn rest(&mut self) {
+        (self.account, self.waiting) = (Account::default(), None);
+    }
+
+    /// The next piece; trailers say nothing here. `hurried` is whether it must come in time.
+    pub(crate) fn poll_piece(
+        &mut self,
+        hurried: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                return if hurried {
+                    self.poll_late(context).map(|late| Some(Err(late)))
+                } else {
+                    Poll::Pending
+                };
+            };
+            if let Some((since, ..)) = self.waiting.take() {
+                self.account.wait(since.elapsed());
+            }
+            let broke_off =
+                |error| self.compiled.failure(Reason::BodyIncomplete, format!("the body broke off: {error}"));
+            match frame.transpose().map_err(broke_off) {
+                Err(failure) => return Poll::Ready(Some(Err(failure))),
+                Ok(None) => return Poll::Ready(None),
+                Ok(Some(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.account.receive(data.len());
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until it is too late for more.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Failure> {
+        let (account, limits) = (&self.account, &self.compiled.config.limits);
+        let (_, late, why) = self.waiting.get_or_insert_with(|| {
+            let (patience, why) = account.patience(limits);
+            (Instant::now(), Box::pin(tokio::time::sleep(patience)), why)
+        });
+        ready!(late.as_mut().poll(context));
+        Poll::Ready(self.compiled.failure(Reason::BodyTooSlow, why.to_string()))
+    }
+}
+
+/// A body that goes on to upstream as it is, and has to come at the pace.
+pub(crate) struct Passed {
+    paced: Paced,
+    refusal: Refusal,
+}
+
+impl Passed {
+    /// Why it broke off is left in `refusal`: upstream sees no more than that it did.
+    pub(crate) fn new(compiled: Arc<Compiled>, body: Body, refusal: Refusal) -> Self {
+        Self { paced: Paced::new(compiled, body), refusal }
+    }
+}
+
+impl http_body::Body for Passed {
+    type Data = Bytes;
+    type Error = Refused;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
+        let piece = ready!(self.paced.poll_piece(true, context));
+        Poll::Ready(piece.map(|piece| match piece {
+            Ok(data) => Ok(Frame::data(data)),
+            Err(failure) => Err(Refused::told(&self.refusal, failure)),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.paced.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.paced.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits(idle_max: u64, grace: u64, least: u32) -> Limits {
+        Limits {
+            body_idle_max: Duration::from_secs(idle_max),
+            body_grace: Duration::from_secs(grace),
+            body_bytes_per_second_min: least,
+            ..Limits::default()
+        }
+    }
+
+    #[test]
+    fn a_byte_now_and_then_does_not_begin_the_patience_anew() {
+        let (limits, mut account) = (limits(30, 5, 100), Account::default());
+        let mut elapsed = Duration::ZERO;
+        let why = loop {
+            let (patience, why) = account.patience(&limits);
+            let pause = Duration::from_secs(1);
+            if patience < pause {
+                break why;
+            }
+            elapsed += pause;
+            account.wait(pause);
+            account.receive(1);
+        };
+        assert_eq!(elapsed, Duration::from_secs(5));
+        assert!(matches!(why, TooSlow::Dripping { received: 5, least: 100, .. }), "{why:?}");
+    }
+
+    #[test]
+    fn without_a_rate_only_silence_counts() {
+        let mut account = Account::default();
+        account.wait(Duration::from_secs(3_600));
+        let silent = (Duration::from_secs(30), TooSlow::Silent(Duration::from_secs(30)));
+        assert_eq!(account.patience(&limits(30, 5, 0)), silent);
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_that_comes_at_the_rate_is_never_too_slow(
+            seconds in proptest::collection::vec(0u64..20, 1..50),
+            least in 1u32..10_000,
+        ) {
+            let (limits, mut account) = (limits(30, 5, least), Account::default());
+            for seconds in seconds {
+                let waited = Duration::from_secs(seconds);
+                account.wait(waited);
+                account.receive(seconds as usize * least as usize);
+                let (patience, _) = account.patience(&limits);
+                // but for what a float rounds
+                prop_assert!(patience > Duration::from_millis(4_999), "{patience:?}");
+            }
+        }
+    }
+}
