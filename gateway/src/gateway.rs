@@ -13,7 +13,7 @@ use crate::{
     openapi,
     route::Table,
     rule::{self, RuleError},
-    schema::Schema,
+    schema::{EditionError, Schema, editions},
     service::GatewayService,
     template::Segment,
     upstream::Upstream,
@@ -48,6 +48,9 @@ pub struct Builder {
 /// Why a descriptor set cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// A file of it has an edition, and cannot be served.
+    #[error(transparent)]
+    Edition(#[from] EditionError),
     /// It is no valid descriptor set.
     #[error("the descriptor set is not valid: {0}")]
     Descriptor(#[from] prost_reflect::DescriptorError),
@@ -155,7 +158,8 @@ impl Builder {
 
     /// Compiles; every mistake in the rules is found here.
     pub fn build(self) -> Result<Gateway, BuildError> {
-        let schema = Schema::compile(DescriptorPool::decode(&*self.descriptor_set)?);
+        let set = editions::lower(&self.descriptor_set)?;
+        let schema = Schema::compile(DescriptorPool::decode(&*set)?);
         let mut routes: Table<Method> = Table::default();
         for descriptor in schema.pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let name = || descriptor.full_name().to_owned();

@@ -5,12 +5,15 @@
 //! writes a message.
 
 mod compile;
+pub(crate) mod editions;
 mod field;
+mod tags;
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use prost_reflect::{DescriptorPool, EnumDescriptor, MessageDescriptor};
 
+pub use editions::EditionError;
 pub use field::{Cardinality, Field, Kind, Tag};
 
 /// Where a message's plan lies in its schema.
