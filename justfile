@@ -33,6 +33,10 @@ bench *ARGS:
 bench-gateway *ARGS:
     tests/benches/gateway/run {{ARGS}}
 
+# Three nodes beside three of etcd: writes and reads a second, how long nothing is accepted when the leader goes
+bench-cluster *ARGS:
+    tests/benches/cluster/run {{ARGS}}
+
 # A million idle processes and supervisors of 100,000 children, about a gigabyte; thousands of histories of global
 # names; nodes killed thirty times; new scenarios beside Erlang; ten million requests through the gateway
 soak:

@@ -8,7 +8,7 @@ mod report;
 mod rest;
 mod windows;
 
-pub use grpc::grpc_unary;
+pub use grpc::{grpc_on, grpc_unary};
 pub use memory::resident_bytes;
 pub use processor::this_thread_time;
 pub use report::{Measured, milliseconds, per_second, run};
