@@ -1,6 +1,7 @@
 //! Who speaks in a cluster whose clients show certificates: what nodes say to each other is said by nodes alone, and who
 //! asked travels with a request to the node that answers it.
 
+use crate::tls::authority::{Authority, Issued};
 use crate::tls::{Papers, ask, get, post};
 use arsenal_membership::Dialer;
 use arsenal_proto::internal::v1::link_service_client::LinkServiceClient;
@@ -28,7 +29,8 @@ const NODES: &str = "nodes.test";
 struct Known {
     nodes: Vec<Sandbox>,
     papers: Papers,
-    _folder: TempDir,
+    config: Config,
+    folder: TempDir,
 }
 
 impl Known {
@@ -44,8 +46,22 @@ impl Known {
         config.tls.key = node.key.to_string_lossy().into_owned();
         config.tls.client_ca = papers.text("both.crt");
         config.tls.node_name = NODES.to_owned();
+        config.tls.reload_ms = 5;
         let nodes = Sandbox::cluster(3, &config, folder.path()).await;
-        Self { nodes, papers, _folder: folder }
+        Self { nodes, papers, config, folder }
+    }
+
+    /// Has the next node join, with these authorities and this certificate.
+    async fn join(&mut self, believed: &str, certificate: &Issued) {
+        let mut config = self.config.clone();
+        let number = self.nodes.len() + 1;
+        config.node.data_dir = self.folder.path().join(number.to_string()).to_string_lossy().into_owned();
+        config.cluster.name = format!("node-{number}");
+        config.cluster.seeds = self.nodes.iter().map(|node| node.grpc().to_string()).collect();
+        config.tls.client_ca = self.papers.text(believed);
+        config.tls.certificate = certificate.certificate.to_string_lossy().into_owned();
+        config.tls.key = certificate.key.to_string_lossy().into_owned();
+        self.nodes.push(Sandbox::joining(&config).await);
     }
 
     /// A connection to a node of somebody with the nodes' own certificate.
@@ -193,6 +209,25 @@ fn who_asked_is_the_same_on_the_node_that_answers_whichever_was_asked() {
 }
 
 #[test]
+fn a_session_tells_who_opened_it_whichever_node_was_asked_for_it() {
+    known(|cluster| async move {
+        let orders = cluster.api(1, "orders.test");
+        for node in ["n1", "n2"] {
+            let session = orders.ok("CreateSession", json!({"node": node})).await;
+            assert_eq!(session["principal"], json!("orders.test"), "{session}");
+            let seen = cluster.api(3, "billing.test");
+            let seen = seen.ok("GetSession", json!({"session": session["session"]})).await;
+            assert_eq!(seen["principal"], json!("orders.test"), "{seen}");
+        }
+        let billing = cluster.api(2, "billing.test");
+        billing.ok("CreateSession", json!({})).await;
+        let filter = json!({"node": "-", "filter": "principal == 'billing.test'"});
+        let listed = orders.ok("ListSessions", filter).await;
+        assert_eq!(listed["sessions"].as_array().unwrap().len(), 1, "{listed}");
+    });
+}
+
+#[test]
 fn nobody_but_a_node_says_for_whom_it_asks() {
     known(|cluster| async move {
         let claimed = BASE64_STANDARD_NO_PAD.encode("admin");
@@ -232,4 +267,35 @@ async fn pause_in_the_name_of(channel: &Channel, pid: &str, principal: &str) {
     let answers = dynamic::send(channel.clone(), operation, request).await.unwrap();
     let mut answers = std::pin::pin!(answers);
     tokio_stream::StreamExt::next(&mut answers).await.unwrap().unwrap();
+}
+
+#[test]
+fn nodes_go_over_to_another_authority_one_by_one_and_the_cluster_goes_on() {
+    known(|mut cluster| async move {
+        let api = cluster.api(1, "orders.test");
+        let pid = counter(&api, "n2", "").await;
+        let next = Authority::new("the next");
+        let renew = |name: &str, pem: String| {
+            // whole at once, as who brings certificates does it
+            std::fs::write(cluster.papers.path("new"), pem).unwrap();
+            std::fs::rename(cluster.papers.path("new"), cluster.papers.path(name)).unwrap();
+        };
+        // first all believe both, then they are issued anew
+        let all = cluster.papers.nodes.pem() + &next.pem() + &cluster.papers.clients.pem();
+        renew("both.crt", all);
+        renew("nodes.crt", cluster.papers.nodes.pem() + &next.pem());
+        renew("later.crt", next.pem() + &cluster.papers.clients.pem());
+        let (certificate, key) = next.issue(&[NODES, "localhost", "127.0.0.1"]);
+        renew("node.key", key);
+        renew("node.crt", certificate);
+        // a node that never heard of the first authority gets in only once they show the certificates of the next
+        let newcomer = next.issue_to(&cluster.papers.path(""), "newcomer", &[NODES, "127.0.0.1"]);
+        cluster.join("later.crt", &newcomer).await;
+        let there = counter(&cluster.api(4, "orders.test"), "n4", "").await;
+        let third = cluster.api(3, "orders.test");
+        third.eventually(|| async { third.call("GetNode", json!({"node": "n4"})).await.ok() }).await;
+        assert_eq!(add(&third, &there, 2).await, json!(2));
+        assert_eq!(add(&cluster.api(4, "orders.test"), &pid, 3).await, json!(3));
+        assert_eq!(add(&api, &pid, 1).await, json!(4), "a connection from before goes on");
+    });
 }

@@ -1,7 +1,7 @@
 //! The ports encrypted: who is let in, as whom, by which protocol, and what new files change.
 
 #[path = "../../tls/tests/support/authority.rs"]
-mod authority;
+pub(crate) mod authority;
 
 use arsenal_server::config::Config;
 use arsenal_tests::{DEADLINE, Sandbox, SandboxConfig};

@@ -356,7 +356,19 @@ impl Node {
         if let Some(process) = self.process(pid) {
             process.0.set(flag::SESSION, true);
         }
-        Arc::clone(self.sessions().lock().entry(pid).or_default())
+        Arc::clone(&self.sessions().lock().entry(pid).or_default().news)
+    }
+
+    /// Notes whose session a process is, whose mailbox is open.
+    pub fn set_session_owner(&self, pid: Pid, owner: &str) {
+        if let Some(session) = self.sessions().lock().get_mut(&pid) {
+            session.owner = owner.into();
+        }
+    }
+
+    /// Whose session a process is; empty where nobody's was noted.
+    pub fn session_owner(&self, pid: Pid) -> Arc<str> {
+        self.sessions().lock().get(&pid).map(|session| Arc::clone(&session.owner)).unwrap_or_default()
     }
 
     /// Takes up to `max` messages that `filter` admits, oldest first: a receive by that process. Calls among them are

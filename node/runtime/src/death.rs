@@ -47,7 +47,7 @@ pub(crate) fn finish(
     if process.has(flag::SESSION)
         && let Some(session) = node.sessions().lock().remove(&process.pid)
     {
-        session.notify_waiters();
+        session.news.notify_waiters();
     }
     for signal in late {
         match signal {

@@ -78,6 +78,15 @@ pub struct Node(Arc<Inner>);
 #[derive(Clone)]
 pub struct WeakNode(Weak<Inner>);
 
+/// What clients of a process whose mailbox they read share.
+#[derive(Default)]
+pub(crate) struct Session {
+    /// There are messages, or it has ended.
+    pub(crate) news: Arc<tokio::sync::Notify>,
+    /// Who opened it; empty for nobody in particular.
+    pub(crate) owner: Arc<str>,
+}
+
 struct Inner {
     id: u32,
     incarnation: u32,
@@ -100,7 +109,7 @@ struct Inner {
     traffic: Vec<TrafficTable>,
     blocking: BlockingPool,
     modules: RwLock<BTreeMap<Arc<str>, Arc<Code>>>,
-    sessions: Mutex<HashMap<Pid, Arc<tokio::sync::Notify>>>,
+    sessions: Mutex<HashMap<Pid, Session>>,
     dispatch: OnceLock<Arc<dyn Dispatch>>,
     turn_observer: OnceLock<Arc<dyn TurnObserver>>,
     refs: AtomicU64,
@@ -347,7 +356,7 @@ impl Node {
         &self.0.blocking
     }
 
-    pub(crate) fn sessions(&self) -> &Mutex<HashMap<Pid, Arc<tokio::sync::Notify>>> {
+    pub(crate) fn sessions(&self) -> &Mutex<HashMap<Pid, Session>> {
         &self.0.sessions
     }
 

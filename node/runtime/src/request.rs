@@ -320,8 +320,8 @@ impl Node {
 
     /// A client that waits for a session's messages is told that there are some.
     pub(crate) fn tell_session(&self, pid: Pid) {
-        if let Some(notify) = self.sessions().lock().get(&pid) {
-            notify.notify_waiters();
+        if let Some(session) = self.sessions().lock().get(&pid) {
+            session.news.notify_waiters();
         }
     }
 

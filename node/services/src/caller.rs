@@ -110,6 +110,11 @@ impl Caller {
         self.principal.as_ref().map_or(ANONYMOUS, Principal::name)
     }
 
+    /// Who asks, as TLS tells it; empty where it does not.
+    pub(crate) fn authenticated(&self) -> &str {
+        self.principal.as_ref().map_or("", Principal::name)
+    }
+
     /// A question that this node asks, of another or of itself, in the name of whoever asked it.
     pub(crate) fn asking<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);

@@ -96,6 +96,16 @@ impl Sandbox {
         running.into_iter().map(|running| Self { running }).collect()
     }
 
+    /// Starts a node as `config` says that joins the cluster of its seeds.
+    pub async fn joining(config: &Config) -> Self {
+        let config = on_free_ports(config.clone());
+        let bound = Bound::bind(&config).await;
+        let bound = bound.unwrap_or_else(|error| panic!("the sandbox does not listen: {error}"));
+        let end = Arc::new(|reason: String| panic!("a node cannot go on: {reason}"));
+        let running = assembly::serve_on(bound, &config, modules::test_modules(), end).await;
+        Self { running: running.unwrap_or_else(|error| panic!("the node does not join: {error}")) }
+    }
+
     /// The node itself, for what no client can see.
     pub fn node(&self) -> &arsenal_runtime::Node {
         &self.running.node

@@ -24,7 +24,7 @@ const MESSAGES_MAX: u32 = 65_536;
 /// Links and monitors in an answer at most.
 const RELATIONS_MAX: usize = 1_000;
 /// How long an end is waited for.
-const ENDING_MAX: Duration = Duration::from_secs(5);
+pub(super) const ENDING_MAX: Duration = Duration::from_secs(5);
 
 /// The exit reason of a session whose client is not heard of any more.
 pub(super) const LOST: Term = Term::Atom("noconnection");
@@ -75,14 +75,14 @@ fn bounded(mailbox: Option<MailboxLimit>) -> MailboxLimit {
 }
 
 /// Starts a session's process.
-pub(super) async fn open(node: &Node, opening: Opening, operation: u64) -> Result<ProcessRef, Status> {
+pub(super) async fn open(node: &Node, caller: &Caller, opening: Opening) -> Result<ProcessRef, Status> {
     let options = StartOptions {
         name: opening.name,
         trap_exit: opening.trap_exit,
         labels: opening.labels,
         mailbox: Some(bounded(opening.mailbox)),
         memory_bytes_max: opening.memory_bytes_max,
-        operation,
+        operation: caller.operation,
         ..StartOptions::default()
     };
     let body = Box::new(Session { lease: opening.lease });
@@ -90,6 +90,7 @@ pub(super) async fn open(node: &Node, opening: Opening, operation: u64) -> Resul
     match node.start_body(&DESCRIPTION, body, options, None).await {
         Ok(Started::Running(pid)) => {
             node.open_mailbox(pid);
+            node.set_session_owner(pid, caller.authenticated());
             // it waits, and its lease counts, once its first turn has ended: between two turns it answers
             let settled = node.system_request(pid, Term::Atom("memory"), Some(ENDING_MAX)).await;
             settled.map_err(|error| of_call(node, &error))?;
@@ -156,8 +157,7 @@ pub(super) fn encode(node: &Node, process: &ProcessRef) -> v1::Session {
         queue_length: node.queue_length(process) as u64,
         links: Vec::new(),
         monitors: Vec::new(),
-        // nobody is authenticated yet
-        principal: String::new(),
+        principal: node.session_owner(header.pid).to_string(),
         labels: labels
             .iter()
             .map(|(key, value)| (key.to_string(), value.to_string()))
@@ -180,7 +180,7 @@ pub(super) async fn create(
         mailbox,
         memory_bytes_max,
     };
-    let process = open(node, opening, caller.operation).await?;
+    let process = open(node, caller, opening).await?;
     Ok(encode(node, &process))
 }
 

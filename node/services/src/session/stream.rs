@@ -7,7 +7,7 @@
 mod frame;
 
 use super::delivery::Arrival;
-use super::process::{self, LOST, Opening, ended};
+use super::process::{self, ENDING_MAX, LOST, Opening, ended};
 use crate::caller::Caller;
 use crate::payload;
 use crate::process::options;
@@ -36,7 +36,7 @@ pub(super) async fn open(
         return Err(bad_frame("the first frame is not `open`"));
     };
     let window = open.window as usize;
-    let process = process::open(node, opening(open)?, caller.operation).await?;
+    let process = process::open(node, caller, opening(open)?).await?;
     let pid = process.pid();
     let opened = answer::Frame::Opened(process::encode(node, &process));
     let connection = Connection {
@@ -121,6 +121,8 @@ impl Connection {
             let mut news = std::pin::pin!(notify.notified());
             news.as_mut().enable();
             if !self.process.is_alive() {
+                // it is dead a moment before why is recorded
+                let _ = self.node.await_exit_within(self.pid(), ENDING_MAX).await;
                 self.end();
                 continue;
             }
