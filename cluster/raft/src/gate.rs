@@ -50,7 +50,8 @@ impl Gate {
         if age <= lease {
             Ok(())
         } else {
-            Err(format!("no sign of a quorum for {age} ms; the lease is {lease} ms"))
+            // the same words each time: who tells of it tells once
+            Err(format!("no sign of a quorum for longer than the lease, {lease} ms"))
         }
     }
 }

@@ -129,6 +129,28 @@ impl Core {
         self.raft.server_metrics().borrow().current_leader
     }
 
+    /// Returns once this voter knows of a leader other than `former`.
+    pub(crate) async fn superseded(&self, former: NodeId) {
+        let is_other = |leader: Option<NodeId>| leader.is_some_and(|leader| leader != former);
+        let mut metrics = self.raft.server_metrics();
+        if metrics.wait_for(|metrics| is_other(metrics.current_leader)).await.is_err() {
+            // nobody leads any more as far as a voter knows that has stopped
+            std::future::pending().await
+        }
+    }
+
+    /// What `future` gives, unless somebody else than `leader` leads before that: one that was cut off never answers.
+    pub(crate) async fn while_leads<T>(
+        &self,
+        leader: NodeId,
+        future: impl Future<Output = T> + Send,
+    ) -> Option<T> {
+        match select(pin!(future), pin!(self.superseded(leader))).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+
     /// How a member is reached.
     pub(crate) fn voter(&self, id: NodeId) -> Option<Voter> {
         self.raft.server_metrics().borrow().membership_config.membership().get_node(&id).cloned()
@@ -254,8 +276,9 @@ impl Group {
         let deadline = Runtime::now() + config.propose_timeout;
         loop {
             self.core.gate.check().map_err(ProposeError::Unavailable)?;
+            let leader = self.core.leader();
             let placing = self.enqueue(proposals.clone(), false)?;
-            match self.fate(&mut outcome, placing, deadline).await {
+            match self.fate(&mut outcome, placing, leader, deadline).await {
                 Some(fate) => return fate,
                 None if Runtime::now() >= deadline => {
                     return Err(ProposeError::Unavailable("no leader takes it".to_owned()));
@@ -299,6 +322,7 @@ impl Group {
         &self,
         outcome: &mut oneshot::Receiver<Outcome>,
         Placing { claim, placed }: Placing,
+        leader: Option<NodeId>,
         deadline: Instant,
     ) -> Option<Result<Outcome, ProposeError>> {
         let placement = match self.wait(deadline, select(&mut *outcome, placed)).await {
@@ -317,8 +341,19 @@ impl Group {
             }
             Placement::Unknown => {}
         }
-        let late = self.wait(deadline, outcome).await;
-        Some(late.ok().and_then(Result::ok).ok_or(ProposeError::Unknown))
+        // what another leader took over of it is applied soon after that begins to lead, or never
+        let overtaken = async {
+            match leader {
+                Some(leader) => self.core.superseded(leader).await,
+                None => std::future::pending().await,
+            }
+            Runtime::sleep(self.core.config.election_timeout * 2).await;
+        };
+        let late = match self.wait(deadline, select(outcome, pin!(overtaken))).await {
+            Ok(Either::Left((outcome, _))) => outcome.ok(),
+            Ok(Either::Right(_)) | Err(_) => None,
+        };
+        Some(late.ok_or(ProposeError::Unknown))
     }
 
     /// Has proposals of another voter committed, if this one leads.

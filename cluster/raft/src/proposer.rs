@@ -130,9 +130,10 @@ async fn committed(core: &Core, batch: &Batch, written: Written) -> Placement {
 async fn forward(core: &Core, leader: NodeId, batch: Bytes) -> Placement {
     let Some(voter) = core.voter(leader) else { return Placement::Refused };
     let timeout = core.config.propose_timeout;
-    match core.network.ask(Kind::Forward, leader, &voter, &batch, timeout).await {
-        Ok(placement) => placement,
-        Err(CallError::Unreachable { .. } | CallError::Refused { .. }) => Placement::Refused,
-        Err(CallError::Lost { .. }) => Placement::Unknown,
+    let asked = core.network.ask(Kind::Forward, leader, &voter, &batch, timeout);
+    match core.while_leads(leader, asked).await {
+        Some(Ok(placement)) => placement,
+        Some(Err(CallError::Unreachable { .. } | CallError::Refused { .. })) => Placement::Refused,
+        Some(Err(CallError::Lost { .. })) | None => Placement::Unknown,
     }
 }

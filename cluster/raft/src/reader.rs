@@ -51,6 +51,9 @@ async fn read_index(core: &Core, leader: NodeId) -> Result<u64, String> {
     }
     let voter = core.voter(leader).ok_or_else(|| format!("leader {leader} is not a member"))?;
     let timeout = core.config.read_timeout;
-    let asked = core.network.ask(Kind::ReadIndex, leader, &voter, &0u8, timeout).await;
-    asked.map_err(|error| error.to_string())
+    let asked = core.network.ask(Kind::ReadIndex, leader, &voter, &0u8, timeout);
+    match core.while_leads(leader, asked).await {
+        Some(asked) => asked.map_err(|error| error.to_string()),
+        None => Err(format!("voter {leader} was asked, and another leads by now")),
+    }
 }

@@ -139,6 +139,24 @@ fn a_write_under_way_when_the_quorum_is_lost_is_called_unknown_and_not_failed() 
 }
 
 #[test]
+fn what_was_handed_to_a_leader_that_is_cut_off_waits_no_longer_than_for_the_next_one() {
+    for seed in 0..20 {
+        let cluster = Cluster::of(seed, 3, None);
+        let leader = cluster.elect().unwrap();
+        propose(&cluster, leader, register("first", 1)).unwrap();
+        let follower = (1..=3).find(|id| *id != leader).unwrap();
+        cluster.isolate(leader);
+        let began = cluster.world.now();
+        let outcome = propose(&cluster, follower, register("n", 1));
+        let read = cluster.group(follower).unwrap();
+        cluster.on(follower, LONG, async move { read.synchronize().await }).unwrap().unwrap();
+        let took = cluster.world.now() - began;
+        assert!(took < Duration::from_millis(1500), "seed {seed}: {outcome:?} after {took:?}");
+        propose(&cluster, follower, register("m", 1)).unwrap();
+    }
+}
+
+#[test]
 fn what_waits_behind_a_write_without_a_quorum_is_refused_with_the_lease_and_never_committed() {
     let cluster = Cluster::of(12, 3, Some(|config| config.batch_bytes_max = 1));
     let leader = cluster.elect().unwrap();
