@@ -1,8 +1,11 @@
 //! Connections to other nodes: the settings that hold between nodes, and their TLS.
 //!
 //! A connection whose other end is gone without a word is found by pings, long before the machine would: a voter that
-//! came back behind a healed partition must not wait for it.
+//! came back behind a healed partition must not wait for it. And every connection stands still while it is cut on purpose
+//! ([`Cuts`]): since each is opened here, nothing between nodes passes by that.
 
+use crate::cuts::{Cuts, Way};
+use crate::severed::Severed;
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::sync::Arc;
@@ -25,12 +28,18 @@ pub struct Dialer {
     tls: Option<arsenal_tls::Client>,
     /// The name that every node's certificate has; nothing where each has the one in its address.
     name: Option<Arc<str>>,
+    cuts: Cuts,
 }
 
 impl Dialer {
     /// Connections with TLS, or without.
     pub fn new(tls: Option<arsenal_tls::Client>) -> Self {
-        Self { tls, name: None }
+        Self { tls, ..Self::default() }
+    }
+
+    /// What its connections are cut off from.
+    pub fn cuts(&self) -> &Cuts {
+        &self.cuts
     }
 
     /// With this name in every node's certificate, where their addresses are no names that one could have; empty for
@@ -49,29 +58,52 @@ impl Dialer {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| error.to_string())?
             .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        let Some(tls) = self.tls.clone() else { return Ok(endpoint.connect_lazy()) };
-        let name = self.name.clone();
-        let connector = service_fn(move |uri: Uri| connect(tls.clone(), name.clone(), uri));
-        Ok(endpoint.connect_with_connector_lazy(connector))
+        let address: Arc<str> = address.into();
+        match self.tls.clone() {
+            None => {
+                let cuts = self.cuts.clone();
+                let plain = move |uri| plain(cuts.clone(), Arc::clone(&address), uri);
+                Ok(endpoint.connect_with_connector_lazy(service_fn(plain)))
+            }
+            Some(tls) => {
+                let (name, cuts) = (self.name.clone(), self.cuts.clone());
+                let encrypted = move |uri| {
+                    let socket = open(cuts.clone(), Arc::clone(&address), uri);
+                    encrypt(tls.clone(), name.clone(), socket)
+                };
+                Ok(endpoint.connect_with_connector_lazy(service_fn(encrypted)))
+            }
+        }
     }
 }
 
-async fn connect(
-    tls: arsenal_tls::Client,
-    name: Option<Arc<str>>,
-    uri: Uri,
-) -> io::Result<TokioIo<arsenal_tls::ClientStream<TcpStream>>> {
+/// A connection, and the host that it is to. Hands can be shaken only where both ways are open.
+async fn open(cuts: Cuts, address: Arc<str>, uri: Uri) -> io::Result<(Severed<TcpStream>, String)> {
     let missing = || io::Error::other(format!("`{uri}` names no host and port"));
     let (host, port) = (uri.host().ok_or_else(missing)?, uri.port_u16().ok_or_else(missing)?);
-    let name = arsenal_tls::Client::server_name(name.as_deref().unwrap_or(host)).map_err(io::Error::other)?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
+    cuts.clone().healed(Arc::clone(&address), &[Way::Out, Way::In]).await;
     let socket = TcpStream::connect((bare, port)).await?;
     socket.set_nodelay(true)?;
+    Ok((Severed::new(socket, cuts, address), host.to_owned()))
+}
+
+async fn plain(cuts: Cuts, address: Arc<str>, uri: Uri) -> io::Result<TokioIo<Severed<TcpStream>>> {
+    Ok(TokioIo::new(open(cuts, address, uri).await?.0))
+}
+
+async fn encrypt(
+    tls: arsenal_tls::Client,
+    name: Option<Arc<str>>,
+    opening: impl Future<Output = io::Result<(Severed<TcpStream>, String)>>,
+) -> io::Result<TokioIo<arsenal_tls::ClientStream<Severed<TcpStream>>>> {
+    let (socket, host) = opening.await?;
+    let name =
+        arsenal_tls::Client::server_name(name.as_deref().unwrap_or(&host)).map_err(io::Error::other)?;
     Ok(TokioIo::new(tls.connect(name, socket).await?))
 }

@@ -3,6 +3,7 @@
 //! Invariants: the number of a node never becomes another's, and its incarnation only grows, so that the two name one life
 //! of a node for ever. What a node sees may lag behind what the voters agreed on; the index tells how new it is.
 
+use crate::cuts::Cuts;
 use crate::dialer::Dialer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,6 +110,11 @@ pub trait Nodes: Send + Sync + 'static {
     /// Whether this node's session holds: if not, its names may already be another's, and what needs the cluster's
     /// consent must not be done here.
     fn is_in_session(&self) -> bool;
+
+    /// What the connections of this node are cut off from on purpose; nothing where they cannot be.
+    fn cuts(&self) -> Option<Cuts> {
+        None
+    }
 }
 
 /// A node that is alone: there is nobody else to reach.

@@ -1,5 +1,6 @@
 //! The nodes as the replicated state has them, followed.
 
+use crate::cuts::Cuts;
 use crate::dialer::Dialer;
 use crate::nodes::{self, Membership, Node, NodeError, NodeState, Nodes};
 use crate::session::Lease;
@@ -56,6 +57,8 @@ impl ClusterView {
         self.channels.lock().retain(|id, (address, _)| {
             nodes.get(id).is_some_and(|node| node.address == *address && node.state != NodeState::Down)
         });
+        let addresses = nodes.values().map(|node| (Arc::clone(&node.address), node.id));
+        self.dialer.cuts().locate(self.own, addresses);
         self.membership.send_replace(Arc::new(Membership { index: status.applied, nodes }));
         (changes, status.voters)
     }
@@ -109,5 +112,9 @@ impl Nodes for ClusterView {
 
     fn is_in_session(&self) -> bool {
         self.lease.holds()
+    }
+
+    fn cuts(&self) -> Option<Cuts> {
+        Some(self.dialer.cuts().clone())
     }
 }
