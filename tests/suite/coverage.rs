@@ -21,8 +21,15 @@ const SERVICES: [&str; 6] = [
 /// Rows of theirs that have their RPC, which answers UNIMPLEMENTED: missing still.
 const NOT_BUILT: [&str; 3] = ["connect_node/1", "disconnect_node/1", "migrate_process_to_node/2"];
 
+/// Rows that are built of services that are not.
+const BEGUN: [&str; 1] = ["simulate_network_partition/0"];
+
+fn has_rpc(row: &Row) -> bool {
+    SERVICES.contains(&row.service) || BEGUN.contains(&row.operation)
+}
+
 fn is_built(row: &Row) -> bool {
-    SERVICES.contains(&row.service) && !NOT_BUILT.contains(&row.operation)
+    has_rpc(row) && !NOT_BUILT.contains(&row.operation)
 }
 
 struct Row {
@@ -39,8 +46,8 @@ fn rows() -> Vec<Row> {
 #[test]
 fn every_built_row_has_its_rpc() {
     let operations = operations::all();
-    let built: Vec<Row> = rows().into_iter().filter(|row| SERVICES.contains(&row.service)).collect();
-    assert_eq!(built.len() - NOT_BUILT.len(), 125);
+    let built: Vec<Row> = rows().into_iter().filter(has_rpc).collect();
+    assert_eq!(built.len() - NOT_BUILT.len(), 126);
     for Row { operation, rpc, .. } in built {
         let found = operations.iter().find(|candidate| {
             candidate.name == operation || candidate.also.iter().any(|also| also == operation)

@@ -19,6 +19,7 @@ mod metrics;
 mod oracle;
 mod probes;
 mod process;
+mod recovery;
 mod registry;
 mod routing;
 mod scale;

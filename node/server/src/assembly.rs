@@ -247,7 +247,7 @@ async fn serve_in(
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
     let shared = Shared::new(node.clone(), joined.nodes).with_limits(config.limits());
-    let shared = shared.recognizing(recognition);
+    let shared = shared.with_chaos(config.chaos.allowed).recognizing(recognition);
     if let Some(membership) = &membership {
         membership.place(&shared);
     }
@@ -264,6 +264,9 @@ async fn serve_in(
         .with(move |text| metrics::of_node(&of_node, text))
         .with(move |text| metrics::of_rpcs(&table, text))
         .with(move |text| metrics::of_connections(&ports, text));
+    if let Some(leader) = membership.as_ref().map(Membership::leadership) {
+        metrics = metrics.with(move |text| metrics::of_cluster(leader(), text));
+    }
     if let (Some(listener), Some(gateway)) = (rest, gateway) {
         let of_gateway = gateway.metrics().clone();
         metrics = metrics.with(move |text| of_gateway.write(text));

@@ -21,6 +21,7 @@ use arsenal_runtime::Node;
 use arsenal_runtime::registry::Registry;
 use arsenal_services::Shared;
 use arsenal_services::cluster::placement::Placement;
+use arsenal_services::recovery::held::Held;
 use arsenal_services::wire::{Run, Table, Wire, WireLimits};
 use fenced::Fenced;
 use late_links::LateLinks;
@@ -44,9 +45,11 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// A node's part in its cluster.
 pub(crate) struct Membership {
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
     links: LateLinks,
     placement: Placement,
+    /// The failures that it is to hold.
+    held: Held,
 }
 
 /// What the cluster is to the node.
@@ -65,7 +68,12 @@ impl Membership {
     /// Takes the node's directory. `end` ends the process if the node's part in the cluster cannot go on.
     pub(crate) fn open(settings: Settings, dialer: Dialer, end: End) -> Result<Self, ClusterError> {
         let cluster = Cluster::open(settings, dialer, end)?;
-        Ok(Self { cluster, links: LateLinks::default(), placement: Placement::default() })
+        Ok(Self {
+            cluster: Arc::new(cluster),
+            links: LateLinks::default(),
+            placement: Placement::default(),
+            held: Held::default(),
+        })
     }
 
     /// What other nodes, as they are recognized, ask this one; its streams end with `stopped`.
@@ -80,6 +88,7 @@ impl Membership {
         v1::list_raft_service(&Arc::new(self.cluster.answering()), &mut table);
         v1::list_link_service(&Arc::new(self.links.clone()), &mut table);
         v1::list_placement_service(&Arc::new(self.placement.clone()), &mut table);
+        v1::list_chaos_service(&Arc::new(self.held.clone()), &mut table);
         let wire = Wire::new(table, limits, Run).layer(&PartingLayer::new("node", stopped));
         wire.layer(&NodesOnlyLayer::new(recognition))
     }
@@ -104,14 +113,21 @@ impl Membership {
         tokio::spawn(tell_ends(links, nodes.watch()));
     }
 
-    /// Takes processes of other nodes in.
+    /// Takes processes of other nodes in, and holds the failures that others have it take part in.
     pub(crate) fn place(&self, shared: &Shared) {
         self.placement.begin(shared.clone());
+        self.held.begin(shared.clone());
     }
 
     /// The number of the node that leads, as far as this one knows.
     pub(crate) fn leader(&self) -> Option<u32> {
         self.cluster.leader()
+    }
+
+    /// Tells the number of the node that leads, as long as this one is in its cluster.
+    pub(crate) fn leadership(&self) -> impl Fn() -> Option<u32> + Send + Sync + 'static {
+        let cluster = Arc::downgrade(&self.cluster);
+        move || cluster.upgrade()?.leader()
     }
 
     /// Says that the node is about to stop, and lets another lead.

@@ -46,6 +46,8 @@ pub struct Config {
     pub telemetry: TelemetrySection,
     /// How it stops.
     pub shutdown: ShutdownSection,
+    /// Failures caused on purpose.
+    pub chaos: ChaosSection,
 }
 
 /// `[node]`
@@ -235,6 +237,14 @@ pub struct TelemetrySection {
 pub struct ShutdownSection {
     /// Milliseconds in which everything has to end after SIGTERM.
     pub timeout_ms: u64,
+}
+
+/// `[chaos]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChaosSection {
+    /// Let failures be caused on purpose, as by SimulateNetworkPartition. `arsenal dev` does so anyway.
+    pub allowed: bool,
 }
 
 impl Default for NodeSection {

@@ -72,6 +72,12 @@ impl Metrics {
     }
 }
 
+/// What a node of a cluster knows of it.
+pub(crate) fn of_cluster(leader: Option<u32>, text: &mut Text) {
+    let help = "Number of the node that leads the cluster; 0 where none is known.";
+    text.one("arsenal_cluster_leader", Kind::Gauge, help, f64::from(leader.unwrap_or_default()));
+}
+
 /// A number of each scheduler: its name, kind and meaning, and where it stands.
 type OfScheduler = (&'static str, Kind, &'static str, fn(&SchedulerInfo) -> f64);
 

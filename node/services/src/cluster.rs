@@ -4,12 +4,12 @@
 //! who is told, are decided in `arsenal_membership`. Other nodes are asked over the contract itself, each for what is its
 //! own, so that no answer depends on who asked.
 
-mod ask;
+pub(crate) mod ask;
 mod broadcast;
 mod drain;
 mod find;
 mod gather;
-mod list;
+pub(crate) mod list;
 mod monitors;
 mod ping;
 pub mod placement;

@@ -16,6 +16,7 @@ pub mod own;
 pub mod page;
 pub mod payload;
 pub mod process;
+pub mod recovery;
 pub mod reference;
 mod reflection;
 pub mod registry;

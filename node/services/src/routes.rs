@@ -8,6 +8,7 @@ use crate::layer::{
 use crate::messaging::MessagingApi;
 use crate::operations::{self, Effect};
 use crate::process::ProcessApi;
+use crate::recovery::RecoveryApi;
 use crate::reflection::Reflection;
 use crate::registry::RegistryApi;
 use crate::session::SessionApi;
@@ -28,6 +29,7 @@ fn list(shared: &Shared, to: &mut Table) {
     v1::list_introspection_service(&Arc::new(IntrospectionApi::new(shared.clone())), to);
     v1::list_messaging_service(&Arc::new(MessagingApi::new(shared.clone())), to);
     v1::list_process_service(&Arc::new(ProcessApi::new(shared.clone())), to);
+    v1::list_recovery_service(&Arc::new(RecoveryApi::new(shared.clone())), to);
     v1::list_registry_service(&Arc::new(RegistryApi::new(shared.clone())), to);
     v1::list_session_service(&Arc::new(SessionApi::new(shared.clone())), to);
     v1::list_supervisor_service(&Arc::new(SupervisorApi::new(shared.clone())), to);

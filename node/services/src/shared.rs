@@ -17,6 +17,8 @@ pub struct Shared {
     pub nodes: Arc<dyn Nodes>,
     /// The limits that it was configured with, each by its name in the configuration.
     pub limits: Arc<BTreeMap<String, u64>>,
+    /// Whether it lets failures be caused on purpose.
+    pub chaos_allowed: bool,
     /// Whose word about a request that another node was asked is taken.
     pub recognition: Recognition,
     /// The way to the RPCs of this node.
@@ -33,6 +35,7 @@ impl Shared {
             nodes,
             membership,
             limits: Arc::default(),
+            chaos_allowed: false,
             recognition: Recognition::default(),
             own: Own::default(),
         }
@@ -49,6 +52,13 @@ impl Shared {
     #[must_use]
     pub fn with_limits(mut self, limits: BTreeMap<String, u64>) -> Self {
         self.limits = Arc::new(limits);
+        self
+    }
+
+    /// The same, which lets failures be caused on purpose if it is allowed.
+    #[must_use]
+    pub fn with_chaos(mut self, allowed: bool) -> Self {
+        self.chaos_allowed = allowed;
         self
     }
 

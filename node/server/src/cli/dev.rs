@@ -63,6 +63,7 @@ fn of_node(config: &Config, arguments: &DevArguments, index: u16) -> Config {
     place(&mut config.listen.grpc, arguments.grpc);
     place(&mut config.listen.rest, arguments.rest);
     config.listen.embedded_gateway = true;
+    config.chaos.allowed = true;
     config
 }
 

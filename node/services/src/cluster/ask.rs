@@ -13,10 +13,10 @@ use tonic::{Code, Status};
 const AT_ONCE: usize = 64;
 
 /// How long a node may take where nothing else is said.
-pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// What each of the nodes said, in the order of `nodes`.
-pub(super) async fn each<T, F>(
+pub(crate) async fn each<T, F>(
     shared: &Shared,
     nodes: Vec<u32>,
     timeout: Duration,
@@ -34,7 +34,7 @@ where
 }
 
 /// What one node says.
-pub(super) async fn one<T, F>(
+pub(crate) async fn one<T, F>(
     shared: &Shared,
     node: u32,
     timeout: Duration,

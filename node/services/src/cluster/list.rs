@@ -20,7 +20,7 @@ use tonic::Status;
 const LOAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The name of a node.
-pub(super) fn name(id: u32) -> String {
+pub(crate) fn name(id: u32) -> String {
     format!("n{id}")
 }
 
@@ -54,7 +54,7 @@ pub(super) fn encode(node: &Node) -> v1::ClusterNode {
 ///
 /// # Errors
 /// `NOT_FOUND UNKNOWN_NODE`; `BADARG` where `field` is empty.
-pub(super) fn known(shared: &Shared, field: &str, name: &str) -> Result<(Node, Arc<Membership>), Status> {
+pub(crate) fn known(shared: &Shared, field: &str, name: &str) -> Result<(Node, Arc<Membership>), Status> {
     if name.is_empty() {
         return Err(bad_argument(field, format!("`{field}` is empty; it names a node")));
     }

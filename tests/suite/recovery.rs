@@ -1,0 +1,164 @@
+//! Failures that are caused on purpose, on three nodes of one cluster in this process, over both transports.
+
+use arsenal_server::config::Config;
+use arsenal_tests::{Api, Sandbox, Transport};
+use serde_json::{Value, json};
+
+/// Runs a test on a fresh cluster of three over each transport.
+fn on_three<F: Future<Output = ()>>(chaos: bool, test: impl Fn(Vec<Api>) -> F) {
+    for transport in [Transport::Grpc, Transport::Rest] {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build();
+        runtime.unwrap().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let mut config = Config::default();
+            config.node.schedulers = 1;
+            config.chaos.allowed = chaos;
+            // a test machine may be busy with other tests
+            (config.cluster.heartbeat_ms, config.cluster.election_ms) = (100, 400);
+            (config.cluster.lease_ms, config.cluster.renew_ms) = (2_000, 400);
+            let nodes = Sandbox::cluster(3, &config, folder.path()).await;
+            let mut apis = Vec::new();
+            for node in &nodes {
+                apis.push(node.api(transport).await);
+            }
+            test(apis).await;
+            drop(nodes);
+        });
+    }
+}
+
+/// A process on a node, and a global name that it gets as soon as it is free and there is a quorum.
+async fn register(api: &Api, name: &str) -> String {
+    let pid = api.start("counter", Value::Null).await;
+    let registered = || async {
+        let request = json!({"name": name, "process": pid});
+        match api.call("RegisterProcessGlobally", request).await {
+            Ok(_) => Some(()),
+            Err(failure) if ["UNAVAILABLE", "ALREADY_EXISTS"].contains(&&*failure.code) => None,
+            // it may be registered, and not to be told again is no failure
+            Err(failure) if ["OUTCOME_UNKNOWN", "ALREADY_REGISTERED"].contains(&&*failure.reason) => {
+                (holder(api, name).await.as_ref() == Some(&pid)).then_some(())
+            }
+            Err(failure) => panic!("{failure:?}"),
+        }
+    };
+    api.eventually(registered).await;
+    pid
+}
+
+/// Who holds a global name, by what every write before says.
+async fn holder(api: &Api, name: &str) -> Option<String> {
+    let request = json!({"name": name, "consistency": "LINEARIZABLE"});
+    let found = api.call("GlobalWhereisName", request).await.ok()?;
+    found["pid"].as_str().map(str::to_owned)
+}
+
+async fn in_session(api: &Api) -> bool {
+    api.ok("GetCluster", json!({})).await["inSession"] == true
+}
+
+async fn held(api: &Api) -> Vec<Value> {
+    let held = api.ok("ListChaos", json!({"node": "-", "order_by": "node"})).await;
+    held["chaos"].as_array().cloned().unwrap_or_default()
+}
+
+// covers: simulate_network_partition/0
+#[test]
+fn a_minority_refuses_while_the_majority_goes_on_and_it_heals_when_its_time_is_over() {
+    on_three(true, |apis| async move {
+        let [majority, _, minority] = &apis[..] else { unreachable!() };
+        register(minority, "cart").await;
+        let cut = majority.ok("SimulateNetworkPartition", json!({"from": ["n3"], "ttl": "8s"})).await;
+        assert_eq!(cut["withoutQuorum"], json!(["n3"]), "{cut}");
+        assert_eq!(cut["heldBy"], json!(["n1", "n2", "n3"]), "{cut}");
+        assert_eq!(cut["cuts"].as_array().map(Vec::len), Some(4), "{cut}");
+
+        let pid = minority.start("counter", Value::Null).await;
+        let refused = || async {
+            let request = json!({"name": "alone", "process": pid});
+            let refused = minority.err("RegisterProcessGlobally", request).await;
+            // until it knows that it is a minority it may not know what becomes of a change
+            (refused.code == "UNAVAILABLE" && refused.reason == "NO_QUORUM").then_some(())
+        };
+        minority.eventually(refused).await;
+        let next = register(majority, "cart").await;
+        assert!(!in_session(minority).await, "the name has another holder, and the first must know by then");
+        let experiment = json!({"kind": "partitions", "experiment": cut["experiment"]});
+        let seen = minority.ok("GetChaos", experiment).await;
+        assert_eq!((&seen["node"], &seen["partition"]), (&json!("n3"), &cut["partition"]), "{seen}");
+        assert_ne!(seen["hits"], "0", "{seen}");
+
+        // nobody tells it
+        minority.eventually(|| async { in_session(minority).await.then_some(()) }).await;
+        // as soon as it finds whoever leads
+        minority.eventually(|| async { (holder(minority, "cart").await? == next).then_some(()) }).await;
+        register(minority, "again").await;
+        majority.eventually(|| async { held(majority).await.is_empty().then_some(()) }).await;
+    });
+}
+
+#[test]
+fn without_arguments_it_answers_what_it_would_cut_and_cuts_nothing() {
+    on_three(false, |apis| async move {
+        let plan = apis[1].ok("SimulateNetworkPartition", json!({})).await;
+        assert_eq!(plan["dryRun"], true, "{plan}");
+        assert_eq!(plan["partition"]["from"], json!(["n2"]), "{plan}");
+        assert_eq!(plan["partition"]["to"], json!(["n1", "n3"]), "{plan}");
+        assert_eq!(plan["withoutQuorum"], json!(["n2"]), "{plan}");
+        assert!(plan["experiment"].as_str().is_none_or(str::is_empty), "{plan}");
+        let one_way = json!({"from": ["n1"], "to": ["n2"], "direction": "ONE_WAY", "dry_run": true});
+        let plan = apis[1].ok("SimulateNetworkPartition", one_way).await;
+        assert_eq!(plan["cuts"], json!([{"from": "n1", "to": "n2"}]), "{plan}");
+        assert_eq!(held(&apis[0]).await, Vec::<Value>::new());
+    });
+}
+
+#[test]
+fn a_node_that_does_not_allow_it_is_named_and_nothing_is_cut() {
+    on_three(false, |apis| async move {
+        for request in [json!({"from": ["n3"]}), json!({"from": ["n2"], "to": ["n3"]})] {
+            let refused = apis[0].err("SimulateNetworkPartition", request).await;
+            assert_eq!((&*refused.code, &*refused.reason), ("FAILED_PRECONDITION", "CHAOS_FORBIDDEN"));
+            assert!(refused.message.contains("`chaos.allowed`"), "{refused:?}");
+        }
+        assert_eq!(held(&apis[0]).await, Vec::<Value>::new());
+    });
+}
+
+#[test]
+fn what_no_partition_can_be_is_refused_by_field() {
+    on_three(true, |apis| async move {
+        for (request, code) in [
+            (json!({"from": ["n9"]}), "NOT_FOUND"),
+            (json!({"from": ["n1"], "to": ["n1"]}), "INVALID_ARGUMENT"),
+            (json!({"from": ["n1", "n2", "n3"]}), "INVALID_ARGUMENT"),
+            (json!({"from": ["n1"], "ttl": "0s"}), "INVALID_ARGUMENT"),
+            (json!({"from": ["n1"], "ttl": "86400s"}), "INVALID_ARGUMENT"),
+        ] {
+            let refused = apis[0].err("SimulateNetworkPartition", request.clone()).await;
+            assert_eq!(refused.code, code, "{request}");
+        }
+        assert_eq!(held(&apis[0]).await, Vec::<Value>::new());
+    });
+}
+
+#[test]
+fn whoever_is_cut_off_can_end_it_for_all_and_the_red_button_ends_everything() {
+    on_three(true, |apis| async move {
+        let cut = apis[0].ok("SimulateNetworkPartition", json!({"from": ["n1"], "ttl": "600s"})).await;
+        let experiment = json!({"kind": "partitions", "experiment": cut["experiment"]});
+        let stopped = apis[0].ok("StopChaos", experiment.clone()).await;
+        assert_eq!(stopped["stoppedOn"], json!(["n1", "n2", "n3"]), "{stopped}");
+        assert_eq!(apis[0].err("StopChaos", experiment.clone()).await.reason, "NO_EXPERIMENT");
+        assert_eq!(apis[0].err("GetChaos", experiment).await.reason, "NO_EXPERIMENT");
+        register(&apis[0], "cart").await;
+
+        for (from, to) in [("n1", "n2"), ("n2", "n3")] {
+            let request = json!({"from": [from], "to": [to], "ttl": "600s", "direction": "ONE_WAY"});
+            apis[2].ok("SimulateNetworkPartition", request).await;
+        }
+        let ended = apis[2].ok("StopAllChaos", json!({})).await;
+        assert_eq!(ended["experiments"].as_array().map(Vec::len), Some(2), "{ended}");
+        register(&apis[1], "basket").await;
+    });
+}
