@@ -38,12 +38,13 @@ bench-cluster *ARGS:
     tests/benches/cluster/run {{ARGS}}
 
 # A million idle processes and supervisors of 100,000 children, about a gigabyte; thousands of histories of global
-# names; nodes killed thirty times; new scenarios beside Erlang; ten million requests through the gateway
+# names; nodes killed thirty times, and on a network that breaks; new scenarios beside Erlang; ten million requests through the gateway
 soak:
     ARSENAL_SCALE=full cargo test --release --test suite -p arsenal-tests -- --exact --nocapture \
         scale::a_node_full_of_processes_answers_while_they_come_and_go
     ARSENAL_SEEDS=5000 cargo test --release -p arsenal-raft --test linearizability
     CLUSTER_ROUNDS=30 tests/e2e/run cluster
+    NETNS_ROUNDS=8 tests/e2e/run netns
     ORACLE_COUNT=600 ORACLE_SEED=$(date +%s) tests/e2e/run erlang
     PROPTEST_CASES=5000 cargo test --release -p arsenal-gateway --test differential
     gateway/fuzz/run
