@@ -195,3 +195,51 @@ fn a_session_acts_for_itself_on_other_nodes() {
         assert_eq!(seen["pid"], session["pid"], "the session is asked for where it is");
     });
 }
+
+#[test]
+fn whichever_node_is_asked_a_session_lives_by_its_use_and_is_refused_once_it_has_ended() {
+    among(3, |cluster, transport| async move {
+        let first = cluster.api(1, transport).await;
+        let session = first.ok("CreateSession", json!({"lease": "60s"})).await["session"].clone();
+        let pid = counter_on_2(&first).await;
+        let expires =
+            || async { first.ok("GetSession", json!({"session": session})).await["expireTime"].clone() };
+        // at the node of the process, and at one that has neither
+        for node in [2, 3] {
+            let before = expires().await;
+            let acting = cluster.api(node, transport).await.with_session(session.as_str().unwrap());
+            let renewed = || async {
+                add(&acting, &pid, 1).await;
+                (expires().await != before).then_some(())
+            };
+            acting.eventually(renewed).await;
+        }
+        first.ok("CloseSession", json!({"session": session})).await;
+        for node in [2, 3] {
+            let acting = cluster.api(node, transport).await.with_session(session.as_str().unwrap());
+            let ask = || acting.call("CallProcess", json!({"process": pid, "message": "get"}));
+            let refused = acting.eventually(|| async { ask().await.err() }).await;
+            assert_eq!((&*refused.code, &*refused.reason), ("NOT_FOUND", "NO_SESSION"), "by n{node}");
+            let nobody = cluster.api(node, transport).await.with_session("n1.1-s999999");
+            let nobody = nobody.err("CallProcess", json!({"process": pid, "message": "get"})).await;
+            assert_eq!((&*nobody.code, &*nobody.reason), ("NOT_FOUND", "NO_SESSION"), "by n{node}");
+        }
+    });
+}
+
+#[test]
+fn nobody_acts_for_a_session_of_a_node_that_does_not_answer() {
+    among(2, |cluster, transport| async move {
+        let (first, second) = (cluster.api(1, transport).await, cluster.api(2, transport).await);
+        let session = first.ok("CreateSession", json!({})).await["session"].clone();
+        let pid = counter_on_2(&first).await;
+        let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = nobody.local_addr().unwrap();
+        drop(nobody);
+        cluster.move_to(1, address);
+        let acting = second.with_session(session.as_str().unwrap());
+        let refused = acting.err("CallProcess", json!({"process": pid, "message": ["add", 1]})).await;
+        assert_eq!((&*refused.code, &*refused.reason), ("UNAVAILABLE", "NOCONNECTION"));
+        assert_eq!(add(&second, &pid, 0).await, json!(0), "nothing was done");
+    });
+}

@@ -13,16 +13,16 @@ mod interleave;
 mod merge;
 mod origin;
 mod placement;
+mod sessions;
 
 pub(crate) use origin::ask_for;
 
-use crate::caller::session_process;
 use crate::operations::{self, Route};
 use crate::reference::unknown_node;
 use crate::shared::Shared;
 use crate::status::failure;
 use crate::wire::{Ahead, Answering, Call, FieldOne, WireLimits, field_one};
-use arsenal_runtime::{OwnedId, Pid};
+use arsenal_runtime::Pid;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use forward::Hop;
@@ -32,6 +32,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use placement::Place;
 use prost_reflect::MethodDescriptor;
+use sessions::Renewed;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -66,6 +67,7 @@ struct Router {
     propagate: Propagate,
     /// The RPCs that all nodes may be asked for, by path.
     gathered: HashMap<String, MethodDescriptor>,
+    renewed: Renewed,
 }
 
 impl RouteLayer {
@@ -80,6 +82,7 @@ impl RouteLayer {
             response_bytes_max: limits.response_bytes_max,
             propagate,
             gathered: gathered.map(|operation| (operation.path(), operation.method)).collect(),
+            renewed: Renewed::default(),
         };
         Self { router: Arc::new(router) }
     }
@@ -119,12 +122,14 @@ where
     fn call(&mut self, mut call: Call) -> Self::Future {
         Router::take_principal(&mut call);
         let place = match self.router.glance(&mut call) {
-            Some(Ok(Place::Here)) => return Either::Left(self.inner.call(call)),
+            Some(Ok(Place::Here)) if self.router.unsure_of(&call).is_none() => {
+                return Either::Left(self.inner.call(call));
+            }
             place => place,
         };
         // the one that was made ready goes on with the request, its clone waits for the next
         let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let inner = std::mem::replace(&mut self.inner, ready);
         let router = Arc::clone(&self.router);
         Either::Right(Box::pin(async move {
             let since = Instant::now();
@@ -132,22 +137,43 @@ where
                 Some(place) => place,
                 None => router.read_on(&mut call).await,
             };
-            match place {
-                Ok(Place::Here) => inner.call(call).await,
-                Ok(Place::Everywhere) => {
-                    Ok(router.gather(inner, call).await.unwrap_or_else(Status::into_http))
-                }
-                Ok(Place::There { node, meant, hops_left }) => match router.renew_session(&call) {
-                    Ok(()) => Ok(router.forward(call, Hop { node, meant, hops_left, since }).await),
-                    Err(status) => Ok(status.into_http()),
-                },
-                Err(status) => Ok(status.into_http()),
-            }
+            Ok(router.answer(inner, call, place, since).await.unwrap_or_else(Status::into_http))
         }))
     }
 }
 
 impl Router {
+    /// Has a request answered where it is to be.
+    async fn answer<S>(
+        &self,
+        mut inner: S,
+        call: Call,
+        place: Result<Place, Status>,
+        since: Instant,
+    ) -> Result<Response<Body>, Status>
+    where
+        S: Service<Call, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync,
+    {
+        let place = place?;
+        let there = match place {
+            Place::There { node, .. } => Some(node),
+            Place::Here | Place::Everywhere => None,
+        };
+        if let Some(elsewhere) = self.use_session(&call, there)? {
+            self.renew_there(elsewhere).await?;
+        }
+        match place {
+            Place::Here => {
+                let Ok(response) = inner.call(call).await;
+                Ok(response)
+            }
+            Place::Everywhere => self.gather(inner, call).await,
+            Place::There { node, meant, hops_left } => {
+                Ok(self.forward(call, Hop { node, meant, hops_left, since }).await)
+            }
+        }
+    }
+
     /// Where a request is answered, by what has come of it; nothing if that is too little to tell.
     fn glance(&self, call: &mut Call) -> Option<Result<Place, Status>> {
         let at = match self.named(call.request.headers()) {
@@ -231,33 +257,6 @@ impl Router {
         let Some(name) = headers.get(&NODE) else { return Ok(None) };
         let node = self.numbered(&String::from_utf8_lossy(name.as_bytes()))?;
         Ok(Some(node).filter(|node| *node != self.shared.node.id()))
-    }
-
-    /// Notes that the request's session is of another node of the cluster.
-    fn mark_session(&self, call: &mut Call) {
-        let Some(session) = call.request.headers().get(&SESSION) else { return };
-        let id = session.to_str().ok().and_then(|text| text.parse::<OwnedId>().ok());
-        let foreign = id.is_some_and(|id| id.node != self.shared.node.id() && self.shared.is_up(id.node));
-        if foreign {
-            call.request.extensions_mut().insert(ForeignSession);
-        }
-    }
-}
-
-impl Router {
-    /// Renews the lease of a session of this node whose request is answered elsewhere: there nobody knows whether it
-    /// lives.
-    fn renew_session(&self, call: &Call) -> Result<(), Status> {
-        let node = &self.shared.node;
-        let session = call.request.headers().get(&SESSION).and_then(|session| session.to_str().ok());
-        let Some(session) = session.filter(|_| call.request.extensions().get::<ForeignSession>().is_none())
-        else {
-            return Ok(());
-        };
-        let pid = session_process(node, session)?;
-        // one that ended just now has no lease
-        let _ = node.renew_receive(pid, None);
-        Ok(())
     }
 }
 
