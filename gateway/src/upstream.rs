@@ -5,6 +5,7 @@
 
 mod dial;
 mod discovery;
+mod line;
 mod pool;
 mod remote;
 

@@ -14,17 +14,13 @@ use std::{
 use arsenal_tls::{Client as Tls, ClientFiles, H2, ServerName, TlsError};
 use axum::body::Body;
 use http::{Request, Uri, Version, uri};
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
 
-use super::{Answer, Unsent, Upstream, dial::Dial};
+use super::{Answer, Upstream, dial::Dial, line::Line};
 
 /// A gRPC server somewhere else.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    clients: Arc<[Client<Dial, Body>]>,
+    lines: Arc<[Line]>,
     next: Arc<AtomicUsize>,
     scheme: uri::Scheme,
     authority: uri::Authority,
@@ -115,18 +111,24 @@ impl Address {
         format!("{}://{}", self.scheme, self.authority)
     }
 
+    fn server(&self) -> Uri {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(uri::PathAndQuery::from_static("/"));
+        // three parts that are valid make a URI
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+
     /// The server there, or the one of those there that has this address. Nothing is connected yet.
     pub fn remote(&self, at: Option<IpAddr>) -> Remote {
-        let client = || {
-            let mut builder = Client::builder(TokioExecutor::new());
-            builder.http2_only(true).http2_adaptive_window(true).retry_canceled_requests(true);
-            builder.timer(TokioTimer::new()).http2_keep_alive_interval(self.config.ping_interval);
-            builder.http2_keep_alive_timeout(self.config.ping_max);
-            builder.build(Dial::new(at, self.tls.clone(), self.config.connect_max))
+        let line = || {
+            let dial = Dial::new(at, self.tls.clone(), self.config.connect_max);
+            Line::new(dial, self.server(), &self.config)
         };
-        let clients = (0..self.config.connections.max(1)).map(|_| client()).collect();
+        let lines = (0..self.config.connections.max(1)).map(|_| line()).collect();
         let (scheme, authority) = (self.scheme.clone(), self.authority.clone());
-        Remote { clients, next: Arc::new(AtomicUsize::new(0)), scheme, authority }
+        Remote { lines, next: Arc::new(AtomicUsize::new(0)), scheme, authority }
     }
 }
 
@@ -167,14 +169,7 @@ impl Upstream for Remote {
         *request.version_mut() = Version::HTTP_2;
         // what is known of the client here means nothing over there
         request.extensions_mut().clear();
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.clients.len();
-        let answer = self.clients[turn].request(request);
-        Box::pin(async move {
-            match answer.await {
-                Ok(response) => Ok(response.map(Body::new)),
-                Err(error) if error.is_connect() => Err(Unsent(error.into()).into()),
-                Err(error) => Err(error.into()),
-            }
-        })
+        let (lines, turn) = (self.lines.clone(), self.next.fetch_add(1, Ordering::Relaxed));
+        Box::pin(async move { lines[turn % lines.len()].call(request).await })
     }
 }

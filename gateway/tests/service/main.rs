@@ -225,7 +225,7 @@ async fn a_slow_reader_holds_the_producer_back_and_a_gone_one_ends_it() {
         // A window of HTTP/2 may be under way.
         {
             let (service, counters) = over_the_wire(Config::default()).await;
-            (service, counters, 20_000)
+            (service, counters, 60_000)
         },
     ] {
         let request = Request::get("/v1/events:watch").body(Body::empty()).unwrap();
@@ -243,6 +243,27 @@ async fn a_slow_reader_holds_the_producer_back_and_a_gone_one_ends_it() {
         tokio::time::timeout(DEADLINE, counters.dropped.notified())
             .await
             .expect("the watch ends with its reader");
+    }
+}
+
+#[tokio::test]
+async fn slow_readers_hold_up_no_other_call_on_their_connection() {
+    let (service, _) = over_the_wire(Config::default()).await;
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let request = Request::get("/v1/events:watch").body(Body::empty()).unwrap();
+        let mut body = service.handle(request).await.into_body();
+        next_frame(&mut body).await;
+        slow.push(body);
+    }
+    // whatever has room fills
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        let read = get(&service, Request::get("/v1/shelves/1/books/2"), "");
+        let got = tokio::time::timeout(DEADLINE, read).await.expect("an answer beside the slow readers");
+        assert_eq!(got.status, StatusCode::OK);
     }
 }
 
