@@ -2,8 +2,9 @@
 //!
 //! Each scenario of `tests/data/oracle/scenarios` (another folder by `ORACLE_DIR`), and of `tests/data/oracle_generated`,
 //! where those of `tests/e2e/erlang` are kept that found something or stand for their topic, is driven through the public gRPC API,
-//! on a node of its own, or on two that are joined, and its outcome compared with the line of the same name in `expected.jsonl`. What differs on
-//! purpose stands with its reason in `tests/data/oracle/deviations.json`; a deviation that no longer differs fails too.
+//! on a node of its own, or on a single voter and a member, and its outcome compared with the line of the same name in
+//! `expected.jsonl`. What differs on purpose stands with its reason in `tests/data/oracle/deviations.json`; a deviation that
+//! no longer differs fails too.
 //! Steps by an acting process carry its pid (`from`, `parent`, `watcher`, `holder`, `owner`) where the API has a field
 //! for it, and are commands to the tests' own modules where it has none (raise, receive, hibernate).
 //!

@@ -7,7 +7,7 @@ use crate::{Api, Sandbox, SandboxConfig, Transport};
 use arsenal_link::memory::MemoryNetwork;
 use arsenal_link::{LinkConfig, Links};
 use arsenal_membership::{Dialer, Membership, Node, NodeError, NodeState, Nodes};
-use arsenal_runtime::registry::{Command, LocalRegistry, Registry as _};
+use arsenal_runtime::registry::LocalRegistry;
 use arsenal_server::assembly::Joined;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -21,18 +21,13 @@ use tonic::transport::Channel;
 pub struct Cluster {
     nodes: Vec<Host>,
     roll: Arc<Roll>,
-    registry: Arc<LocalRegistry>,
-    network: MemoryNetwork,
 }
 
 /// A node, and the thread that serves it.
 struct Host {
     sandbox: Sandbox,
-    links: Links,
-    /// Dropped, it ends the thread at once, with every connection that it serves.
-    end: Mutex<Option<oneshot::Sender<()>>>,
-    /// Ends when the thread has.
-    ended: tokio::sync::Mutex<oneshot::Receiver<()>>,
+    /// Dropped, it ends the thread, with every connection that it serves.
+    _end: oneshot::Sender<()>,
 }
 
 /// Who is a member, for all nodes alike.
@@ -66,41 +61,11 @@ impl Cluster {
             roll.enter(id, host.sandbox.grpc());
             nodes.push(host);
         }
-        Self { nodes, roll, registry, network }
+        Self { nodes, roll }
     }
 
     fn host(&self, id: u32) -> &Host {
         &self.nodes[id as usize - 1]
-    }
-
-    /// Ends a node as `kill -9` does: nothing of it answers any more, and the others hear that it is down.
-    pub async fn kill(&self, id: u32) {
-        let host = self.host(id);
-        drop(host.end.lock().take());
-        // it may have been killed already
-        let _ = (&mut *host.ended.lock().await).await;
-        self.part(id).await;
-        let node = host.sandbox.node().clone();
-        // its threads may be busy with a turn
-        let closed = tokio::task::spawn_blocking(move || node.close());
-        closed.await.unwrap_or_else(|error| panic!("n{id} does not close: {error}"));
-    }
-
-    /// Cuts a node off for longer than its lease: the others hold it for down, and drop its names.
-    pub async fn part(&self, id: u32) {
-        self.network.cut(id);
-        self.mark_down(id);
-        let command = Command::NodeDown { node: id, incarnation: 1 };
-        self.registry.propose(command, Box::new(|_| {}));
-        for other in self.nodes.iter().filter(|other| other.sandbox.node().id() != id) {
-            other.links.node_down(id).await;
-        }
-    }
-
-    /// Lets a node back that was cut off.
-    pub fn rejoin(&self, id: u32) {
-        self.network.mend(id);
-        self.roll.enter(id, self.node(id).grpc());
     }
 
     /// A node, by its number.
@@ -140,7 +105,6 @@ impl Host {
         let id = place.node;
         let (started, starting) = oneshot::channel();
         let (end, until) = oneshot::channel::<()>();
-        let (gone, ended) = oneshot::channel();
         // what follows the test's requests follows those of its nodes
         let subscriber = tracing::dispatcher::get_default(Clone::clone);
         let serve = move || {
@@ -151,18 +115,16 @@ impl Host {
                 let sandbox = Sandbox::start_as(config, place).await;
                 let own = network.of(id);
                 let links = Links::start(sandbox.node(), LinkConfig::default(), own, Handle::current());
-                network.join(id, links.clone());
-                // a test that has given up wants neither
-                let _ = started.send((sandbox, links));
+                network.join(id, links);
+                // a test that has given up does not want it
+                let _ = started.send(sandbox);
                 let _ = until.await;
             });
-            drop(runtime);
-            let _ = gone.send(());
         };
         let thread = std::thread::Builder::new().name(format!("n{id}")).spawn(serve);
         thread.unwrap_or_else(|error| panic!("no thread for n{id}: {error}"));
-        let (sandbox, links) = starting.await.unwrap_or_else(|_| panic!("n{id} does not start"));
-        Self { sandbox, links, end: Mutex::new(Some(end)), ended: tokio::sync::Mutex::new(ended) }
+        let sandbox = starting.await.unwrap_or_else(|_| panic!("n{id} does not start"));
+        Self { sandbox, _end: end }
     }
 }
 

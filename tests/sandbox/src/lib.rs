@@ -4,10 +4,12 @@
 pub mod api;
 pub mod cluster;
 pub mod modules;
+pub mod pair;
 mod rest;
 
 pub use api::{Answers, Api, Failure};
 pub use cluster::Cluster;
+pub use pair::Pair;
 
 use arsenal_runtime::Module;
 use arsenal_server::assembly::{self, Bound, Joined, Running};

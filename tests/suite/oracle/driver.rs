@@ -6,7 +6,8 @@ use arsenal_runtime::Node;
 use arsenal_runtime::info::SchedulerInfo;
 use arsenal_runtime::pid::Pid;
 use arsenal_tests::modules::{self, Chronicle};
-use arsenal_tests::{Api, Cluster, Sandbox, SandboxConfig, Transport};
+use arsenal_tests::pair::MEMBER;
+use arsenal_tests::{Api, Pair, Sandbox, SandboxConfig, Transport};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +49,7 @@ pub(super) fn badarg() -> Trouble {
 pub(super) enum World {
     Alone(Box<Sandbox>),
     /// Nodes n1 and n2; the scenario calls them `a` and `b`.
-    Pair(Cluster),
+    Pair(Box<Pair>),
 }
 
 /// One node's driver; of two nodes each has its own.
@@ -79,14 +80,14 @@ impl World {
     fn node(&self, number: u32) -> &Node {
         match self {
             Self::Alone(sandbox) => sandbox.node(),
-            Self::Pair(cluster) => cluster.node(number).node(),
+            Self::Pair(pair) => pair.node(number),
         }
     }
 
     async fn api(&self, number: u32) -> Api {
         match self {
             Self::Alone(sandbox) => sandbox.api(Transport::Grpc).await,
-            Self::Pair(cluster) => cluster.api(number, Transport::Grpc).await,
+            Self::Pair(pair) => pair.api(number).await,
         }
     }
 }
@@ -107,7 +108,7 @@ impl Driver {
         let chronicle = Arc::<Chronicle>::default();
         let world = match nodes {
             1 => World::Alone(Box::new(Sandbox::start_with(configuration(&chronicle)).await)),
-            _ => World::Pair(Cluster::start_with(2, |_| configuration(&chronicle)).await),
+            _ => World::Pair(Box::new(Pair::start_with(|| configuration(&chronicle)).await)),
         };
         let (world, references, killed) = (Arc::new(world), Arc::default(), Arc::default());
         let driver = Self::on(Arc::clone(&world), 1, &chronicle, &references, &killed).await;
@@ -157,9 +158,9 @@ impl Driver {
     }
 
     /// The nodes, if there are two.
-    pub(super) fn cluster(&self) -> Option<&Cluster> {
+    pub(super) fn pair(&self) -> Option<&Pair> {
         match &*self.world {
-            World::Pair(cluster) => Some(cluster),
+            World::Pair(pair) => Some(pair),
             World::Alone(_) => None,
         }
     }
@@ -169,11 +170,11 @@ impl Driver {
         if name == "b" { 2 } else { 1 }
     }
 
-    /// Ends a node.
-    pub(super) async fn kill_node(&self, number: u32) {
-        if let Some(cluster) = self.cluster() {
-            self.killed.lock().insert(number);
-            cluster.kill(number).await;
+    /// Ends `b`.
+    pub(super) async fn kill_member(&self) {
+        if let Some(pair) = self.pair() {
+            self.killed.lock().insert(MEMBER);
+            pair.kill_member().await;
         }
     }
 
