@@ -65,6 +65,11 @@ class Namespaces:
         self._rule("add", sender, receiver)
         self._dropped.add((sender, receiver))
 
+    def part(self, one, other):
+        """Drops what either sends to the other."""
+        self.cut(one, other)
+        self.cut(other, one)
+
     def link_down(self, node):
         """Takes the cable out."""
         ip("link", "set", f"to-n{node}", "down")
@@ -108,11 +113,18 @@ class Loopback:
 
     def cut(self, sender, receiver):
         """Drops what one sends to the other, without a word."""
-        teller = next(node for node in NODES if node not in (sender, receiver))
-        body = {"from": [f"n{sender}"], "to": [f"n{receiver}"], "direction": "ONE_WAY", "ttl": "600s"}
-        status, answer = self.tell(teller, "POST", "/v1/chaos/partitions", body)
+        self._ask(sender, receiver, "ONE_WAY")
+
+    def part(self, one, other):
+        """Drops what either sends to the other."""
+        self._ask(one, other, "BOTH_WAYS")
+
+    def _ask(self, one, other, direction):
+        body = {"from": [f"n{one}"], "to": [f"n{other}"], "direction": direction, "ttl": "600s"}
+        # whoever tells the other must not be cut off from it before
+        status, answer = self.tell(one, "POST", "/v1/chaos/partitions", body)
         if status != 200:
-            raise RuntimeError(f"n{sender} and n{receiver} are not cut apart: {answer}")
+            raise RuntimeError(f"n{one} and n{other} are not cut apart: {answer}")
 
     def heal(self):
         """Nothing is cut any more."""
