@@ -5,7 +5,7 @@ use arsenal_gateway::config::Transcoder;
 use bench_gateway::messages::Size;
 use bench_gateway::servers::{self, SERVER, UPSTREAM};
 use bench_gateway::{alone, echo, memory};
-use bench_load::{Load, Posted, Waiting, rest};
+use bench_load::{Load, Posted, Waiting, rest, rest_multiplexed};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     }
     eprintln!(
         "usage: bench-gateway PEER SIZE CONCURRENCY | alone [BENCH PEER] | memory REQUESTS\n\
-         PEER is axum, embedded, dynamic, tonic or wire; SIZE is small, medium or large"
+         PEER is axum, embedded, dynamic, tonic, wire or wire_h2; SIZE is small, medium or large"
     );
     ExitCode::from(2)
 }
@@ -52,6 +52,9 @@ fn load(peer: &str, size: Size, concurrency: usize) -> Option<()> {
         "dynamic" => posted(servers::embedded(Transcoder::Reference), Waiting::Awake),
         // three threads: on two cores a client that stays awake would take one from the others
         "wire" => posted(servers::standalone(), Waiting::Asleep),
+        "wire_h2" => {
+            rest_multiplexed(servers::standalone(), size.path(), &size.json(), size.expected(), concurrency)
+        }
         "tonic" => echo::calls(servers::tonic_echo(SERVER), size, &servers::wire(size), concurrency),
         _ => return None,
     };

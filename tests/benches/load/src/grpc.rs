@@ -1,6 +1,7 @@
 //! Unary calls over one HTTP/2 connection. The request is encoded once and sent as bytes: what is measured is the
 //! server, and a client with codecs would cost as much as it does.
 
+use crate::http2::{connect, exchange};
 use crate::windows::{Answers, Load, load};
 use crate::{CONCURRENCY, Measured, PAYLOAD, on_this_thread};
 use bytes::Bytes;
@@ -10,10 +11,6 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
-
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
 /// Between a refused call and the client's next.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -79,19 +76,6 @@ pub fn grpc_on(
     (load, told.get())
 }
 
-async fn connect(server: SocketAddr) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(server).await.expect("the server listens");
-    stream.set_nodelay(true).expect("a TCP stream");
-    let (requests, connection) = h2::client::Builder::new()
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .handshake(stream)
-        .await
-        .expect("the server speaks HTTP/2");
-    tokio::task::spawn_local(connection);
-    requests
-}
-
 fn request(server: SocketAddr, method: &str) -> Request<()> {
     Request::post(format!("http://{server}{method}"))
         .header("content-type", "application/grpc")
@@ -118,22 +102,11 @@ async fn call_on(requests: SendRequest<Bytes>, request: Request<()>, message: By
 
 /// The answer's body, or the headers that refuse it.
 async fn call(requests: SendRequest<Bytes>, request: Request<()>, message: Bytes) -> Result<Bytes, String> {
-    let mut requests = requests.ready().await.expect("the connection lives");
-    let (response, mut sending) = requests.send_request(request, false).expect("a stream");
-    sending.send_data(message, true).expect("the stream is open");
-    let (head, mut receiving) = response.await.expect("a response").into_parts();
-    assert_eq!(head.status, StatusCode::OK, "the call is refused");
-    check(&head.headers)?;
-    let mut body = Bytes::new();
-    while let Some(part) = receiving.data().await {
-        let part = part.expect("the response goes on");
-        receiving.flow_control().release_capacity(part.len()).expect("capacity was taken");
-        body = if body.is_empty() { part } else { [body, part].concat().into() };
-    }
-    if let Some(trailers) = receiving.trailers().await.expect("the response ends") {
-        check(&trailers)?;
-    }
-    Ok(body)
+    let (response, trailers) = exchange(requests, request, message).await;
+    assert_eq!(response.status(), StatusCode::OK, "the call is refused");
+    check(response.headers())?;
+    trailers.as_ref().map_or(Ok(()), check)?;
+    Ok(response.into_body())
 }
 
 fn check(headers: &HeaderMap) -> Result<(), String> {

@@ -2,6 +2,7 @@
 //! and REST. Nothing here knows any peer, so that all are measured by the same code.
 
 mod grpc;
+mod http2;
 mod memory;
 mod processor;
 mod report;
@@ -12,7 +13,7 @@ pub use grpc::{grpc_on, grpc_unary};
 pub use memory::resident_bytes;
 pub use processor::this_thread_time;
 pub use report::{Measured, milliseconds, per_second, run};
-pub use rest::{Posted, Waiting, rest, rest_all, rest_unary};
+pub use rest::{Posted, Waiting, rest, rest_all, rest_multiplexed, rest_unary};
 pub use windows::{Answers, Load, load};
 
 use std::net::SocketAddr;

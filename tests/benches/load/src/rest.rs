@@ -2,7 +2,9 @@
 //! buffer and of the answer only status and length are parsed: what is measured is the server.
 
 use crate::windows::{Answers, Load, load};
-use crate::{CONCURRENCY, Measured, on_this_thread};
+use crate::{CONCURRENCY, Measured, http2, on_this_thread};
+use bytes::Bytes;
+use http::{Request, StatusCode};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -48,6 +50,37 @@ pub fn rest(posted: &Posted, expected: &'static str, connections: usize, waiting
             post(stream, posted.clone(), expected, answers)
         })
         .await
+    })
+}
+
+/// The load of `concurrency` clients that share one HTTP/2 connection, as a gRPC client's calls do.
+///
+/// # Panics
+/// If a request fails.
+pub fn rest_multiplexed(
+    server: SocketAddr,
+    path: &str,
+    body: &str,
+    expected: &'static str,
+    concurrency: usize,
+) -> Load {
+    let request = Request::post(format!("http://{server}{path}")).header("content-type", "application/json");
+    let (request, body) = (request.body(()).expect("a request"), Bytes::copy_from_slice(body.as_bytes()));
+    on_this_thread(async move {
+        let requests = http2::connect(server).await;
+        let client = |answers: Answers| {
+            let (requests, request, body) = (requests.clone(), request.clone(), body.clone());
+            async move {
+                loop {
+                    let begin = Instant::now();
+                    let (answer, _) = http2::exchange(requests.clone(), request.clone(), body.clone()).await;
+                    assert_eq!(answer.status(), StatusCode::OK, "the request is refused");
+                    let answer = answer.into_body();
+                    answers.add(begin, &answer, answer.len(), expected.as_bytes());
+                }
+            }
+        };
+        load(concurrency, client).await
     })
 }
 
