@@ -182,7 +182,8 @@ impl Core {
     pub(crate) fn takes_any(&self, process: &Process) -> bool {
         matches!(self.receive.filter, Filter::Any)
             && self.deadline_ns == 0
-            && !process.has(flag::SUSPENDED | flag::SESSION)
+            // who does not read must fetch all the same, or it would have something to do for ever
+            && !process.has(flag::SUSPENDED | flag::SESSION | flag::PAUSED | flag::HELD_BACK)
     }
 
     /// What a slice needs of what has arrived.

@@ -1,6 +1,7 @@
 //! Mailboxes into which more arrives than one fetch takes, on a deterministic node.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use arsenal_runtime::hold::{HoldKind, Holder};
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Message, Node, NodeConfig, Pid, ProcessRef, Receive,
     StartOptions, Step, Term,
@@ -72,6 +73,22 @@ fn a_receive_that_does_not_wait_times_out_once_it_has_seen_all_ten_thousand() {
     let log = log.lock().unwrap();
     assert_eq!(log[..3], [Term::Int(0), Term::TIMEOUT, Term::Int(1)]);
     assert!(log[2..].iter().map(|term| term.as_int().unwrap()).eq(1..FLOOD));
+}
+
+#[test]
+fn a_process_that_is_flooded_while_it_is_paused_rests_and_reads_on_when_it_may() {
+    let node = Node::deterministic(NodeConfig::default());
+    let (process, log) = seeker(&node);
+    let holder = Holder::Principal("test".into());
+    let lease = Duration::from_secs(60);
+    node.hold(process.pid(), HoldKind::PauseScheduling, holder.clone(), lease, false).unwrap();
+    flood(&node, &process);
+    send(&node, &process, "needle".into());
+    node.run_until_idle();
+    assert_eq!(node.header(&process).queue_len, FLOOD as usize + 1);
+    node.release(process.pid(), HoldKind::PauseScheduling, &holder).unwrap();
+    node.run_until_idle();
+    assert_eq!(log.lock().unwrap().len(), FLOOD as usize + 1);
 }
 
 #[test]
