@@ -5,6 +5,7 @@ use crate::command::{Command, NodeOutcome, Outcome};
 use crate::nodes::{NodeCommand, NodeTable};
 use arsenal_runtime::Pid;
 use arsenal_runtime::registry::{self, RegistryError, RegistryState};
+use std::collections::BTreeMap;
 
 /// All that the voters agree on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,9 +35,15 @@ impl State {
 
     /// A name given to a life that is over would never be dropped: that life's end has been applied already.
     fn apply_registry(&mut self, command: &registry::Command) -> Result<registry::Applied, RegistryError> {
+        let passage;
         let newcomers: &[Pid] = match command {
             registry::Command::Register { pid, .. } => std::slice::from_ref(pid),
             registry::Command::Join { pids, .. } => pids,
+            // nor does a process leave a life that is over: it ended with it
+            registry::Command::Move { from, to, .. } => {
+                passage = [*from, *to];
+                &passage
+            }
             _ => &[],
         };
         match newcomers.iter().find(|pid| !self.nodes.is_alive(pid.node, pid.incarnation)) {
@@ -68,10 +75,18 @@ impl Encode for State {
     fn encode(&self, out: &mut Vec<u8>) {
         self.registry.encode(out);
         self.nodes.encode(out);
+        // at the end and only where there are any, so that a build which knows of no moves reads what has none
+        if !self.registry.owners().is_empty() {
+            self.registry.owners().encode(out);
+        }
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { registry: RegistryState::decode(from)?, nodes: NodeTable::decode(from)? })
+        let (mut registry, nodes) = (RegistryState::decode(from)?, NodeTable::decode(from)?);
+        if !from.is_empty() {
+            registry = registry.with_owners(BTreeMap::decode(from)?);
+        }
+        Ok(Self { registry, nodes })
     }
 }
 

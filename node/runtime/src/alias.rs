@@ -164,7 +164,14 @@ impl Aliases {
     pub(crate) fn deliver(&self, node: &Node, alias: Pid, signal: Signal) {
         match signal {
             Signal::Message(message) if message.kind == Kind::Reply => match self.take(alias) {
-                Some(arrival) => arrival.arrive(message.from, Answer::Reply(message.payload)),
+                Some(arrival) => {
+                    if let Some(reference) = message.reference
+                        && arrival.server != message.from
+                    {
+                        node.with_outbox(|out| out.retract(node, arrival.server, alias, reference));
+                    }
+                    arrival.arrive(message.from, Answer::Reply(message.payload));
+                }
                 None => {
                     node.count_late_reply();
                     node.lost(Pid::NONE, [message], DeadLetterReason::Expired);

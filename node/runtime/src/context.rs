@@ -199,8 +199,9 @@ impl Context<'_> {
 
     /// `unlink/1`.
     pub fn unlink(&mut self, to: Pid) {
-        if self.process.core.lock().remove_link(to) {
-            self.outbox.send(self.node, to, Signal::Unlink { from: self.me() });
+        let told = self.process.core.lock().unlink(self.me(), to);
+        if let Some((to, signal)) = told {
+            self.outbox.send(self.node, to, signal);
         }
     }
 
@@ -221,15 +222,16 @@ impl Context<'_> {
 
     /// `demonitor/2` with `flush`: no DOWN of it is seen after this.
     pub fn demonitor(&mut self, reference: Ref) -> bool {
-        let object = {
+        let told = {
             let mut core = self.process.core.lock();
             core.inner.remove_down(reference);
-            core.remove_monitor(reference)
+            core.demonitor(self.me(), reference)
         };
-        if let Some(object) = object {
-            self.outbox.send(self.node, object, Signal::Demonitor { watcher: self.me(), reference });
+        let was_there = told.is_some();
+        if let Some((to, signal)) = told {
+            self.outbox.send(self.node, to, signal);
         }
-        object.is_some()
+        was_there
     }
 
     /// `process_flag(trap_exit, value)`; gives the old value.

@@ -77,8 +77,8 @@ impl Node {
         }
         let process = self.live(from)?;
         self.with_core(&process.0, |core, outbox| {
-            if core.remove_link(to) {
-                outbox.send(self, to, Signal::Unlink { from });
+            if let Some((to, signal)) = core.unlink(from, to) {
+                outbox.send(self, to, signal);
             }
         });
         Ok(())
@@ -130,7 +130,7 @@ impl Node {
             core.add_monitor(reference, to.stand_in());
             core.extras_mut().remote_names.insert(reference, object.clone());
             let signal = Signal::Monitor { watcher, reference, name: Some(Box::new(object)) };
-            outbox.leave(self, Parcel { to, signal });
+            outbox.leave(self, Parcel::new(to, signal));
         });
         Ok(self.owned(b'm', reference.number()))
     }
@@ -147,15 +147,16 @@ impl Node {
             return Ok(true);
         }
         Ok(self.with_core(&process.0, |core, outbox| {
-            let target = core.remove_monitor(reference);
+            let told = core.demonitor(watcher, reference);
+            let was_there = told.is_some();
             core.forget_watched_name(reference);
-            if let Some(target) = target {
-                outbox.send(self, target, Signal::Demonitor { watcher, reference });
+            if let Some((to, signal)) = told {
+                outbox.send(self, to, signal);
             }
             if flush {
                 core.inner.remove_down(reference);
             }
-            target.is_some()
+            was_there
         }))
     }
 

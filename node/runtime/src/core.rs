@@ -112,7 +112,11 @@ impl Core {
     }
 
     pub(crate) fn remove_link(&mut self, to: Pid) -> bool {
-        self.links.remove(to).is_some()
+        let was_there = self.links.remove(to).is_some();
+        if was_there {
+            self.loosen_link(to);
+        }
+        was_there
     }
 
     pub(crate) fn links(&self) -> impl Iterator<Item = Pid> + '_ {
@@ -124,7 +128,11 @@ impl Core {
     }
 
     pub(crate) fn remove_monitor(&mut self, reference: Ref) -> Option<Pid> {
-        self.monitors.remove(reference)
+        let of = self.monitors.remove(reference);
+        if of.is_some() {
+            self.loosen_monitor(reference);
+        }
+        of
     }
 
     pub(crate) fn monitors(&self) -> impl Iterator<Item = (Ref, Pid)> + '_ {
@@ -133,6 +141,10 @@ impl Core {
 
     pub(crate) fn add_watcher(&mut self, watcher: Pid, reference: Ref, name: Option<Box<Term>>) {
         self.watchers.insert((watcher, reference), name);
+    }
+
+    pub(crate) fn remove_watcher(&mut self, watcher: Pid, reference: Ref) -> bool {
+        self.watchers.remove((watcher, reference)).is_some()
     }
 
     pub(crate) fn watchers(&self) -> impl Iterator<Item = (Pid, Ref)> + '_ {
@@ -147,6 +159,11 @@ impl Core {
 
     pub(crate) fn expect_reply(&mut self, reference: Ref, from: Pid) {
         self.pending.insert(reference, from);
+    }
+
+    /// An answer has come to a request, or never will; whether one was awaited.
+    pub(crate) fn settle_reply(&mut self, reference: Ref) -> Option<Pid> {
+        self.pending.remove(reference)
     }
 
     /// Gives up on a request; tells whom it went to if no answer has come.
@@ -238,12 +255,13 @@ impl Core {
         outbox: &mut Outbox,
     ) {
         self.inner.reserve(signals.len());
+        let relays = process.is_relay();
         let mut signals = signals.drain(..);
         while self.exiting.is_none()
             && let Some(signal) = signals.next()
         {
             match signal {
-                Signal::Message(message) => self.deliver(process, message, node, outbox),
+                Signal::Message(message) if !relays => self.deliver(process, message, node, outbox),
                 signal => self.apply(process, signal, node, outbox),
             }
         }
@@ -254,20 +272,24 @@ impl Core {
 
     /// Applies one signal.
     pub(crate) fn apply(&mut self, process: &Process, signal: Signal, node: &Node, outbox: &mut Outbox) {
+        if process.is_relay() {
+            return self.relay(process, signal, node, outbox);
+        }
         match signal {
             Signal::Message(message) => self.deliver(process, message, node, outbox),
             Signal::Exit { from, reason } => self.exit_signal(process, from, reason, node),
             Signal::LinkExit { from, reason } => {
-                if self.links.remove(from).is_some() {
+                if self.remove_link(from) {
                     self.link_exit(process, from, reason, node);
                 }
             }
+            Signal::Passing { from, note } => self.heed(process, from, *note, node, outbox),
             Signal::Kill { reason, .. } => self.exiting = Some(reason),
             Signal::Link { from } => {
                 self.links.insert(from, ());
             }
             Signal::Unlink { from } => {
-                self.links.remove(from);
+                self.remove_link(from);
             }
             Signal::Monitor { watcher, reference, name } => self.add_watcher(watcher, reference, name),
             Signal::Monitoring { from, reference, name } => {
@@ -277,13 +299,13 @@ impl Core {
                 }
             }
             Signal::Demonitor { watcher, reference } => {
-                if self.watchers.remove((watcher, reference)).is_none() {
+                if !self.remove_watcher(watcher, reference) {
                     self.close_call(ReplyTo { to: watcher, reference });
                 }
             }
             Signal::Down { reference, object, reason, .. } => {
                 self.forget_watched_name(reference);
-                let from = self.monitors.remove(reference).or_else(|| self.pending.remove(reference));
+                let from = self.remove_monitor(reference).or_else(|| self.pending.remove(reference));
                 if let Some(from) = from {
                     let down =
                         Message::of(Kind::Down, from, [object, reason].into()).with_reference(reference);
@@ -295,7 +317,7 @@ impl Core {
 
     #[inline]
     fn deliver(&mut self, process: &Process, message: Message, node: &Node, outbox: &mut Outbox) {
-        if self.enters(&message, outbox) {
+        if self.enters(process.pid, &message, node, outbox) {
             self.push(message, node);
         } else {
             Self::expired(process, message, node);
@@ -309,12 +331,17 @@ impl Core {
 
     /// Counts a message that arrived; whether it enters the mailbox, as all do but an answer that nobody waits for.
     #[inline]
-    fn enters(&mut self, message: &Message, outbox: &mut Outbox) -> bool {
+    fn enters(&mut self, me: Pid, message: &Message, node: &Node, outbox: &mut Outbox) -> bool {
         if message.kind == Kind::Reply {
             match message.reference {
-                Some(reference) if self.pending.remove(reference).is_some() => {}
-                // late: its caller gave up
-                _ => return false,
+                Some(reference) => match self.pending.remove(reference) {
+                    Some(asked) if asked == message.from => {}
+                    // whoever was asked still takes the call for open, be it that it has moved or that another answers for it
+                    Some(asked) => outbox.retract(node, asked, me, reference),
+                    // late: its caller gave up
+                    None => return false,
+                },
+                None => return false,
             }
         }
         let calls = u32::from(message.kind == Kind::Call);
@@ -361,7 +388,7 @@ impl Core {
             self.deliver(process, message, node, outbox);
             return None;
         }
-        if !self.enters(&message, outbox) {
+        if !self.enters(process.pid, &message, node, outbox) {
             Self::expired(process, message, node);
             return None;
         }
@@ -383,7 +410,7 @@ impl Core {
     }
 
     #[inline]
-    fn push(&mut self, message: Message, node: &Node) {
+    pub(crate) fn push(&mut self, message: Message, node: &Node) {
         let number = if message.kind == Kind::System { 0 } else { self.next_number() };
         // an EXIT or a DOWN is made here
         let arrived_ms = if message.arrived_ms == 0 { node.coarse_ms() } else { message.arrived_ms };
@@ -404,6 +431,13 @@ impl Core {
         }
     }
 
+    /// This message got into a mailbox, whose bytes may be bounded, past its bound.
+    pub(crate) fn weigh_in(&self, message: &Message) {
+        if let Some(bound) = self.extras().and_then(|extras| extras.byte_bound.as_ref()) {
+            bound.put(message);
+        }
+    }
+
     /// This message left a mailbox whose bytes may be bounded.
     pub(crate) fn weigh_out(&self, message: &Message) {
         if let Some(bound) = self.extras().and_then(|extras| extras.byte_bound.as_ref()) {
@@ -420,7 +454,7 @@ impl Core {
         }
     }
 
-    fn link_exit(&mut self, process: &Process, from: Pid, reason: Reason, node: &Node) {
+    pub(crate) fn link_exit(&mut self, process: &Process, from: Pid, reason: Reason, node: &Node) {
         if process.has(flag::TRAP_EXIT) {
             self.push(Message::of(Kind::Exit, from, reason), node);
         } else if !reason.is("normal") {

@@ -1,6 +1,7 @@
 //! What only some processes have, allocated on demand: global names, labels, the dictionary, holds, a snapshot.
 
-use crate::hold::Hold;
+use crate::hold::{Hold, HoldKind};
+use crate::passage::{Bonds, Passage};
 use crate::pid::{Pid, Ref};
 use crate::term::Term;
 use crate::term::pack::Packed;
@@ -37,6 +38,17 @@ pub(crate) struct Extras {
     pub(crate) removed: u64,
     /// What it monitors by name on other nodes.
     pub(crate) remote_names: BTreeMap<Ref, Term>,
+    /// That it is on its way to or from another node, or gone to one.
+    pub(crate) passage: Option<Box<Passage>>,
+    /// What it has by way of its former pids.
+    pub(crate) bonds: Option<Box<Bonds>>,
     /// How long messages waited, since that is measured.
     pub(crate) waits: crate::surgery::Waits,
+}
+
+impl Extras {
+    /// Whether somebody holds it off the run queue.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.holds.iter().any(|hold| hold.kind == HoldKind::PauseScheduling)
+    }
 }

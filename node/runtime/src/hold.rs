@@ -241,7 +241,7 @@ impl Node {
         let has =
             |kind| core.extras().is_some_and(|extras| extras.holds.iter().any(|hold| hold.kind == kind));
         process.0.set(flag::SUSPENDED, has(HoldKind::Suspend));
-        process.0.set(flag::PAUSED, has(HoldKind::PauseScheduling));
+        process.0.set(flag::PAUSED, has(HoldKind::PauseScheduling) || core.passage().is_some());
         let paused = has(HoldKind::PauseSupervision);
         if process.0.set(flag::SUPERVISION_PAUSED, paused) && !paused {
             // as a DOWN, which no bound of a mailbox refuses, and which waits while the process is suspended

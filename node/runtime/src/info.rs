@@ -218,8 +218,14 @@ impl Node {
 
     /// Headers of live processes whose table index is at least `from`, until `visit` answers `false`; gives the index
     /// to go on from. A process that lives throughout is visited exactly once over all pages.
+    /// One that has moved to another node is none of this one's, though its old pid stands for it.
     pub fn visit_processes(&self, from: usize, mut visit: impl FnMut(&ProcessRef) -> bool) -> Option<usize> {
-        self.table().visit(from, |process| visit(&ProcessRef(Arc::clone(process))))
+        self.table().visit(from, |process| process.is_relay() || visit(&ProcessRef(Arc::clone(process))))
+    }
+
+    /// Those that have moved to another node, until `visit` answers `false`.
+    pub fn visit_moved(&self, mut visit: impl FnMut(&ProcessRef) -> bool) {
+        self.table().visit(0, |process| !process.is_relay() || visit(&ProcessRef(Arc::clone(process))));
     }
 
     /// Pids of all live processes.

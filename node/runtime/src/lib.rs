@@ -40,6 +40,7 @@ pub mod names;
 mod names_api;
 pub mod node;
 mod outbox;
+pub mod passage;
 pub mod pid;
 pub mod priority;
 pub mod process;

@@ -3,6 +3,7 @@
 //! Invariants: a signal is plain data that could cross a wire at any time; a reply address is data too (a pid or an
 //! alias, and a reference). Signals from one sender to one receiver arrive in the order in which they were sent.
 
+use crate::passage::Note;
 use crate::pid::{OwnedId, Pid, Ref};
 use crate::term::{Reason, Term};
 
@@ -153,6 +154,8 @@ pub(crate) enum Signal {
     Demonitor { watcher: Pid, reference: Ref },
     /// A monitored process, `from`, ended; dropped if the monitor is gone by then. `object` is what it was named by.
     Down { reference: Ref, from: Pid, object: Term, reason: Reason },
+    /// What a process that has moved and its former pids tell each other.
+    Passing { from: Pid, note: Box<Note> },
 }
 
 const _: () = assert!(size_of::<Message>() <= 72);

@@ -173,6 +173,7 @@ impl Node {
             Command::SetMetadata { name, .. } => {
                 log("name.changed", applied.holder.unwrap_or_default(), global(name));
             }
+            Command::Move { from, to, .. } => self.record("process.moved", *from, *to, Term::Null, operation),
             Command::CreateGroup { group, .. } => {
                 log("group.created", Pid::NONE, Term::Str(Arc::clone(group)));
             }
@@ -227,6 +228,14 @@ impl Node {
                 self.forget_global_name(applied.holder.unwrap_or_default(), name);
             }
             Command::Join { pids, .. } => pids.iter().for_each(|pid| self.note_membership(*pid)),
+            Command::Move { from, to, .. } => {
+                for name in &applied.moved {
+                    self.forget_global_name(*from, name);
+                    self.note_global_name(*to, name);
+                }
+                // whoever owns itself by the registry's word is released as whoever is in a group
+                self.note_membership(*to);
+            }
             // nobody proposed it who would log it
             Command::ProcessesDown { .. } => {
                 let own =

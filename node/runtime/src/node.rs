@@ -371,6 +371,16 @@ impl Node {
         Ref::from_number(number.max(1)).unwrap_or_else(|| self.new_ref())
     }
 
+    /// References from here on this life of the node has not given yet.
+    pub(crate) fn refs_given(&self) -> u64 {
+        self.0.refs.load(Relaxed)
+    }
+
+    /// Gives no reference below this any more: a process that has come may have such.
+    pub(crate) fn skip_refs(&self, below: u64) {
+        self.0.refs.fetch_max(below, Relaxed);
+    }
+
     /// A new id of this node of the given kind.
     pub fn new_id(&self, kind: u8) -> OwnedId {
         self.owned(kind, self.new_ref().number())

@@ -7,7 +7,8 @@ use crate::crowd::toll;
 use crate::dead_letters::DeadLetterReason;
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
-use crate::pid::Pid;
+use crate::passage::Note;
+use crate::pid::{Pid, Ref};
 use crate::process::{Code, Process};
 use crate::recent::Recent;
 use crate::remote::{NOCONNECTION, Queue};
@@ -189,10 +190,24 @@ impl Outbox {
             }) => {
                 self.send(node, from, Signal::Down { reference, from: to, object: to.into(), reason });
             }
+            Signal::Passing { from, note } => {
+                if let Note::Fence { reference, .. } = *note {
+                    self.send(node, from, Signal::Down { reference, from: to, object: to.into(), reason });
+                }
+            }
             Signal::Message(message) if message.kind.is_one_way() => {
                 node.lost(to, [message], DeadLetterReason::DeadProcess);
             }
             _ => {}
+        }
+    }
+
+    /// A call was answered, but not by the one who was asked: to that one it is over too.
+    #[cold]
+    pub(crate) fn retract(&mut self, node: &Node, asked: Pid, by: Pid, reference: Ref) {
+        // a pid of no process stands for a name
+        if asked.serial != 0 {
+            self.send(node, asked, Signal::Demonitor { watcher: by, reference });
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Process {
     pub(crate) moving: AtomicBool,
     /// How often a process of low priority was passed over.
     pub(crate) passed_over: AtomicU8,
+    /// One of [`stage`]'s constants; written with the signal state locked.
+    pub(crate) stage: AtomicU8,
     /// Messages in the inner queue, as of the last turn.
     pub(crate) queue_len: AtomicU32,
     pub(crate) turns: AtomicU32,
@@ -63,6 +65,18 @@ pub(crate) mod schedule {
     /// Running, and something arrived meanwhile.
     pub(crate) const NOTIFIED: u8 = 3;
     pub(crate) const DEAD: u8 = 4;
+}
+
+/// Where a process is on its way from one node to another. Wherever it is not here it is off the run queue too, so that
+/// nothing looks at this but what looks at a pause.
+pub(crate) mod stage {
+    pub(crate) const HERE: u8 = 0;
+    /// Held, and about to leave.
+    pub(crate) const LEAVING: u8 = 1;
+    /// Made, and held until all that it left behind has come.
+    pub(crate) const COMING: u8 = 2;
+    /// Gone: what comes for it is sent on.
+    pub(crate) const RELAY: u8 = 3;
 }
 
 /// Bits of [`Process::flags`].
@@ -108,6 +122,11 @@ impl Process {
 
     pub(crate) fn set_trap_exit(&self, value: bool) -> bool {
         self.set(flag::TRAP_EXIT, value)
+    }
+
+    /// Whether it has gone to another node and sends on what comes.
+    pub(crate) fn is_relay(&self) -> bool {
+        self.stage.load(Acquire) == stage::RELAY
     }
 
     /// Whether a scheduler has it.

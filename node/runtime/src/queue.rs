@@ -37,6 +37,11 @@ impl Queue {
         }
     }
 
+    /// The next message.
+    pub(crate) fn first(&self) -> Option<&Message> {
+        self.messages.front()
+    }
+
     /// Takes the next message, whatever it is: as [`Queue::take`] for any.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Message> {

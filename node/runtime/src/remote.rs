@@ -82,12 +82,18 @@ pub enum Address {
 pub struct Parcel {
     pub(crate) to: Address,
     pub(crate) signal: Signal,
+    /// The former pid of its receiver by way of which it goes; [`Pid::NONE`] where its sender knew where that is.
+    pub(crate) via: Pid,
 }
 
 impl Parcel {
     /// An ordinary message for a process, as a test or a bench of a carrier wants it.
     pub fn message(to: Pid, message: Message) -> Self {
-        Self { to: Address::Pid(to), signal: Signal::Message(message) }
+        Self::new(Address::Pid(to), Signal::Message(message))
+    }
+
+    pub(crate) fn new(to: Address, signal: Signal) -> Self {
+        Self { to, signal, via: Pid::NONE }
     }
 
     /// The node that it is for.
@@ -103,9 +109,10 @@ impl Parcel {
         &self.to
     }
 
-    /// Who sent it; [`Pid::NONE`] for nobody.
+    /// Who has it leave this node, so that all that one has leave keeps its order: its sender, or the former pid of its
+    /// receiver that sends it on; [`Pid::NONE`] for nobody.
     pub fn from(&self) -> Pid {
-        self.signal.sender()
+        self.via.some().unwrap_or_else(|| self.signal.sender())
     }
 
     /// Whether it is a message, which may be refused where too much waits, unlike a link, an exit or an answer.
@@ -158,7 +165,8 @@ impl Signal {
             | Self::Link { from }
             | Self::Unlink { from }
             | Self::Monitoring { from, .. }
-            | Self::Down { from, .. } => *from,
+            | Self::Down { from, .. }
+            | Self::Passing { from, .. } => *from,
             Self::Monitor { watcher, .. } | Self::Demonitor { watcher, .. } => *watcher,
         }
     }
@@ -185,7 +193,7 @@ impl Outbox {
         }
         // what was sent before leaves first, so that it is not seen after what this may cause
         self.flush(node);
-        self.leave(node, Parcel { to: Address::Pid(to), signal });
+        self.leave(node, Parcel::new(Address::Pid(to), signal));
     }
 
     /// A signal to another node.
@@ -210,6 +218,16 @@ impl Outbox {
         carried
     }
 
+    /// Sends on what came to a former pid of its receiver, in the lane of that one. What there is no room for stays where it
+    /// is.
+    pub(crate) fn pass(&mut self, node: &Node, to: Pid, via: Pid, signal: Signal) -> Carried {
+        self.flush(node);
+        if let Some(process) = signal.ties().and_then(|pid| node.process(pid)) {
+            node.remote().ties.note(to.node, &process.0);
+        }
+        node.remote().carry(&Parcel { to: Address::Pid(to), signal, via })
+    }
+
     /// Has the process whose turn this is wait when the turn is over.
     fn crowded_link(&mut self, queue: Queue) {
         if self.in_turn {
@@ -232,7 +250,7 @@ impl Outbox {
 
     /// A signal that another node sent, for a process of this one.
     fn arrive(&mut self, node: &Node, parcel: Parcel) {
-        let Parcel { to, mut signal } = parcel;
+        let Parcel { to, mut signal, .. } = parcel;
         let to = match to {
             Address::Pid(pid) => pid,
             Address::Name { name, node: on } => match node.whereis(&name) {
@@ -346,7 +364,7 @@ impl Node {
 
     /// Sends a message from outside to a process of another node.
     pub(crate) fn send_away(&self, to: Address, message: Message) -> Carried {
-        let parcel = Parcel { to, signal: Signal::Message(message) };
+        let parcel = Parcel::new(to, Signal::Message(message));
         self.with_outbox(|outbox| outbox.leave(self, parcel))
     }
 

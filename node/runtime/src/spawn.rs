@@ -14,7 +14,7 @@ use crate::module::{Behaviour, Description};
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::pid::Pid;
-use crate::process::{Code, Process, ProcessRef, UNPINNED, flag, schedule};
+use crate::process::{Code, Process, ProcessRef, UNPINNED, flag, schedule, stage};
 use crate::registry::Command;
 use crate::start::{ProcessName, StartError, StartOptions};
 use crate::term::Term;
@@ -67,11 +67,27 @@ impl Node {
         state: &Term,
         options: StartOptions,
     ) -> Result<ProcessRef, StartError> {
+        self.restored(module, state, options, |_| ())
+    }
+
+    /// As [`Node::start_restored`], with something done to the process before it runs.
+    pub(crate) fn restored(
+        &self,
+        module: &str,
+        state: &Term,
+        options: StartOptions,
+        prepare: impl FnOnce(&Process),
+    ) -> Result<ProcessRef, StartError> {
         let code = self.code(module).ok_or_else(|| StartError::UnknownModule(module.to_owned()))?;
         let restored = code.module.as_ref().and_then(|module| module.restore(state));
         let refused = || StartError::Init(Term::crash(crate::system::RESTORE_FAILED.into()));
         let body = restored.ok_or_else(refused)?;
-        self.with_outbox(|outbox| self.spawn_code(code, body, options, outbox, None))
+        self.with_outbox(|outbox| {
+            let process = self.spawn_code(code, body, options, outbox, None)?;
+            // it gets into a run queue when the outbox is emptied
+            prepare(&process.0);
+            Ok(process)
+        })
     }
 
     /// As [`Node::start_process`] without waiting. `by` is who starts it, where it is at hand.
@@ -217,6 +233,7 @@ impl Node {
             in_turn: AtomicBool::new(false),
             moving: AtomicBool::new(false),
             passed_over: AtomicU8::new(0),
+            stage: AtomicU8::new(stage::HERE),
             queue_len: AtomicU32::new(0),
             turns: AtomicU32::new(0),
             started_ms: (now_ns / 1_000_000) as u32,

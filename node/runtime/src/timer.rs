@@ -123,6 +123,22 @@ impl Timers {
         messages.collect()
     }
 
+    /// Takes all message timers of a target: when each is due, its number, its message.
+    pub(crate) fn take_of(&self, target: &TimerTarget) -> Vec<(u64, u64, Message)> {
+        let mut pending = self.pending.lock();
+        let is_of = |due: &Due| matches!(due, Due::Message(of, _) if of == target);
+        let keys: Vec<_> =
+            pending.by_time.iter().filter(|(_, due)| is_of(due)).map(|(key, _)| *key).collect();
+        let mut taken = Vec::new();
+        for key in keys {
+            pending.times.remove(&key.1);
+            if let Some(Due::Message(_, message)) = pending.by_time.remove(&key) {
+                taken.push((key.0, key.1, message));
+            }
+        }
+        taken
+    }
+
     /// Takes the earliest of what is due by `now_ns`.
     pub(crate) fn pop_due(&self, now_ns: u64) -> Option<(u64, u64, Due)> {
         let mut pending = self.pending.lock();

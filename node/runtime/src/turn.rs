@@ -42,6 +42,15 @@ impl Scheduler {
             if process.has(flag::PAUSED | flag::LOOKED_AT | flag::HELD_BACK) {
                 show(process, body, &mut core);
                 if process.has(flag::PAUSED | flag::HELD_BACK) {
+                    if process.is_relay() && !process.has(flag::HELD_BACK) {
+                        let more = core.send_on(process, node, &mut self.outbox);
+                        if core.exiting.is_some() {
+                            continue;
+                        }
+                        if more {
+                            return Outcome::Requeue(core);
+                        }
+                    }
                     return Outcome::Idle(core);
                 }
             }

@@ -291,6 +291,9 @@ pub fn of_registry(error: &RegistryError) -> Status {
             failure(Code::NotFound, "NO_NAME", message).resource("name", name).status()
         }
         RegistryError::StaleToken { .. } => failure(Code::Aborted, "STALE_TOKEN", message).status(),
+        RegistryError::StaleEpoch { process, .. } => {
+            failure(Code::Aborted, "STALE_EPOCH", message).resource("process", &process.to_string()).status()
+        }
         RegistryError::StaleVersion { .. } | RegistryError::StaleGroup { .. } => {
             failure(Code::Aborted, "ETAG_MISMATCH", message).status()
         }

@@ -16,6 +16,7 @@ mod tag {
     pub(super) const LEAVE: u8 = 7;
     pub(super) const PROCESSES_DOWN: u8 = 8;
     pub(super) const NODE_DOWN: u8 = 9;
+    pub(super) const MOVE: u8 = 10;
 }
 
 macro_rules! put {
@@ -38,6 +39,7 @@ impl Encode for Command {
             }
             Self::Join { group, pids } => put!(out, tag::JOIN, group, pids),
             Self::Leave { group, pids } => put!(out, tag::LEAVE, group, pids),
+            Self::Move { from, to, epoch } => put!(out, tag::MOVE, from, to, epoch),
             Self::ProcessesDown { pids } => put!(out, tag::PROCESSES_DOWN, pids),
             Self::NodeDown { node, incarnation } => put!(out, tag::NODE_DOWN, node, incarnation),
         }
@@ -72,6 +74,9 @@ impl Encode for Command {
             },
             tag::JOIN => Self::Join { group: Arc::decode(from)?, pids: Vec::decode(from)? },
             tag::LEAVE => Self::Leave { group: Arc::decode(from)?, pids: Vec::decode(from)? },
+            tag::MOVE => {
+                Self::Move { from: Pid::decode(from)?, to: Pid::decode(from)?, epoch: u64::decode(from)? }
+            }
             tag::PROCESSES_DOWN => Self::ProcessesDown { pids: Vec::decode(from)? },
             tag::NODE_DOWN => Self::NodeDown { node: u32::decode(from)?, incarnation: u32::decode(from)? },
             tag => return Err(DecodeError::Tag { what: "registry command", tag }),

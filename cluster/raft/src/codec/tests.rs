@@ -66,6 +66,11 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         (name(), pids()).prop_map(|(group, pids)| Registry::Join { group, pids }),
         (name(), pids()).prop_map(|(group, pids)| Registry::Leave { group, pids }),
+        (pid(), pid(), prop_oneof![Just(0), any::<u64>()]).prop_map(|(from, to, epoch)| Registry::Move {
+            from,
+            to,
+            epoch
+        }),
         pids().prop_map(|pids| Registry::ProcessesDown { pids }),
         (1u32..4, 1u32..3).prop_map(|(node, incarnation)| Registry::NodeDown { node, incarnation }),
     ];

@@ -72,6 +72,15 @@ pub enum Command {
         /// Who leaves, with repeats.
         pids: Vec<Pid>,
     },
+    /// A process goes on under another pid, on another node: all that it has becomes that one's, in one step.
+    Move {
+        /// Its pid so far.
+        from: Pid,
+        /// Its pid from now on.
+        to: Pid,
+        /// Only if this is the epoch in which the former owns it: 0 of a process that never moved.
+        epoch: u64,
+    },
     /// Processes ended: their names and memberships vanish.
     ProcessesDown {
         /// The processes.
@@ -89,10 +98,12 @@ pub enum Command {
 /// A committed command's outcome.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Applied {
-    /// Its place in the log. For a registration this is the name's fencing token.
+    /// Its place in the log. For a registration this is the name's fencing token, for a move the epoch that it began.
     pub index: u64,
     /// Who held the name before, of a command about a name.
     pub holder: Option<Pid>,
+    /// The names that went from one process to another.
+    pub moved: Vec<Arc<str>>,
     /// Memberships that changed, for who watches the groups.
     pub changes: Vec<Change>,
 }
@@ -137,6 +148,14 @@ pub enum RegistryError {
         name: Arc<str>,
         /// Its token.
         token: u64,
+    },
+    /// The process is owned in another epoch.
+    #[error("process {process} is owned in epoch {epoch}")]
+    StaleEpoch {
+        /// The process.
+        process: Pid,
+        /// The epoch.
+        epoch: u64,
     },
     /// The metadata changed meanwhile.
     #[error("the metadata of `{name}` are at version {version}")]

@@ -151,6 +151,21 @@ impl Groups {
         }
     }
 
+    /// Makes another process a member wherever this one is, as often; it is there before this one is gone.
+    pub(super) fn hand_over(&mut self, from: Pid, to: Pid, changes: &mut Vec<Change>) {
+        for group in self.index.take(from) {
+            let Some(entry) = self.entries.get_mut(&group) else { continue };
+            let count = entry.members.remove(&from).unwrap_or_default();
+            *entry.members.entry(to).or_default() += count;
+            self.index.add(to, &group);
+            let change = |joined, pid| {
+                let pids = std::iter::repeat_n(pid, count as usize).collect();
+                Change { group: Arc::clone(&group), joined, pids }
+            };
+            changes.extend([change(true, to), change(false, from)]);
+        }
+    }
+
     pub(super) fn process_down(&mut self, pid: Pid, changes: &mut Vec<Change>) {
         for group in self.index.take(pid) {
             let count = self.entries.get_mut(&group).and_then(|entry| entry.members.remove(&pid));

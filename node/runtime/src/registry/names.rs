@@ -92,6 +92,18 @@ impl Names {
         Ok(())
     }
 
+    /// Gives all names of a process to another, each with a new token; gives the names.
+    pub(super) fn hand_over(&mut self, from: Pid, to: Pid, index: u64) -> Vec<Arc<str>> {
+        let names: Vec<Arc<str>> = self.index.take(from).into_iter().collect();
+        for name in &names {
+            if let Some(entry) = self.entries.get_mut(name) {
+                (entry.pid, entry.token, entry.version) = (to, index, index);
+                self.index.add(to, name);
+            }
+        }
+        names
+    }
+
     pub(super) fn process_down(&mut self, pid: Pid) {
         for name in self.index.take(pid) {
             self.entries.remove(&name);

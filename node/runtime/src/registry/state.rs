@@ -13,6 +13,8 @@ pub struct RegistryState {
     index: u64,
     pub(super) names: Names,
     pub(super) groups: Groups,
+    /// The processes that have come from elsewhere, each with the epoch in which it is what it was.
+    owners: BTreeMap<Pid, u64>,
 }
 
 impl RegistryState {
@@ -22,7 +24,15 @@ impl RegistryState {
         names: BTreeMap<Arc<str>, GlobalName>,
         groups: BTreeMap<Arc<str>, Group>,
     ) -> Self {
-        Self { index, names: Names::from_entries(names), groups: Groups::from_entries(groups) }
+        let (names, groups) = (Names::from_entries(names), Groups::from_entries(groups));
+        Self { index, names, groups, owners: BTreeMap::new() }
+    }
+
+    /// The same, with the processes that have moved and their epochs.
+    #[must_use]
+    pub fn with_owners(mut self, owners: BTreeMap<Pid, u64>) -> Self {
+        self.owners = owners;
+        self
     }
 
     /// Log index of the last command.
@@ -38,6 +48,16 @@ impl RegistryState {
     /// Groups, sorted.
     pub fn groups(&self) -> &BTreeMap<Arc<str>, Group> {
         &self.groups.entries
+    }
+
+    /// The processes that have moved, each under the pid that it has now, and the epoch in which it has it.
+    pub fn owners(&self) -> &BTreeMap<Pid, u64> {
+        &self.owners
+    }
+
+    /// The epoch in which this pid is the process's own: 0 for one that never moved, and for one that has gone on.
+    pub fn epoch_of(&self, pid: Pid) -> u64 {
+        self.owners.get(&pid).copied().unwrap_or_default()
     }
 
     /// The global names of a process.
@@ -57,7 +77,7 @@ impl RegistryState {
     pub fn apply(&mut self, command: &Command) -> Result<Applied, RegistryError> {
         self.index += 1;
         let index = self.index;
-        let mut changes = Vec::new();
+        let (mut changes, mut moved) = (Vec::new(), Vec::new());
         let holder = match command {
             Command::Register { name, .. }
             | Command::Unregister { name, .. }
@@ -87,6 +107,9 @@ impl RegistryState {
             }
             Command::Join { group, pids } => changes.extend(self.groups.join(group, pids)?),
             Command::Leave { group, pids } => changes.extend(self.groups.leave(group, pids)?),
+            Command::Move { from, to, epoch } => {
+                moved = self.hand_over(*from, *to, *epoch, &mut changes)?;
+            }
             Command::ProcessesDown { pids } => {
                 pids.iter().for_each(|pid| self.process_down(*pid, &mut changes));
             }
@@ -95,12 +118,33 @@ impl RegistryState {
                 let gone: BTreeSet<Pid> =
                     named.chain(self.groups.index.of_node(*node, *incarnation)).collect();
                 gone.into_iter().for_each(|pid| self.process_down(pid, &mut changes));
+                self.owners.retain(|pid, _| pid.node != *node || pid.incarnation > *incarnation);
             }
         }
-        Ok(Applied { index, holder, changes })
+        Ok(Applied { index, holder, moved, changes })
+    }
+
+    /// Makes `to` what `from` was, if that is so in this epoch; gives the names. Whoever moves a process asks for it again
+    /// where the first answer was lost: the second time there is nothing left to move, and no harm in it.
+    fn hand_over(
+        &mut self,
+        from: Pid,
+        to: Pid,
+        epoch: u64,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<Arc<str>>, RegistryError> {
+        let current = self.epoch_of(from);
+        if current != epoch {
+            return Err(RegistryError::StaleEpoch { process: from, epoch: current });
+        }
+        self.owners.remove(&from);
+        self.owners.insert(to, self.index);
+        self.groups.hand_over(from, to, changes);
+        Ok(self.names.hand_over(from, to, self.index))
     }
 
     fn process_down(&mut self, pid: Pid, changes: &mut Vec<Change>) {
+        self.owners.remove(&pid);
         self.names.process_down(pid);
         self.groups.process_down(pid, changes);
     }

@@ -25,6 +25,7 @@ fn command() -> impl Strategy<Value = Command> {
         name().prop_map(|group| Command::DeleteGroup { group, version: None, expected_count: None }),
         (name(), prop::collection::vec(who(), 0..3)).prop_map(|(group, pids)| Command::Join { group, pids }),
         (name(), prop::collection::vec(who(), 0..3)).prop_map(|(group, pids)| Command::Leave { group, pids }),
+        (who(), who()).prop_map(|(from, to)| Command::Move { from, to, epoch: 0 }),
         prop::collection::vec(who(), 0..3).prop_map(|pids| Command::ProcessesDown { pids }),
         Just(Command::NodeDown { node: 2, incarnation: 1 }),
     ]
@@ -49,7 +50,8 @@ proptest! {
                 prop_assert!(group.created || !group.members.is_empty());
             }
             let tables = (state.index(), state.names().clone(), state.groups().clone());
-            prop_assert_eq!(&RegistryState::from_tables(tables.0, tables.1, tables.2), &state);
+            let same = RegistryState::from_tables(tables.0, tables.1, tables.2);
+            prop_assert_eq!(&same.with_owners(state.owners().clone()), &state);
         }
     }
 
@@ -157,4 +159,35 @@ fn a_node_that_is_down_takes_with_it_the_names_and_memberships_of_its_lives_up_t
     assert_eq!(state.names().keys().map(|name| &**name).collect::<Vec<_>>(), ["new", "other"]);
     assert_eq!(state.groups()["g"].members.keys().copied().collect::<Vec<_>>(), [new, other]);
     assert_eq!(applied.changes.iter().flat_map(|change| change.pids.clone()).collect::<Vec<_>>(), [old, old]);
+}
+
+#[test]
+fn a_process_that_moves_takes_names_and_memberships_along_in_one_step_and_in_its_own_epoch_alone() {
+    let mut state = RegistryState::default();
+    let (old, new, newest) = (pid(0), pid(1), pid(2));
+    let register = Command::Register {
+        name: "n".into(),
+        pid: old,
+        replace: false,
+        allow_multiple: false,
+        metadata: Term::Int(7),
+        at_ms: 0,
+    };
+    state.apply(&register).unwrap();
+    state.apply(&Command::Join { group: "g".into(), pids: vec![old, old] }).unwrap();
+    let moved = state.apply(&Command::Move { from: old, to: new, epoch: 0 }).unwrap();
+    assert_eq!(moved.moved, [Arc::from("n")]);
+    let told: Vec<_> = moved.changes.iter().map(|change| (change.joined, change.pids.clone())).collect();
+    assert_eq!(told, [(true, vec![new, new]), (false, vec![old, old])], "nobody sees it absent");
+    let entry = &state.names()["n"];
+    assert_eq!((entry.pid, entry.token, &entry.metadata), (new, moved.index, &Term::Int(7)));
+    assert_eq!(state.groups()["g"].members, BTreeMap::from([(new, 2)]));
+    assert_eq!((state.epoch_of(old), state.epoch_of(new)), (0, moved.index));
+    let stale = state.apply(&Command::Move { from: new, to: newest, epoch: 0 });
+    assert_eq!(stale, Err(RegistryError::StaleEpoch { process: new, epoch: moved.index }));
+    assert_eq!(state.names()["n"].pid, new);
+    state.apply(&Command::Move { from: new, to: newest, epoch: moved.index }).unwrap();
+    assert_eq!(state.names()["n"].pid, newest);
+    state.apply(&Command::ProcessesDown { pids: vec![newest] }).unwrap();
+    assert!(state.owners().is_empty() && state.names().is_empty() && state.groups().is_empty());
 }

@@ -52,8 +52,8 @@ impl Node {
     pub(crate) fn unlink_from_afar(&self, from: Pid, to: Pid) {
         let Some(process) = self.process(to) else { return };
         self.with_core(&process.0, |core, outbox| {
-            if core.remove_link(from) {
-                outbox.send(self, from, Signal::Unlink { from: to });
+            if let Some((to, signal)) = core.unlink(to, from) {
+                outbox.send(self, to, signal);
             }
         });
     }

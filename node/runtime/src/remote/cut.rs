@@ -29,9 +29,10 @@ impl Core {
     /// Applies what the process would be told if all that it has to do with on `node` ended now.
     fn cut(&mut self, process: &Process, node: u32, on: &Node, outbox: &mut Outbox) {
         let there = |pid: &Pid| pid.node == node;
-        let links: Vec<Pid> = self.links().filter(there).collect();
-        let monitors: Vec<_> = self.monitors().filter(|(_, of)| there(of)).collect();
-        let requests: Vec<_> = self.pending().filter(|(_, of)| there(of)).collect();
+        let depends = |(reference, of): &(Ref, Pid)| self.node_of_monitor(*reference, *of) == node;
+        let links: Vec<Pid> = self.links().filter(|to| self.node_of_link(*to) == node).collect();
+        let monitors: Vec<_> = self.monitors().filter(depends).collect();
+        let requests: Vec<_> = self.pending().filter(depends).collect();
         let watchers: Vec<_> = self.watchers().filter(|(watcher, _)| there(watcher)).collect();
         let calls: Vec<ReplyTo> = self.open_calls().iter().filter(|call| there(&call.to)).copied().collect();
         for (watcher, reference) in watchers {

@@ -2,9 +2,12 @@
 //!
 //! Version 1. A signal's operation number and arrival time stay behind: each node counts its own.
 
+mod notes;
+
 use super::{Address, Parcel};
 use crate::codec::{DecodeError, Reader, put_bytes, read_pid, read_term, write_pid, write_term};
 use crate::message::{Kind, Message, Signal};
+use crate::passage::Note;
 use crate::pid::Ref;
 
 /// The kinds of messages in the order of their tags.
@@ -30,6 +33,7 @@ mod tag {
     pub(super) const DEMONITOR: u8 = 22;
     pub(super) const DOWN: u8 = 23;
     pub(super) const MONITORING: u8 = 24;
+    pub(super) const PASSING: u8 = 25;
 }
 
 /// For a name, not a pid.
@@ -41,15 +45,23 @@ const MORE: u8 = 2;
 const HEAD_BYTES: usize = 2 + 16 + 16 + 8;
 
 pub(super) fn size_bytes(parcel: &Parcel) -> usize {
-    HEAD_BYTES
-        + match &parcel.signal {
-            Signal::Message(message) => message.payload.content_bytes(),
-            Signal::Exit { reason, .. }
-            | Signal::LinkExit { reason, .. }
-            | Signal::Kill { reason, .. }
-            | Signal::Down { reason, .. } => reason.content_bytes(),
+    HEAD_BYTES + content_bytes(&parcel.signal)
+}
+
+fn content_bytes(signal: &Signal) -> usize {
+    match signal {
+        Signal::Message(message) => message.payload.content_bytes(),
+        Signal::Exit { reason, .. }
+        | Signal::LinkExit { reason, .. }
+        | Signal::Kill { reason, .. }
+        | Signal::Down { reason, .. } => reason.content_bytes(),
+        Signal::Passing { note, .. } => match &**note {
+            Note::Came(signal) => HEAD_BYTES + content_bytes(signal),
+            Note::Via { links, monitors } => 16 * links.len() + 8 * monitors.len(),
             _ => 0,
-        }
+        },
+        _ => 0,
+    }
 }
 
 pub(super) fn write(parcel: &Parcel, out: &mut Vec<u8>) {
@@ -64,6 +76,7 @@ pub(super) fn write(parcel: &Parcel, out: &mut Vec<u8>) {
         Signal::Monitoring { name, .. } => (tag::MONITORING, name.is_some()),
         Signal::Demonitor { .. } => (tag::DEMONITOR, false),
         Signal::Down { .. } => (tag::DOWN, false),
+        Signal::Passing { .. } => (tag::PASSING, false),
     };
     let flags = if more { MORE } else { 0 };
     match &parcel.to {
@@ -101,10 +114,17 @@ pub(super) fn write(parcel: &Parcel, out: &mut Vec<u8>) {
             write_term(object, out);
             write_term(reason, out);
         }
+        Signal::Passing { note, .. } => notes::write(note, out),
     }
 }
 
 pub(super) fn read(from: &mut Reader<'_>) -> Result<Parcel, DecodeError> {
+    read_within(from, true)
+}
+
+/// Reads a signal, which may be a note only where `notes` says so: one in another is none that a node writes, and bytes
+/// could nest them without end.
+fn read_within(from: &mut Reader<'_>, notes: bool) -> Result<Parcel, DecodeError> {
     let [tag, flags] = from.word()?;
     let more = flags & MORE != 0;
     let to = if flags & TO_NAME == 0 {
@@ -135,6 +155,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Result<Parcel, DecodeError> {
             let reference = read_ref(from)?;
             Signal::Down { reference, from: sender, object: read_term(from)?, reason: read_term(from)? }
         }
+        tag::PASSING if notes => Signal::Passing { from: sender, note: Box::new(notes::read(from)?) },
         tag => {
             let kind = KINDS.get(usize::from(tag)).copied();
             let kind = kind.ok_or(DecodeError::Tag { what: "signal", tag })?;
@@ -144,7 +165,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Result<Parcel, DecodeError> {
             Signal::Message(message)
         }
     };
-    Ok(Parcel { to, signal })
+    Ok(Parcel::new(to, signal))
 }
 
 const fn tag_of(kind: Kind) -> u8 {
@@ -161,11 +182,11 @@ const fn tag_of(kind: Kind) -> u8 {
     }
 }
 
-fn write_ref(reference: Ref, out: &mut Vec<u8>) {
+pub(super) fn write_ref(reference: Ref, out: &mut Vec<u8>) {
     out.extend_from_slice(&reference.number().to_le_bytes());
 }
 
-fn read_ref(from: &mut Reader<'_>) -> Result<Ref, DecodeError> {
+pub(super) fn read_ref(from: &mut Reader<'_>) -> Result<Ref, DecodeError> {
     let number = u64::from_le_bytes(from.word()?);
     Ref::from_number(number).ok_or(DecodeError::Tag { what: "reference", tag: 0 })
 }
@@ -195,8 +216,18 @@ mod tests {
             Signal::Demonitor { watcher: from, reference },
             Signal::Monitoring { from, reference, name: None },
             Signal::Monitoring { from, reference, name: Some(Box::new(Term::str("name"))) },
-            Signal::Down { reference, from, object: Term::Pid(from), reason },
+            Signal::Down { reference, from, object: Term::Pid(from), reason: reason.clone() },
         ]);
+        let notes = [
+            Note::Came(Signal::LinkExit { from, reason }),
+            Note::Unlink { of: from },
+            Note::Demonitor { of: from, reference },
+            Note::Fence { reference, watch: false },
+            Note::Fence { reference, watch: true },
+            Note::Via { links: vec![from, from], monitors: vec![reference] },
+            Note::Moved,
+        ];
+        signals.extend(notes.map(|note| Signal::Passing { from, note: Box::new(note) }));
         signals
     }
 
@@ -205,7 +236,7 @@ mod tests {
         let to = [Address::Pid(Pid::new(1, 7, 42)), Address::Name { node: 1, name: "registered".into() }];
         for (signal, to) in signals().into_iter().flat_map(|signal| to.clone().map(|to| (signal.clone(), to)))
         {
-            let parcel = Parcel { to, signal };
+            let parcel = Parcel::new(to, signal);
             let mut bytes = Vec::new();
             parcel.encode(&mut bytes);
             let mut from = Reader::new(&bytes);
