@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Runs a test on a cluster of so many nodes, over both transports.
-fn among<F: Future<Output = ()>>(count: u32, test: impl Fn(Arc<Cluster>, Transport) -> F) {
+pub(crate) fn among<F: Future<Output = ()>>(count: u32, test: impl Fn(Arc<Cluster>, Transport) -> F) {
     for transport in [Transport::Grpc, Transport::Rest] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -34,6 +34,6 @@ async fn counter_on_2(api: &arsenal_tests::Api) -> String {
     pid
 }
 
-async fn add(api: &arsenal_tests::Api, process: &str, amount: u32) -> Value {
+pub(crate) async fn add(api: &arsenal_tests::Api, process: &str, amount: u32) -> Value {
     api.ok("CallProcess", json!({"process": process, "message": ["add", amount]})).await["reply"].clone()
 }

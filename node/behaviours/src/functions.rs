@@ -9,6 +9,8 @@ use arsenal_runtime::module::{Behaviour, Description, Module};
 use arsenal_runtime::term::Term;
 
 type BodyFunction = dyn Fn(&Term) -> Box<dyn Body> + Send + Sync;
+/// Makes a body with the state of a snapshot; nothing if that is none.
+type RestoreFunction = dyn Fn(&Term) -> Option<Box<dyn Body>> + Send + Sync;
 
 /// A body whose turns are calls of `step`, which keeps its state itself.
 pub fn body(step: impl FnMut(Event, &mut Context<'_>) -> Step + Send + 'static) -> Box<dyn Body> {
@@ -61,6 +63,7 @@ impl Functions {
 pub struct PlainModule {
     description: Description,
     start: Box<BodyFunction>,
+    restore: Option<Box<RestoreFunction>>,
     functions: Functions,
 }
 
@@ -70,6 +73,7 @@ impl PlainModule {
         Self {
             description: Description::native(name, Behaviour::Plain),
             start: Box::new(start),
+            restore: None,
             functions: Functions::default(),
         }
     }
@@ -78,6 +82,17 @@ impl PlainModule {
     #[must_use]
     pub fn inspectable(mut self) -> Self {
         self.description.hooks.inspect = true;
+        self
+    }
+
+    /// Its bodies implement [`Body::snapshot`], of which this makes one again.
+    #[must_use]
+    pub fn restorable(
+        mut self,
+        restore: impl Fn(&Term) -> Option<Box<dyn Body>> + Send + Sync + 'static,
+    ) -> Self {
+        self.description.hooks.snapshot = true;
+        self.restore = Some(Box::new(restore));
         self
     }
 
@@ -104,5 +119,9 @@ impl Module for PlainModule {
 
     fn function(&self, name: &str, args: &Term) -> Option<Box<dyn Body>> {
         self.functions.body(name, args)
+    }
+
+    fn restore(&self, snapshot: &Term) -> Option<Box<dyn Body>> {
+        self.restore.as_ref()?(snapshot)
     }
 }

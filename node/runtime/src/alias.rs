@@ -167,6 +167,7 @@ impl Aliases {
                 Some(arrival) => {
                     if let Some(reference) = message.reference
                         && arrival.server != message.from
+                        && arrival.server.serial != 0
                     {
                         node.with_outbox(|out| out.retract(node, arrival.server, alias, reference));
                     }

@@ -116,6 +116,8 @@ struct Inner {
     coarse_ms: AtomicU32,
     late_replies: AtomicU64,
     on_idle: Option<fn()>,
+    /// Some process has gone to another node.
+    has_relays: AtomicBool,
     stopping: AtomicBool,
     closed: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -161,6 +163,7 @@ impl Node {
             coarse_ms: AtomicU32::new(0),
             late_replies: AtomicU64::new(0),
             on_idle: config.on_idle,
+            has_relays: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             threads: Mutex::default(),
@@ -379,6 +382,15 @@ impl Node {
     /// Gives no reference below this any more: a process that has come may have such.
     pub(crate) fn skip_refs(&self, below: u64) {
         self.0.refs.fetch_max(below, Relaxed);
+    }
+
+    /// Whether some process of this node has gone to another, so that its pid may stand for one there.
+    pub fn has_relays(&self) -> bool {
+        self.0.has_relays.load(Relaxed)
+    }
+
+    pub(crate) fn note_relay(&self) {
+        self.0.has_relays.store(true, SeqCst);
     }
 
     /// A new id of this node of the given kind.

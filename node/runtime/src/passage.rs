@@ -133,6 +133,9 @@ impl Core {
 impl Node {
     /// Where the process with this pid of this node is now, if it has gone and what comes for it is sent on.
     pub fn moved_to(&self, pid: Pid) -> Option<Pid> {
+        if !self.has_relays() {
+            return None;
+        }
         let process = self.process(pid).filter(|process| process.0.is_relay())?;
         let core = process.0.core.lock();
         match core.passage() {

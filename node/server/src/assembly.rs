@@ -2,7 +2,7 @@
 
 pub use crate::cluster::Joined;
 
-use crate::cluster::{InternalWire, Membership};
+use crate::cluster::{self, InternalWire, Membership};
 use crate::config::{Config, ConfigError};
 use crate::grpc::{GrpcPort, Late};
 use crate::listener::{self, Door, Protocols, Tally};
@@ -19,6 +19,7 @@ use arsenal_raft::End;
 use arsenal_runtime::registry::LocalRegistry;
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
 use arsenal_services::Shared;
+use arsenal_services::cluster::placement::Placement;
 use arsenal_services::layer::Propagate;
 use arsenal_services::own::Serve;
 use arsenal_services::routes::{self, Layered};
@@ -227,7 +228,12 @@ async fn serve_in(
         None => None,
     };
     let recognition = config.tls.recognition();
-    let internal = membership.as_ref().map(|membership| membership.wire(&recognition, stopped.clone()));
+    let placement = Placement::default();
+    let internal = match (&membership, &place) {
+        (Some(membership), _) => Some(membership.wire(&placement, &recognition, stopped.clone())),
+        (None, Some(_)) => Some(cluster::wire_of_given(&placement, &recognition, stopped.clone())),
+        (None, None) => None,
+    };
     door.follow_files(config, stopped.clone());
     let rpcs = Late::default();
     let ports = [("grpc", Arc::<Tally>::default()), ("rest", Arc::default())];
@@ -248,8 +254,9 @@ async fn serve_in(
     };
     let shared = Shared::new(node.clone(), joined.nodes).with_limits(config.limits());
     let shared = shared.with_chaos(config.chaos.allowed).recognizing(recognition);
+    placement.begin(shared.clone());
     if let Some(membership) = &membership {
-        membership.place(&shared);
+        membership.hold(&shared);
     }
     let (health, wire) = routes::wire(&shared, limits, propagation(config))
         .map_err(|error| StartupError::Descriptor(error.to_string()))?;

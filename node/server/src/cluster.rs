@@ -47,7 +47,6 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 pub(crate) struct Membership {
     cluster: Arc<Cluster>,
     links: LateLinks,
-    placement: Placement,
     /// The failures that it is to hold.
     held: Held,
 }
@@ -68,29 +67,23 @@ impl Membership {
     /// Takes the node's directory. `end` ends the process if the node's part in the cluster cannot go on.
     pub(crate) fn open(settings: Settings, dialer: Dialer, end: End) -> Result<Self, ClusterError> {
         let cluster = Cluster::open(settings, dialer, end)?;
-        Ok(Self {
-            cluster: Arc::new(cluster),
-            links: LateLinks::default(),
-            placement: Placement::default(),
-            held: Held::default(),
-        })
+        Ok(Self { cluster: Arc::new(cluster), links: LateLinks::default(), held: Held::default() })
     }
 
     /// What other nodes, as they are recognized, ask this one; its streams end with `stopped`.
-    pub(crate) fn wire(&self, recognition: &Recognition, stopped: watch::Receiver<bool>) -> InternalWire {
-        let limits = WireLimits {
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            response_bytes_max: MESSAGE_BYTES_MAX,
-            ..WireLimits::default()
-        };
-        let mut table = Table::new(limits, []);
+    pub(crate) fn wire(
+        &self,
+        placement: &Placement,
+        recognition: &Recognition,
+        stopped: watch::Receiver<bool>,
+    ) -> InternalWire {
+        let mut table = Table::new(limits(), []);
         v1::list_membership_service(&Arc::new(self.cluster.desk()), &mut table);
         v1::list_raft_service(&Arc::new(self.cluster.answering()), &mut table);
         v1::list_link_service(&Arc::new(self.links.clone()), &mut table);
-        v1::list_placement_service(&Arc::new(self.placement.clone()), &mut table);
+        v1::list_placement_service(&Arc::new(placement.clone()), &mut table);
         v1::list_chaos_service(&Arc::new(self.held.clone()), &mut table);
-        let wire = Wire::new(table, limits, Run).layer(&PartingLayer::new("node", stopped));
-        wire.layer(&NodesOnlyLayer::new(recognition))
+        for_nodes(table, recognition, stopped)
     }
 
     /// Gets into the cluster; returns once the node's session is open, or the voters let it wait for too long.
@@ -113,9 +106,8 @@ impl Membership {
         tokio::spawn(tell_ends(links, nodes.watch()));
     }
 
-    /// Takes processes of other nodes in, and holds the failures that others have it take part in.
-    pub(crate) fn place(&self, shared: &Shared) {
-        self.placement.begin(shared.clone());
+    /// Holds the failures that others have the node take part in.
+    pub(crate) fn hold(&self, shared: &Shared) {
         self.held.begin(shared.clone());
     }
 
@@ -139,6 +131,30 @@ impl Membership {
     pub(crate) async fn stop(&self) {
         self.cluster.stop().await;
     }
+}
+
+/// What other nodes ask of one that was given its place: whoever gave it carries its signals and knows its members.
+pub(crate) fn wire_of_given(
+    placement: &Placement,
+    recognition: &Recognition,
+    stopped: watch::Receiver<bool>,
+) -> InternalWire {
+    let mut table = Table::new(limits(), []);
+    v1::list_placement_service(&Arc::new(placement.clone()), &mut table);
+    for_nodes(table, recognition, stopped)
+}
+
+fn limits() -> WireLimits {
+    WireLimits {
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        response_bytes_max: MESSAGE_BYTES_MAX,
+        ..WireLimits::default()
+    }
+}
+
+fn for_nodes(table: Table, recognition: &Recognition, stopped: watch::Receiver<bool>) -> InternalWire {
+    let wire = Wire::new(table, limits(), Run).layer(&PartingLayer::new("node", stopped));
+    wire.layer(&NodesOnlyLayer::new(recognition))
 }
 
 /// Tells the links of lives that ended, until the cluster's view is gone.

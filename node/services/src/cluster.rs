@@ -10,6 +10,7 @@ mod drain;
 mod find;
 mod gather;
 pub(crate) mod list;
+mod migrate;
 mod monitors;
 mod ping;
 pub mod placement;
@@ -120,8 +121,8 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<v1::MigrateProcessToNodeRequest>,
     ) -> Answer<v1::MigrateProcessToNodeResponse> {
-        list::known(&self.shared, "node", &request.get_ref().node)?;
-        Err(not_built("move a process to another node"))
+        let caller = Caller::of(&request);
+        migrate::migrate(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn replicate_process_to_nodes(

@@ -49,7 +49,7 @@ impl MessagingService for MessagingApi {
         request: Request<v1::SendMessageRequest>,
     ) -> Answer<v1::SendMessageResponse> {
         let caller = Caller::of(&request);
-        send::message(&self.shared, &caller, request.into_inner()).map(Response::new)
+        send::message(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn send_message_after(
@@ -73,7 +73,7 @@ impl MessagingService for MessagingApi {
         request: Request<v1::CastMessageRequest>,
     ) -> Answer<v1::CastMessageResponse> {
         let caller = Caller::of(&request);
-        send::cast(&self.shared, &caller, request.into_inner()).map(Response::new)
+        send::cast(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn call_process(

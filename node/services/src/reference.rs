@@ -77,6 +77,12 @@ pub(crate) fn holder_of_key(node: &Node, key: &str) -> Option<Pid> {
         }
         found.is_none()
     });
+    node.visit_moved(|process| {
+        if found.is_none() && node.key_of(process).is_some_and(|held| &*held == key) {
+            found = Some(process.pid());
+        }
+        found.is_none()
+    });
     found
 }
 
@@ -100,7 +106,16 @@ pub fn check_node(node: &Node, name: &str) -> Result<(), Status> {
 /// # Errors
 /// `NOT_FOUND NOPROC` for a name that nobody has.
 pub fn pid(node: &Node, field: &str, text: &str) -> Result<Pid, Status> {
-    Reference::parse(field, text)?.lookup(node)?.ok_or_else(|| no_name(text))
+    let pid = Reference::parse(field, text)?.lookup(node)?.ok_or_else(|| no_name(text))?;
+    Ok(present(node, pid))
+}
+
+/// The pid of this node that a process has now; the same for one that has not moved, or is on another node.
+pub(crate) fn present(node: &Node, mut pid: Pid) -> Pid {
+    while let Some(now) = node.moved_to(pid).filter(|now| node.is_local(*now)) {
+        pid = now;
+    }
+    pid
 }
 
 /// The live process that a reference in `field` means.

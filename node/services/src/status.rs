@@ -11,6 +11,7 @@ use arsenal_proto::v1;
 use arsenal_runtime::control::ControlError;
 use arsenal_runtime::hold::HoldError;
 use arsenal_runtime::names::NameError;
+use arsenal_runtime::passage::PassageError;
 use arsenal_runtime::registry::RegistryError;
 use arsenal_runtime::request::CallError;
 use arsenal_runtime::{Node, Pid, StartError, Term};
@@ -93,6 +94,18 @@ impl Failure {
         };
         let violations = subjects.into_iter().map(violation).collect();
         self.details.push(any("google.rpc.PreconditionFailure", &rpc::PreconditionFailure { violations }));
+        self
+    }
+
+    /// With a value that whoever handles the error needs, in its `ErrorInfo`.
+    #[must_use]
+    pub fn metadata(mut self, key: &str, value: &str) -> Self {
+        if let Some(first) = self.details.first_mut()
+            && let Ok(mut info) = rpc::ErrorInfo::decode(&*first.value)
+        {
+            info.metadata.insert(key.to_owned(), value.to_owned());
+            first.value = info.encode_to_vec();
+        }
         self
     }
 
@@ -234,6 +247,35 @@ pub fn of_control(node: &Node, error: &ControlError) -> Status {
     }
 }
 
+/// A process that does not move.
+pub fn of_passage(node: &Node, error: &PassageError) -> Status {
+    let message = error.to_string();
+    match error {
+        PassageError::NoProcess(pid) => no_process(node, *pid),
+        PassageError::NoHook(pid) => no_hook(*pid, "snapshot"),
+        PassageError::Fixed { process, .. } => failure(Code::FailedPrecondition, "NOT_MOVABLE", message)
+            .precondition("MOVABLE", &process.to_string())
+            .status(),
+        PassageError::Underway(pid) => {
+            failure(Code::Aborted, "MOVING", message).resource("process", &pid.to_string()).status()
+        }
+        PassageError::Timeout { process, .. } => {
+            failure(Code::DeadlineExceeded, "TIMEOUT", message).exit(&Term::TIMEOUT, *process, None).status()
+        }
+        PassageError::StaleEpoch { process, epoch, .. } => stale_epoch(message, *process, *epoch),
+        PassageError::NotComing(pid) => failure(Code::FailedPrecondition, "NOT_COMING", message)
+            .precondition("COMING", &pid.to_string())
+            .status(),
+    }
+}
+
+fn stale_epoch(message: String, process: Pid, epoch: u64) -> Status {
+    failure(Code::Aborted, "STALE_EPOCH", message)
+        .metadata("epoch", &epoch.to_string())
+        .resource("process", &process.to_string())
+        .status()
+}
+
 /// A failed hold.
 pub fn of_hold(node: &Node, error: &HoldError) -> Status {
     let message = error.to_string();
@@ -291,9 +333,7 @@ pub fn of_registry(error: &RegistryError) -> Status {
             failure(Code::NotFound, "NO_NAME", message).resource("name", name).status()
         }
         RegistryError::StaleToken { .. } => failure(Code::Aborted, "STALE_TOKEN", message).status(),
-        RegistryError::StaleEpoch { process, .. } => {
-            failure(Code::Aborted, "STALE_EPOCH", message).resource("process", &process.to_string()).status()
-        }
+        RegistryError::StaleEpoch { process, epoch } => stale_epoch(message, *process, *epoch),
         RegistryError::StaleVersion { .. } | RegistryError::StaleGroup { .. } => {
             failure(Code::Aborted, "ETAG_MISMATCH", message).status()
         }

@@ -27,9 +27,18 @@ pub(super) fn module() -> PlainModule {
         Box::new(Recorder { messages: VecDeque::new(), messages_max, dropped: 0 })
     })
     .inspectable()
+    .restorable(|snapshot| Some(Box::new(Recorder::of(snapshot)?)))
 }
 
 impl Recorder {
+    fn of(snapshot: &Term) -> Option<Self> {
+        Some(Self {
+            messages: snapshot.get("messages")?.as_list()?.iter().cloned().collect(),
+            messages_max: usize::try_from(snapshot.get("messages_max")?.as_int()?).ok()?,
+            dropped: snapshot.get("dropped")?.as_int()?,
+        })
+    }
+
     fn keep(&mut self, message: Term) {
         self.messages.push_back(message);
         if self.messages.len() > self.messages_max {
@@ -83,6 +92,14 @@ impl Body for Recorder {
 
     fn inspect(&self) -> Option<Term> {
         Some(self.state())
+    }
+
+    fn snapshot(&self) -> Option<Term> {
+        Some(Term::map([
+            ("messages", Term::list(self.messages.iter().cloned())),
+            ("messages_max", Term::Int(i64::try_from(self.messages_max).unwrap_or(i64::MAX))),
+            ("dropped", self.dropped.into()),
+        ]))
     }
 
     fn heap_bytes(&self) -> Option<usize> {

@@ -45,8 +45,10 @@ impl Node {
         let process = self.process(pid).ok_or(PassageError::NoProcess(pid))?;
         self.with_core(&process.0, |core, _| match core.passage_mut() {
             Some(Passage::Coming { tail, .. }) => {
-                let known = tail.len().saturating_sub(offset);
-                tail.extend(messages.into_iter().skip(known));
+                // behind a gap they would be in another order
+                if let Some(known) = tail.len().checked_sub(offset) {
+                    tail.extend(messages.into_iter().skip(known));
+                }
                 Ok(tail.len())
             }
             _ => Err(PassageError::NotComing(pid)),

@@ -169,6 +169,7 @@ impl Departure {
         let node = self.node.clone();
         let process = self.process.clone();
         let way = node.new_ref();
+        node.note_relay();
         if node.is_remote(to) {
             node.remote().ties.note(to.node, &process.0);
         }

@@ -12,7 +12,7 @@ use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::pid::{Pid, Ref};
 use crate::process::{Process, flag};
-use crate::remote::{Carried, NOCONNECTION};
+use crate::remote::{Carried, NOCONNECTION, Queue};
 use crate::term::Term;
 use std::sync::Arc;
 
@@ -164,8 +164,11 @@ impl Core {
     pub(super) fn open_relay(&mut self, me: Pid, node: &Node, outbox: &mut Outbox) {
         let Some(relay) = self.relay_mut() else { return };
         relay.open = true;
-        let to = relay.to;
-        for signal in std::mem::take(&mut relay.held) {
+        let (to, reference) = (relay.to, relay.way);
+        let held = std::mem::take(&mut relay.held);
+        // it watches already; but only a connection that was opened can be lost
+        go_on(outbox, node, (me, to), Signal::Monitor { watcher: me, reference, name: None });
+        for signal in held {
             go_on(outbox, node, (me, to), signal);
         }
         let former = self.bonds().map(|bonds| bonds.former.clone()).unwrap_or_default();
@@ -197,13 +200,15 @@ impl Core {
                     self.exiting = Some(NOCONNECTION);
                     break;
                 }
+                Carried::Full(number) => {
+                    node.hold_back(process, Queue { node: to.node, number });
+                    break;
+                }
                 carried => {
-                    if carried != Carried::Full {
-                        self.inner.pop();
-                        call.into_iter().for_each(|call| self.open_call(call));
-                    }
-                    if carried != Carried::Sent {
-                        node.hold_back(process, to.node);
+                    self.inner.pop();
+                    call.into_iter().for_each(|call| self.open_call(call));
+                    if let Carried::Crowded(number) = carried {
+                        node.hold_back(process, Queue { node: to.node, number });
                         break;
                     }
                 }

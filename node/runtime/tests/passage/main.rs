@@ -287,6 +287,21 @@ fn one_that_does_not_leave_after_all_goes_on_and_has_lost_nothing() {
 }
 
 #[test]
+fn one_in_the_middle_of_something_does_not_leave_and_goes_on_with_it() {
+    let world = World::new(20);
+    let (first, log) = world.mover(1);
+    world.act(first, |_| Step::Wait(arsenal_runtime::Receive::matching(|message| message.payload.is("key"))));
+    let refused = world.depart(first).err();
+    assert_eq!(refused, Some(PassageError::Timeout { process: first, timeout: Duration::ZERO }));
+    for payload in ["other", "key"] {
+        world.node(1).send(first, Message::info(Pid::NONE, Term::from(payload.to_owned())));
+    }
+    world.settle();
+    assert_eq!(read(&log), ["key", "other"].map(|text| Term::from(text.to_owned())));
+    assert_ne!(world.migrate(first, 2), first);
+}
+
+#[test]
 fn one_that_dies_before_it_has_left_ends_as_any_other() {
     let world = World::new(12);
     let (first, _) = world.mover(1);

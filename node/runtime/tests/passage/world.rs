@@ -6,7 +6,7 @@
 use arsenal_runtime::codec::Reader;
 use arsenal_runtime::module::Module;
 use arsenal_runtime::passage::{Departure, Luggage, PassageError, read_messages, write_messages};
-use arsenal_runtime::remote::{Carried, Carrier, Parcel};
+use arsenal_runtime::remote::{Carried, Carrier, Parcel, Queue};
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Hooks, Kind, Message, Node, NodeConfig, Pid, ProcessRef,
     Receive, StartOptions, Step, Term,
@@ -50,15 +50,15 @@ impl Carrier for Wires {
         }
         let room = self.room.load(Relaxed);
         if parcel.may_be_refused() && self.waiting() >= room {
-            return Carried::Full;
+            return Carried::Full(0);
         }
         let mut bytes = Vec::new();
         parcel.encode(&mut bytes);
         self.lanes.lock().unwrap().entry((parcel.node(), parcel.from())).or_default().push_back(bytes);
-        if self.waiting() >= room { Carried::Crowded } else { Carried::Sent }
+        if self.waiting() >= room { Carried::Crowded(0) } else { Carried::Sent }
     }
 
-    fn has_room(&self, _node: u32) -> bool {
+    fn has_room(&self, _queue: Queue) -> bool {
         self.waiting() < self.room.load(Relaxed)
     }
 }
@@ -128,8 +128,9 @@ impl World {
         drop(lanes);
         let parcel = bytes.map(|bytes| Parcel::decode(&mut Reader::new(&bytes)).unwrap());
         self.node(lane.0).deliver(parcel);
-        if self.wires[at].has_room(lane.0) {
-            (1..=NODES).for_each(|node| self.nodes[at].room_again(node));
+        let queue = Queue { node: lane.0, number: 0 };
+        if self.wires[at].has_room(queue) {
+            self.nodes[at].room_again(queue);
         }
         true
     }

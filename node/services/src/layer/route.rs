@@ -184,9 +184,14 @@ impl Router {
             return Some(Ok(Place::Here));
         }
         self.mark_session(call);
-        if self.is_sent_on(call) && !origin::may_go_on(call.request.headers()) {
+        if self.is_last_hop(call) {
             call.ahead.meant = origin::meant(call.request.headers());
-            return Some(Ok(Place::Here));
+            if call.rpc.route != Route::Process || !self.shared.node.has_relays() {
+                return Some(Ok(Place::Here));
+            }
+            if let Some(meant) = call.ahead.meant {
+                return Some(Ok(self.followed(meant)));
+            }
         }
         match call.rpc.route {
             Route::Everywhere => return Some(Ok(Place::Everywhere)),
@@ -197,6 +202,11 @@ impl Router {
             take_what_is_there(call);
         }
         self.place(call, at)
+    }
+
+    /// Whether another node has sent this request here to be answered here.
+    fn is_last_hop(&self, call: &Call) -> bool {
+        self.is_sent_on(call) && !origin::may_go_on(call.request.headers())
     }
 
     /// Where a request is answered, once enough of it has come.
@@ -223,6 +233,9 @@ impl Router {
 
     fn place(&self, call: &Call, at: Option<u32>) -> Option<Result<Place, Status>> {
         match field_one(&call.ahead.head, self.message_bytes_max) {
+            FieldOne::Text(text) if self.is_last_hop(call) => {
+                Some(Ok(self.followed_reference(call.rpc.route, text)))
+            }
             FieldOne::Text(text) => Some(Ok(self.told(call, self.placed(call.rpc.route, text, at)))),
             FieldOne::None => Some(Ok(Place::Here)),
             FieldOne::Unknown => None,

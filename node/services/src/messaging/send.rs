@@ -29,7 +29,17 @@ fn deliver(node: &Node, to: Pid, message: Message) -> Result<Option<bool>, Statu
     }
 }
 
-pub(super) fn message(
+/// Waits until what was sent is where its receiver is, if that has just moved: whoever sends the next message is answered
+/// there, and must not overtake this one.
+async fn passed_on(node: &Node, to: Pid) {
+    if node.has_relays()
+        && let Some(process) = node.process(to)
+    {
+        node.until_passed_on(&process).await;
+    }
+}
+
+pub(super) async fn message(
     shared: &Shared,
     caller: &Caller,
     request: v1::SendMessageRequest,
@@ -39,10 +49,11 @@ pub(super) fn message(
     let from = caller.acting(node, "from", &request.from)?.unwrap_or_default();
     let payload = carried::term(node, request.payload)?;
     let delivered = deliver(node, to, Message::info(from, payload).with_operation(caller.operation))?;
+    passed_on(node, to).await;
     Ok(v1::SendMessageResponse { pid: to.to_string(), delivered })
 }
 
-pub(super) fn cast(
+pub(super) async fn cast(
     shared: &Shared,
     caller: &Caller,
     request: v1::CastMessageRequest,
@@ -56,7 +67,9 @@ pub(super) fn cast(
         found => found?,
     };
     let Some(to) = to else { return Ok(v1::CastMessageResponse::default()) };
+    let to = reference::present(node, to);
     deliver(node, to, Message::of(Kind::Cast, from, payload).with_operation(caller.operation))?;
+    passed_on(node, to).await;
     Ok(v1::CastMessageResponse { pid: to.to_string() })
 }
 

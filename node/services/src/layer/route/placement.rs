@@ -5,7 +5,7 @@
 
 use super::Router;
 use crate::operations::Route;
-use crate::reference::{Reference, holder_of_key};
+use crate::reference::{Reference, holder_of_key, present};
 use arsenal_runtime::{OwnedId, Pid};
 
 /// Where a request is answered.
@@ -52,14 +52,19 @@ impl Router {
         let node = &self.shared.node;
         match Reference::parse("", text) {
             Ok(Reference::Pid(pid)) => self.on_its_node(pid, None),
+            Ok(Reference::NameOn(name, on)) if *on == **node.name() => {
+                node.whereis(&name).map_or(Place::Here, |pid| self.followed(pid))
+            }
             Ok(Reference::NameOn(_, on)) => self.on_named(&on),
             Ok(Reference::Global(name)) => self.held(node.global_whereis(&name)),
             Ok(Reference::Key(key)) => {
                 self.held(holder_of_key(node, &key).or_else(|| node.global_whereis(&key)))
             }
             Ok(Reference::Name(_)) if at.is_some() => self.unnamed(at),
-            Ok(Reference::Name(name)) if node.whereis(&name).is_some() => Place::Here,
-            Ok(Reference::Name(name)) => self.held(node.global_whereis(&name)),
+            Ok(Reference::Name(name)) => match node.whereis(&name) {
+                Some(pid) => self.followed(pid),
+                None => self.held(node.global_whereis(&name)),
+            },
             Err(_) => Place::Here,
         }
     }
@@ -70,7 +75,31 @@ impl Router {
     }
 
     fn on_its_node(&self, pid: Pid, meant: Option<Pid>) -> Place {
+        if self.shared.node.is_local(pid) {
+            return self.followed(pid);
+        }
         self.on(pid.node, pid.incarnation, meant)
+    }
+
+    /// Where a process is that has this pid, or had it before it moved. Wherever it moves, its pid there is younger, so that
+    /// following it comes to an end.
+    pub(super) fn followed(&self, pid: Pid) -> Place {
+        match self.shared.node.moved_to(present(&self.shared.node, pid)) {
+            Some(now) => self.on(now.node, now.incarnation, Some(now)),
+            None => Place::Here,
+        }
+    }
+
+    /// As [`Router::placed`], for a request that another node has sent here: it goes on only after a process that has moved.
+    pub(super) fn followed_reference(&self, route: Route, text: &str) -> Place {
+        let node = &self.shared.node;
+        let found = match Reference::parse("", text) {
+            _ if route != Route::Process => None,
+            Ok(Reference::Pid(pid)) => Some(pid).filter(|pid| node.is_local(*pid)),
+            Ok(reference) => reference.lookup(node).ok().flatten().filter(|pid| node.is_local(*pid)),
+            Err(_) => None,
+        };
+        found.map_or(Place::Here, |pid| self.followed(pid))
     }
 
     fn on_named(&self, name: &str) -> Place {
