@@ -1,6 +1,8 @@
 //! Several nodes in one process, each with the services that nodes ask of each other on a port of its own, and a list of
 //! nodes that the test changes.
 
+mod moving;
+
 use super::ClusterApi;
 use super::placement::Placement;
 use crate::Shared;
@@ -19,6 +21,7 @@ use arsenal_proto::v1::introspection_service_server::{
 };
 use arsenal_proto::v1::messaging_service_server::MessagingServiceServer;
 use arsenal_proto::v1::registry_service_server::RegistryServiceServer;
+use arsenal_runtime::registry::{LocalRegistry, Registry};
 use arsenal_runtime::{Node, NodeConfig, Pid, StartOptions, Started, Term};
 use futures_util::StreamExt as _;
 use std::future::Future;
@@ -84,7 +87,12 @@ struct Cluster {
 }
 
 impl Cluster {
+    /// Each with names of its own.
     async fn of(count: u32) -> Self {
+        Self::sharing(count, |_| Arc::new(LocalRegistry::default())).await
+    }
+
+    async fn sharing(count: u32, registry: impl Fn(u32) -> Arc<dyn Registry>) -> Self {
         let mut listeners = Vec::new();
         let mut membership = Membership { index: 7, ..Membership::default() };
         for id in 1..=count {
@@ -102,6 +110,7 @@ impl Cluster {
                 id,
                 schedulers: 1,
                 modules: arsenal_behaviours::modules::native_modules(),
+                registry: registry(id),
                 ..NodeConfig::default()
             };
             let node = Node::start(config).unwrap();
