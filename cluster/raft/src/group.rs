@@ -3,26 +3,27 @@
 use crate::codec::Encode;
 use crate::command::{Command, Outcome, Proposal, join};
 use crate::config::Config;
+use crate::core::Core;
 use crate::disk::Disk;
+use crate::errors::{MembershipError, ProposeError, ReadError, StartError};
 use crate::gate::Gate;
-use crate::log::{Journal, JournalError, Log, Reader as LogReader, Writer};
+use crate::keeper;
+use crate::log::{Journal, Log, Writer};
 use crate::machine::{Machine, Observer, View};
 use crate::network::Network;
 use crate::proposer::{self, Claim, Item, Placing};
 use crate::reader::{self, Request};
 use crate::receiver::Receiver;
 use crate::runtime::{Instant, Runtime};
-use crate::snapshot::{SnapshotError, Snapshots};
+use crate::snapshot::Snapshots;
 use crate::state::State;
 use crate::transport::{Placement, Transport};
-use crate::types::{LogId, NodeId, Types, Voter};
+use crate::types::{LogId, NodeId, Voter};
 use crate::watchdog::{self, End, Pulse};
-use crate::{DecodeError, keeper};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use openraft::{AsyncRuntime as _, ChangeMembers, Raft};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -34,63 +35,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(25);
 
 /// Linearizable reads that may wait.
 const READS_MAX: usize = 65_536;
-
-/// Why a voter does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Its log cannot be used.
-    #[error(transparent)]
-    Log(#[from] JournalError),
-    /// Its snapshot cannot be used.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// The machine says no.
-    #[error("a voter's thread does not start: {0}")]
-    Io(#[from] io::Error),
-    /// openraft says no.
-    #[error("voter {id} does not start: {reason}")]
-    Raft {
-        /// The voter.
-        id: NodeId,
-        /// What it says.
-        reason: String,
-    },
-}
-
-/// Why a proposal has no outcome.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeError {
-    /// Nothing was proposed: there is no quorum within reach.
-    #[error("nothing was proposed: {0}")]
-    Unavailable(String),
-    /// Nothing was proposed: too many proposals wait.
-    #[error("nothing was proposed: {0} proposals wait already")]
-    Busy(usize),
-    /// Nothing was proposed: too big.
-    #[error("nothing was proposed: {bytes} bytes are more than {bytes_max}")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// The bound.
-        bytes_max: usize,
-    },
-    /// Nothing was proposed: no voter could read it.
-    #[error("nothing was proposed: {0}")]
-    Unreadable(#[from] DecodeError),
-    /// It may have been committed, or will be, or not.
-    #[error("whether the proposal was or will be committed is unknown")]
-    Unknown,
-}
-
-/// Why a read that must see every earlier write cannot be done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no quorum confirms the state: {0}")]
-pub struct ReadError(pub String);
-
-/// Why the voters were not changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the voters were not changed: {0}")]
-pub struct MembershipError(pub String);
 
 /// What a voter knows of the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,50 +55,6 @@ pub struct Status {
     pub voters: BTreeSet<NodeId>,
     /// Those that follow the log without a vote.
     pub learners: BTreeSet<NodeId>,
-}
-
-/// What the tasks of a voter share.
-pub(crate) struct Core {
-    pub(crate) config: Config,
-    pub(crate) raft: Raft<Types>,
-    pub(crate) view: Arc<View>,
-    pub(crate) gate: Gate,
-    pub(crate) network: Network,
-    pub(crate) log: LogReader,
-}
-
-impl Core {
-    /// Who leads, as far as this voter knows.
-    pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.raft.server_metrics().borrow().current_leader
-    }
-
-    /// Returns once this voter knows of a leader other than `former`.
-    pub(crate) async fn superseded(&self, former: NodeId) {
-        let is_other = |leader: Option<NodeId>| leader.is_some_and(|leader| leader != former);
-        let mut metrics = self.raft.server_metrics();
-        if metrics.wait_for(|metrics| is_other(metrics.current_leader)).await.is_err() {
-            // nobody leads any more as far as a voter knows that has stopped
-            std::future::pending().await
-        }
-    }
-
-    /// What `future` gives, unless somebody else than `leader` leads before that: one that was cut off never answers.
-    pub(crate) async fn while_leads<T>(
-        &self,
-        leader: NodeId,
-        future: impl Future<Output = T> + Send,
-    ) -> Option<T> {
-        match select(pin!(future), pin!(self.superseded(leader))).await {
-            Either::Left((output, _)) => Some(output),
-            Either::Right(_) => None,
-        }
-    }
-
-    /// How a member is reached.
-    pub(crate) fn voter(&self, id: NodeId) -> Option<Voter> {
-        self.raft.server_metrics().borrow().membership_config.membership().get_node(&id).cloned()
-    }
 }
 
 /// One voter of the group. Clones are the same voter; it stops with [`Group::shutdown`].

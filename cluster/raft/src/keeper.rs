@@ -1,7 +1,7 @@
 //! Looks after openraft: opens the gate while a quorum answers, has the log compacted, and ends the process when openraft
 //! has ended for a reason.
 
-use crate::group::Core;
+use crate::core::Core;
 use crate::runtime::Runtime;
 use crate::watchdog::End;
 use openraft::ServerState;

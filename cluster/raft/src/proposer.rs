@@ -7,7 +7,7 @@
 //! Invariant: a proposal belongs to a batch or to who made it, never to both: who takes it back before a batch has it knows
 //! that nothing was proposed.
 
-use crate::group::Core;
+use crate::core::Core;
 use crate::runtime::Runtime;
 use crate::transport::{CallError, Kind, Placement};
 use crate::types::{Batch, NodeId};

@@ -4,7 +4,7 @@
 //! All requests that wait share one round. A round that has begun takes nobody in: its index may be older than what they
 //! must see.
 
-use crate::group::Core;
+use crate::core::Core;
 use crate::transport::Kind;
 use crate::types::NodeId;
 use std::sync::Arc;

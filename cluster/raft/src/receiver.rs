@@ -2,7 +2,8 @@
 
 use crate::codec::{Encode, Reader};
 use crate::command::split;
-use crate::group::{Core, Group};
+use crate::core::Core;
+use crate::group::Group;
 use crate::runtime::Runtime;
 use crate::transport::{Envelope, Kind, SnapshotChunk, answer};
 use crate::types::{NodeId, Snapshot, SnapshotMeta, Vote};
