@@ -13,6 +13,9 @@ shows "broken JSON is told with its place" "$(post /v1/processes '{"module": }')
 head -c 5000000 /dev/zero | tr '\0' ' ' >"$scratch/large"
 shows "too large a body is refused" "$(post /v1/processes "@$scratch/large" -i)" '413 '
 
+shows "what was refused is counted" "$(get /metrics)" 'gateway_failures_total{reason="BODY_TOO_LARGE"} 1'
+shows "and what was answered, by route" "$(get /metrics)" 'http_route="/v1/processes",http_response_status_code="413"} 1'
+
 shows "HTTP/2 is spoken on the same port" \
     "$(get /v1/registry/names/cart -i --http2-prior-knowledge)" 'HTTP/2 200'
 shows "one connection serves request after request" \
