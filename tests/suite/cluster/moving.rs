@@ -5,7 +5,7 @@ use arsenal_behaviours::functions::{self, PlainModule};
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Node, Pid, Receive, StartOptions, Step, Term,
 };
-use arsenal_tests::{Api, Cluster, Failure, Transport};
+use arsenal_tests::{Api, Cluster, Failure, Pair, SandboxConfig, Transport};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -279,6 +279,34 @@ fn what_cannot_move_says_why_and_goes_on_where_it_is() {
         assert_eq!(to(&counter, "n3").await, told("UNAVAILABLE", "NOCONNECTION"));
         assert_eq!(add(&first, &counter, 2).await, json!(2));
         assert_eq!(cluster.node(2).node().process_count(), before);
+    });
+}
+
+#[test]
+fn the_end_of_the_node_that_a_process_has_gone_to_is_noconnection_to_those_who_knew_it_before() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let pair = Pair::start_with(SandboxConfig::default).await;
+        let first = pair.api(1).await;
+        let old = start(&first, "n1", "counter", json!({})).await;
+        first.ok("RegisterProcessGlobally", json!({"process": old, "name": "cart"})).await;
+        let watcher = start(&first, "n1", "recorder", json!({})).await;
+        first.ok("MonitorProcess", json!({"process": old, "watcher": watcher})).await;
+        let there = migrate(&first, &old, "n2").await;
+        let back = migrate(&first, "cart", "n1").await;
+        let again = migrate(&first, &pid(&there), "n2").await;
+        assert_eq!(add(&first, &old, 2).await, json!(2));
+        let found = first.ok("GlobalWhereisName", json!({"name": "cart"})).await;
+        assert_eq!((&found["pid"], &back["node"]), (&again["pid"], &json!("n1")));
+        pair.kill_member().await;
+        let told = received(&first, &watcher, 1).await;
+        assert_eq!((&told[0][3], &told[0][4]), (&json!(old), &json!("noconnection")));
+        let freed = || async {
+            first.call("GlobalWhereisName", json!({"name": "cart"})).await.err().map(|error| error.code)
+        };
+        assert_eq!(first.eventually(freed).await, "NOT_FOUND");
+        let dead = first.err("CallProcess", json!({"process": old, "message": "get"})).await;
+        assert_eq!(dead.code, "NOT_FOUND");
     });
 }
 
