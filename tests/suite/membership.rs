@@ -1,12 +1,22 @@
 //! Three nodes of one cluster in this process, over both transports: what they share, and what they do without one of
 //! them.
 
+mod registry;
+
 use arsenal_server::config::Config;
 use arsenal_tests::{Api, Sandbox, Transport};
 use serde_json::{Value, json};
 
 /// Runs a test on a fresh cluster of three over each transport.
 fn on_three<F: Future<Output = ()>>(test: impl Fn(Vec<Sandbox>, Vec<Api>) -> F) {
+    on_three_as(|_| {}, test);
+}
+
+/// As [`on_three`], with settings of its own.
+fn on_three_as<F: Future<Output = ()>>(
+    set: impl Fn(&mut Config),
+    test: impl Fn(Vec<Sandbox>, Vec<Api>) -> F,
+) {
     for transport in [Transport::Grpc, Transport::Rest] {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build();
         runtime.unwrap().block_on(async {
@@ -15,6 +25,7 @@ fn on_three<F: Future<Output = ()>>(test: impl Fn(Vec<Sandbox>, Vec<Api>) -> F) 
             config.node.schedulers = 1;
             // a test machine may be busy with other tests
             (config.cluster.heartbeat_ms, config.cluster.election_ms) = (150, 600);
+            set(&mut config);
             let nodes = Sandbox::cluster(3, &config, folder.path()).await;
             let mut apis = Vec::new();
             for node in &nodes {

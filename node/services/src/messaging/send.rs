@@ -11,9 +11,11 @@ use arsenal_observe::predicate::PredicateError;
 use arsenal_observe::process_filter::ProcessFilter;
 use arsenal_observe::process_variables::ProcessView;
 use arsenal_proto::v1;
+use arsenal_proto::v1::broadcast_message_response::NodeCount;
 use arsenal_runtime::registry::{RegistryError, group_key};
 use arsenal_runtime::request::{CallError, Sent};
 use arsenal_runtime::{Kind, Message, Node, Pid, ProcessRef, Term};
+use std::collections::{BTreeMap, BTreeSet};
 use tonic::{Code, Status};
 
 /// Pids that an answer names at most.
@@ -112,14 +114,21 @@ pub(super) fn broadcast(
     let from = caller.acting(node, "from", &request.from)?.unwrap_or_default();
     let payload = carried::term(node, request.payload)?;
     let members = members(node, &request.scope, &request.group)?;
-    let mut sent = 0_u32;
-    for member in members.into_iter().filter(|member| node.is_local(*member)) {
+    let (mut sent, mut unreached) = (BTreeMap::<u32, u32>::new(), BTreeSet::new());
+    for member in members {
         let message = Message::info(from, payload.clone()).with_operation(caller.operation);
-        sent += u32::from(node.send(member, message) == Sent::Delivered);
+        match node.send(member, message) {
+            Sent::Delivered => *sent.entry(member.node).or_default() += 1,
+            Sent::NoConnection => drop(unreached.insert(member.node)),
+            Sent::NoProcess | Sent::MailboxFull => {}
+        }
     }
-    let nodes =
-        vec![v1::broadcast_message_response::NodeCount { node: node.name().to_string(), count: sent }];
-    Ok(v1::BroadcastMessageResponse { count: sent, nodes, unreached: Vec::new() })
+    let name = |id: u32| format!("n{id}");
+    Ok(v1::BroadcastMessageResponse {
+        count: sent.values().sum(),
+        nodes: sent.into_iter().map(|(id, count)| NodeCount { node: name(id), count }).collect(),
+        unreached: unreached.into_iter().map(name).collect(),
+    })
 }
 
 /// All processes that `filter` matches, by pid.
