@@ -1,7 +1,8 @@
 //! One HTTP/2 connection to a server: opened by whoever calls first, and again once it has ended.
 //!
 //! Those that call while it is opened wait for the same try, and fail with it: a server that is not there is not knocked
-//! at by a crowd. A call whose connection ends before the call has left it goes over the next one.
+//! at by a crowd. A call whose connection ends before the call has left it goes over the next one. One that nothing was
+//! called over for long is not trusted: whatever lies between may have forgotten it without a word.
 //!
 //! What a client does not read waits here, up to a window for each stream, and takes of the window that all on the
 //! connection share: were both the same, one slow reader would stop everybody else's answers.
@@ -9,6 +10,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use axum::body::Body;
@@ -24,6 +26,9 @@ use super::{Unsent, dial::Dial, remote::RemoteConfig};
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// Bytes of all on a connection: those of 64 readers that have stopped.
 const CONNECTION_WINDOW_BYTES: u32 = 64 * STREAM_WINDOW_BYTES;
+
+/// How long a connection may rest and still be used.
+const IDLE_MAX: Duration = Duration::from_secs(90);
 
 /// See the module.
 pub(super) struct Line {
@@ -42,7 +47,20 @@ type Opening = Shared<Pin<Box<dyn Future<Output = Result<Sender, Refused>> + Sen
 enum State {
     Closed,
     Opening(Opening),
-    Open(Sender),
+    Open { sender: Sender, used: Instant },
+}
+
+impl State {
+    /// Where a call can be put now, if anywhere.
+    fn sender(&mut self) -> Option<Sender> {
+        match self {
+            State::Open { sender, used } if !sender.is_closed() && used.elapsed() <= IDLE_MAX => {
+                *used = Instant::now();
+                Some(sender.clone())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no connection, as all that waited for it are told.
@@ -75,7 +93,8 @@ impl Line {
         let mut ended = None;
         // one that was open is not always alive; one that was just opened is
         for _ in 0..2 {
-            let mut sender = match self.open() {
+            let open = self.state().sender();
+            let mut sender = match open {
                 Some(sender) => sender,
                 None => self.opening().await.map_err(|refused| Unsent(refused.into()))?,
             };
@@ -95,19 +114,17 @@ impl Line {
         Err(Unsent(why).into())
     }
 
-    fn open(&self) -> Option<Sender> {
-        match &*self.state() {
-            State::Open(sender) if !sender.is_closed() => Some(sender.clone()),
-            _ => None,
-        }
-    }
-
     /// Begins to open it, or waits for whoever has begun.
     async fn opening(&self) -> Result<Sender, Refused> {
-        let opening = match &mut *self.state() {
-            State::Open(sender) if !sender.is_closed() => return Ok(sender.clone()),
-            State::Opening(opening) => opening.clone(),
-            state => {
+        let opening = {
+            let mut state = self.state();
+            // somebody else may have been quicker
+            if let Some(sender) = state.sender() {
+                return Ok(sender);
+            }
+            if let State::Opening(opening) = &*state {
+                opening.clone()
+            } else {
                 let opening = self.connect().boxed().shared();
                 *state = State::Opening(opening.clone());
                 opening
@@ -117,7 +134,7 @@ impl Line {
         let mut state = self.state();
         if matches!(&*state, State::Opening(pending) if pending.ptr_eq(&opening)) {
             *state = match &opened {
-                Ok(sender) => State::Open(sender.clone()),
+                Ok(sender) => State::Open { sender: sender.clone(), used: Instant::now() },
                 Err(_) => State::Closed,
             };
         }
@@ -140,7 +157,7 @@ impl Line {
     /// Lets a connection go that has ended.
     fn forget(&self) {
         let mut state = self.state();
-        if matches!(&*state, State::Open(sender) if sender.is_closed()) {
+        if matches!(&*state, State::Open { sender, .. } if sender.is_closed()) {
             *state = State::Closed;
         }
     }

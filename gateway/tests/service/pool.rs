@@ -14,7 +14,7 @@ use arsenal_gateway::{
     upstream::{Answer, CircuitLimits, Pool, PoolConfig, Remote, RemoteConfig, Unsent, Upstream},
 };
 use axum::body::Body;
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 
@@ -358,6 +358,21 @@ async fn a_node_that_accepts_and_never_answers_costs_no_idempotent_request() {
     let (service, _) = pooled(nodes, PoolConfig { budget: 10_000, ..PoolConfig::default() });
     let statuses = join_all((0..32).map(|_| ask(&service, BOOK))).await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn calls_that_begin_together_share_the_connection_that_is_opened() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let remote = Remote::new(&address, 1).unwrap();
+    let call = || remote.call(Request::post("/t.Library/GetBook").body(Body::empty()).unwrap());
+    let calls: Vec<_> = (0..32).map(|_| tokio::spawn(call())).collect();
+    let _open = tokio::time::timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(listener.accept().now_or_never().is_none(), "a second connection");
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]
