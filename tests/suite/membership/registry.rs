@@ -154,6 +154,29 @@ fn a_broadcast_comes_to_every_member_of_every_node_as_often_as_it_joined() {
     });
 }
 
+// covers: multi_call_processes/3
+#[test]
+fn a_name_that_is_called_on_no_node_in_particular_is_called_on_all() {
+    on_three(|nodes, apis| async move {
+        let _nodes = nodes;
+        for api in &apis[..2] {
+            api.ok("StartProcess", json!({"module": "echo", "name": "mirror"})).await;
+        }
+        let answer = apis[2].ok("MultiCallProcesses", json!({"name": "mirror", "message": "hi"})).await;
+        let nodes_of = |list: &str| -> Vec<String> {
+            let entries = answer[list].as_array().into_iter().flatten();
+            entries.map(|entry| entry["node"].as_str().unwrap_or_default().to_owned()).collect()
+        };
+        let mut replied = nodes_of("replies");
+        replied.sort();
+        assert_eq!(
+            (replied, nodes_of("bad")),
+            (vec!["n1".into(), "n2".into()], vec!["n3".into()]),
+            "{answer}"
+        );
+    });
+}
+
 // covers: list_process_groups/0
 #[test]
 fn the_members_and_names_of_a_node_that_is_cut_off_vanish_on_the_others() {

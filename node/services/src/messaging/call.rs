@@ -112,10 +112,11 @@ impl Target {
 
 /// Whom a multi call is for, in the order in which they were named.
 fn targets(
-    node: &Node,
+    shared: &Shared,
     request: &v1::MultiCallProcessesRequest,
     from: Option<Pid>,
 ) -> Result<Vec<Target>, Status> {
+    let node = &shared.node;
     let said = [!request.processes.is_empty(), !request.name.is_empty(), !request.group.is_empty()];
     if said.into_iter().filter(|said| *said).count() != 1 {
         return Err(bad_argument(
@@ -138,11 +139,11 @@ fn targets(
                 Target { process: request.name.clone(), node: name.clone(), pid }
             }
         };
-        return Ok(if request.nodes.is_empty() {
-            vec![here()]
-        } else {
-            request.nodes.iter().map(on).collect()
-        });
+        if !request.nodes.is_empty() {
+            return Ok(request.nodes.iter().map(on).collect());
+        }
+        let up = shared.all_nodes().into_iter().filter(|id| shared.is_up(*id));
+        return Ok(up.map(|id| on(&format!("n{id}"))).collect());
     }
     if request.processes.len() > TARGETS_MAX {
         let message = format!(
@@ -184,7 +185,7 @@ pub(super) async fn multi_call(
     let from = caller.acting(node, "from", &request.from)?;
     let timeout = deadline.bound(Some(timeout(request.timeout.as_ref())?));
     let payload = carried::term(node, request.payload.take())?;
-    let calls = targets(node, &request, from)?.into_iter().map(|target| {
+    let calls = targets(shared, &request, from)?.into_iter().map(|target| {
         let payload = payload.clone();
         async move {
             let outcome = match &target.pid {
