@@ -4,12 +4,14 @@
 use crate::tls::authority::{Authority, Issued};
 use crate::tls::{Papers, ask, get, post};
 use arsenal_membership::Dialer;
+use arsenal_proto::internal::v1::chaos_service_client::ChaosServiceClient;
 use arsenal_proto::internal::v1::link_service_client::LinkServiceClient;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_proto::internal::v1::placement_service_client::PlacementServiceClient;
 use arsenal_proto::internal::v1::raft_service_client::RaftServiceClient;
 use arsenal_proto::internal::v1::{
-    CampaignRequest, DiscoverRequest, FoundRequest, Hello, JoinRequest, RenewRequest, RestoreRequest,
+    CampaignRequest, DiscoverRequest, FoundRequest, HealRequest, Hello, HoldRequest, JoinRequest,
+    RenewRequest, RestoreRequest,
 };
 use arsenal_server::config::Config;
 use arsenal_server::dynamic;
@@ -107,6 +109,7 @@ async fn said(channel: &Channel) -> Vec<(&'static str, Result<(), Status>)> {
     let hello = Some(Hello { protocol_min: 1, protocol_max: 1, ..Hello::default() });
     let mut membership = MembershipServiceClient::new(channel.clone());
     let mut placement = PlacementServiceClient::new(channel.clone());
+    let mut chaos = ChaosServiceClient::new(channel.clone());
     let (mut raft, mut link) =
         (RaftServiceClient::new(channel.clone()), LinkServiceClient::new(channel.clone()));
     let state = vec![0].into();
@@ -125,6 +128,8 @@ async fn said(channel: &Channel) -> Vec<(&'static str, Result<(), Status>)> {
             membership.renew(RenewRequest { hello: hello.clone(), ..Default::default() }).await.map(drop),
         ),
         ("Campaign", membership.campaign(CampaignRequest { hello }).await.map(drop)),
+        ("Hold", chaos.hold(HoldRequest::default()).await.map(drop)),
+        ("Heal", chaos.heal(HealRequest::default()).await.map(drop)),
         ("Restore", placement.restore(restore).await.map(drop)),
         ("Exchange", raft.exchange(tokio_stream::pending()).await.map(drop)),
         ("Carry", link.carry(tokio_stream::pending()).await.map(drop)),
