@@ -14,7 +14,7 @@ use crate::rest::RestPort;
 use crate::telemetry::{self, context::CallerContextLayer};
 use arsenal_gateway::Gateway;
 use arsenal_gateway::upstream::{self, RemoteError};
-use arsenal_membership::{Alone, ClusterError, Dialer};
+use arsenal_membership::{Alone, ClusterError, Dialer, Nodes};
 use arsenal_raft::End;
 use arsenal_runtime::registry::LocalRegistry;
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
@@ -63,6 +63,8 @@ pub struct Running {
     pub(crate) gatherer: JoinHandle<Infallible>,
     /// Its part in a cluster; nothing if it is alone.
     pub(crate) membership: Option<Membership>,
+    /// The nodes of its cluster, as it sees them.
+    pub nodes: Arc<dyn Nodes>,
     /// Answers what its own services ask: they have it only as long as this does.
     _own: Arc<dyn Serve>,
 }
@@ -252,7 +254,8 @@ async fn serve_in(
         response_bytes_max: config.grpc.response_bytes_max,
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
     };
-    let shared = Shared::new(node.clone(), joined.nodes).with_limits(config.limits());
+    let nodes = joined.nodes;
+    let shared = Shared::new(node.clone(), Arc::clone(&nodes)).with_limits(config.limits());
     let shared = shared.with_chaos(config.chaos.allowed).recognizing(recognition);
     placement.begin(shared.clone());
     if let Some(membership) = &membership {
@@ -284,7 +287,7 @@ async fn serve_in(
     let probes = probes.serve(config, health.clone(), &metrics).await?;
     let gatherer = tokio::spawn(serve_thread());
     let (grpc, rest) = (address, rest_address);
-    Ok(Running { node, grpc, rest, stop, listeners, probes, health, gatherer, membership, _own: own })
+    Ok(Running { node, grpc, rest, stop, listeners, probes, health, gatherer, membership, nodes, _own: own })
 }
 
 /// What a node has that is in no cluster.

@@ -11,6 +11,7 @@ pub use api::{Answers, Api, Failure};
 pub use cluster::Cluster;
 pub use pair::Pair;
 
+use arsenal_membership::{Membership, NodeState};
 use arsenal_runtime::Module;
 use arsenal_server::assembly::{self, Bound, Joined, Running};
 use arsenal_server::config::Config;
@@ -95,7 +96,21 @@ impl Sandbox {
         });
         let running = try_join_all(starting).await;
         let running = running.unwrap_or_else(|error| panic!("the cluster does not start: {error}"));
-        running.into_iter().map(|running| Self { running }).collect()
+        let nodes: Vec<Self> = running.into_iter().map(|running| Self { running }).collect();
+        for node in &nodes {
+            node.until_up(count).await;
+        }
+        nodes
+    }
+
+    /// Returns once the node sees so many of its cluster up: what it has heard of the others may lag behind.
+    async fn until_up(&self, count: usize) {
+        let mut nodes = self.running.nodes.watch();
+        let up = |membership: &Arc<Membership>| {
+            membership.nodes.values().filter(|node| node.state == NodeState::Up).count() >= count
+        };
+        let seen = tokio::time::timeout(DEADLINE, nodes.wait_for(up)).await;
+        assert!(matches!(seen, Ok(Ok(_))), "{} sees no {count} nodes up", self.node().name());
     }
 
     /// Starts a node as `config` says that joins the cluster of its seeds.
