@@ -2,7 +2,8 @@
 //! says so, while its heartbeats go on.
 //!
 //! Whoever writes marks the time in a [`Pulse`]. A thread of its own, which no busy task can starve, looks at it and ends
-//! the process by the callback it was given.
+//! the process by the callback it was given. What passes while that thread itself cannot look, since the whole process is
+//! paused, is no fault of the disk and does not count.
 
 use crate::runtime::{Instant, Runtime};
 use parking_lot::Mutex;
@@ -38,18 +39,34 @@ impl Pulse {
         *self.since.lock() = Some(Runtime::now());
         Busy(self)
     }
+}
 
-    /// Why the process must end, if it must.
-    pub(crate) fn verdict(&self, limit: Duration) -> Option<String> {
-        let age = (*self.since.lock())?.age();
-        (age > limit).then(|| {
-            format!(
-                "{} has been taking {} ms; the limit is {} ms",
-                self.what,
-                age.as_millis(),
-                limit.as_millis()
-            )
-        })
+/// How long something has been going on, as far as whoever looks now and then could see.
+#[derive(Debug)]
+struct Watch {
+    /// Between two looks.
+    pause: Duration,
+    limit: Duration,
+    /// Since when it was going on at the last look, and when that was.
+    seen: Option<(Instant, Instant)>,
+    counted: Duration,
+}
+
+impl Watch {
+    fn new(limit: Duration) -> Self {
+        Self { pause: limit / 4, limit, seen: None, counted: Duration::ZERO }
+    }
+
+    /// How long it has been going on, if that is too long.
+    fn look(&mut self, since: Option<Instant>, now: Instant) -> Option<Duration> {
+        let before = std::mem::replace(&mut self.seen, since.map(|since| (since, now)));
+        let since = since?;
+        self.counted = match before.filter(|(same, _)| *same == since) {
+            // a look that is later than that was held up itself
+            Some((_, looked)) => self.counted + (now - looked).min(self.pause * 2),
+            None => (now - since).min(self.pause),
+        };
+        Some(self.counted).filter(|counted| *counted > self.limit)
     }
 }
 
@@ -66,8 +83,17 @@ pub(crate) fn once(end: End) -> End {
 /// Watches a pulse until its owner is gone, and ends the process if it stays busy for longer than `limit`.
 pub(crate) fn watch(pulse: &Arc<Pulse>, limit: Duration, end: End) -> std::io::Result<()> {
     let pulse = Arc::downgrade(pulse);
-    let verdict = move || pulse.upgrade().map(|pulse| pulse.verdict(limit));
-    let pause = limit / 4;
+    let mut watch = Watch::new(limit);
+    let pause = watch.pause;
+    // nothing once nobody can begin anything any more
+    let mut verdict = move || {
+        let pulse = pulse.upgrade()?;
+        let too_long = watch.look(*pulse.since.lock(), Runtime::now());
+        let (what, limit) = (pulse.what, limit.as_millis());
+        let told =
+            |age: Duration| format!("{what} has been taking {} ms; the limit is {limit} ms", age.as_millis());
+        Some(too_long.map(told))
+    };
     if Runtime::is_simulated() {
         Runtime::detach(async move {
             while let Some(verdict) = verdict() {
@@ -89,4 +115,37 @@ pub(crate) fn watch(pulse: &Arc<Pulse>, limit: Duration, end: End) -> std::io::R
         }
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(8);
+
+    /// Looks every two seconds, from half a second after `began` on.
+    fn looks(began: Instant) -> impl Iterator<Item = Instant> {
+        (0..).map(move |look| began + Duration::from_millis(500 + 2_000 * look))
+    }
+
+    #[test]
+    fn a_write_that_goes_on_for_longer_than_the_limit_is_found_and_a_new_one_counts_anew() {
+        let (mut watch, began) = (Watch::new(LIMIT), Runtime::now());
+        let found: Vec<_> = looks(began).take(5).map(|now| watch.look(Some(began), now)).collect();
+        assert_eq!(found[..4], [None; 4]);
+        assert_eq!(found[4], Some(Duration::from_millis(8_500)));
+        let next = began + Duration::from_secs(9);
+        assert_eq!(watch.look(Some(next), next + Duration::from_secs(1)), None);
+        assert_eq!(watch.look(None, next + Duration::from_secs(3)), None);
+    }
+
+    #[test]
+    fn a_pause_of_the_whole_process_is_not_held_against_the_disk() {
+        let (mut watch, began) = (Watch::new(LIMIT), Runtime::now());
+        assert_eq!(watch.look(Some(began), began + Duration::from_secs(1)), None);
+        let after = began + Duration::from_secs(3_600);
+        assert_eq!(watch.look(Some(began), after), None);
+        let hangs = looks(after).take(5).any(|now| watch.look(Some(began), now).is_some());
+        assert!(hangs, "it hangs all the same, and is found to");
+    }
 }

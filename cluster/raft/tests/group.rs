@@ -370,6 +370,26 @@ fn a_disk_that_hangs_ends_its_voter_and_the_others_go_on() {
 }
 
 #[test]
+fn a_voter_that_is_paused_in_the_middle_of_a_write_goes_on_afterwards() {
+    for seed in 0..20 {
+        let cluster = Cluster::of(seed, 3, None);
+        let leader = cluster.elect().unwrap();
+        cluster.disk(leader).set_faults(|faults| faults.slowest = Duration::from_secs(5));
+        let group = cluster.group(leader).unwrap();
+        let write = async move { group.propose(register("n", 1)).await };
+        cluster.world.spawn_on(leader, async move { drop(write.await) });
+        cluster.world.run_for(Duration::from_millis(100));
+        cluster.pause(leader);
+        cluster.world.run_for(Duration::from_secs(60));
+        cluster.disk(leader).set_faults(|faults| faults.slowest = Duration::from_millis(2));
+        cluster.resume(leader);
+        cluster.world.run_for(Duration::from_secs(5));
+        assert!(cluster.ends().is_empty(), "seed {seed}: {:?}", cluster.ends());
+        propose(&cluster, leader, register("m", 1)).unwrap();
+    }
+}
+
+#[test]
 fn a_disk_that_fails_or_is_full_ends_its_voter_with_the_reason() {
     for (full, expected) in [(false, "input/output error"), (true, "no space left")] {
         let cluster = Cluster::of(9, 3, None);
