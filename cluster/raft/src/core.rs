@@ -1,38 +1,56 @@
-//! What the tasks of one voter share, and what they know of who leads.
+//! What the tasks of a node's part in the group share.
 
 use crate::config::Config;
+use crate::errors::MembershipError;
+use crate::feed::Copies;
 use crate::gate::Gate;
-use crate::log::Reader as LogReader;
 use crate::machine::View;
 use crate::network::Network;
-use crate::types::{NodeId, Types, Voter};
+use crate::seat::{Place, Voting};
+use crate::types::{NodeId, Voter};
 use futures_util::future::{Either, select};
-use openraft::Raft;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
-/// What the tasks of a voter share.
+/// What the tasks of a node's part share.
 pub(crate) struct Core {
     pub(crate) config: Config,
-    pub(crate) raft: Raft<Types>,
     pub(crate) view: Arc<View>,
     pub(crate) gate: Gate,
     pub(crate) network: Network,
-    pub(crate) log: LogReader,
+    pub(crate) place: Place,
+    /// Whom a view asks while it knows of no voter that answers.
+    pub(crate) contacts: RwLock<BTreeMap<NodeId, Voter>>,
+    /// What views are sent that lag behind.
+    pub(crate) copies: Copies,
 }
 
 impl Core {
-    /// Who leads, as far as this voter knows.
+    /// Who leads, as far as this node knows.
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.raft.server_metrics().borrow().current_leader
+        match self.place.voting() {
+            Some(voting) => voting.raft.server_metrics().borrow().current_leader,
+            None => self.place.outlook.borrow().leader,
+        }
     }
 
-    /// Returns once this voter knows of a leader other than `former`.
+    /// Returns once this node knows of a leader other than `former`.
     pub(crate) async fn superseded(&self, former: NodeId) {
         let is_other = |leader: Option<NodeId>| leader.is_some_and(|leader| leader != former);
-        let mut metrics = self.raft.server_metrics();
-        if metrics.wait_for(|metrics| is_other(metrics.current_leader)).await.is_err() {
-            // nobody leads any more as far as a voter knows that has stopped
+        let stopped = match self.place.voting() {
+            Some(voting) => {
+                let mut metrics = voting.raft.server_metrics();
+                metrics.wait_for(|metrics| is_other(metrics.current_leader)).await.is_err()
+            }
+            None => {
+                let mut outlook = self.place.outlook.subscribe();
+                outlook.wait_for(|outlook| is_other(outlook.leader)).await.is_err()
+            }
+        };
+        if stopped {
+            // nobody leads any more as far as a node knows that has stopped
             std::future::pending().await
         }
     }
@@ -51,6 +69,17 @@ impl Core {
 
     /// How a member is reached.
     pub(crate) fn voter(&self, id: NodeId) -> Option<Voter> {
-        self.raft.server_metrics().borrow().membership_config.membership().get_node(&id).cloned()
+        match self.place.voting() {
+            Some(voting) => {
+                voting.raft.server_metrics().borrow().membership_config.membership().get_node(&id).cloned()
+            }
+            None => self.view.member(id).or_else(|| self.contacts.read().get(&id).cloned()),
+        }
+    }
+
+    /// The log, or why there is none.
+    pub(crate) fn voting(&self) -> Result<Arc<Voting>, MembershipError> {
+        let none = || MembershipError("this node does not follow the log".to_owned());
+        self.place.voting().ok_or_else(none)
     }
 }

@@ -1,4 +1,4 @@
-//! One voter of the group: what its owner does with it.
+//! A node's part in the group, by the log or by a view: what its owner does with it.
 
 use crate::codec::Encode;
 use crate::command::{Command, Outcome, Proposal, join};
@@ -6,23 +6,23 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::disk::Disk;
 use crate::errors::{MembershipError, ProposeError, ReadError, StartError};
+use crate::feed::Copies;
 use crate::gate::Gate;
-use crate::keeper;
-use crate::log::{Journal, Log, Writer};
-use crate::machine::{Machine, Observer, View};
+use crate::machine::{Observer, Picture, View};
 use crate::network::Network;
 use crate::proposer::{self, Claim, Item, Placing};
 use crate::reader::{self, Request};
 use crate::receiver::Receiver;
 use crate::runtime::{Instant, Runtime};
-use crate::snapshot::Snapshots;
+use crate::seat::{OpenDisk, Place};
 use crate::state::State;
 use crate::transport::{Placement, Transport};
 use crate::types::{LogId, NodeId, Voter};
-use crate::watchdog::{self, End, Pulse};
+use crate::watchdog::End;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use openraft::{AsyncRuntime as _, ChangeMembers, Raft};
+use openraft::{AsyncRuntime as _, ChangeMembers};
+use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(25);
 /// Linearizable reads that may wait.
 const READS_MAX: usize = 65_536;
 
-/// What a voter knows of the group.
+/// What a node knows of the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Its number.
@@ -57,7 +57,7 @@ pub struct Status {
     pub learners: BTreeSet<NodeId>,
 }
 
-/// One voter of the group. Clones are the same voter; it stops with [`Group::shutdown`].
+/// A node's part in the group. Clones are the same part; it stops with [`Group::shutdown`].
 #[derive(Clone)]
 pub struct Group {
     core: Arc<Core>,
@@ -79,31 +79,80 @@ impl Group {
         transport: Arc<dyn Transport>,
         end: End,
     ) -> Result<Self, StartError> {
-        let pulse = Pulse::new("a write to the disk of the replicated log");
-        let end = watchdog::once(end);
-        watchdog::watch(&pulse, config.disk_limit, Arc::clone(&end))?;
-        let snapshot_pulse = Pulse::new("a write of a snapshot");
-        watchdog::watch(&snapshot_pulse, config.disk_limit, Arc::clone(&end))?;
-        let view = View::new(Runtime::random());
-        let snapshots = Snapshots::new(Arc::clone(&disk), snapshot_pulse);
-        let kept = snapshots.kept();
-        let machine = Machine::open(Arc::clone(&view), snapshots)?;
-        let (journal, mut recovered) = Journal::open(disk, config.segment_bytes_max)?;
-        recovered.resign(config.id);
-        let log = Log::new(recovered, Writer::start(journal, pulse)?, kept);
-        let log_reader = log.reader();
+        Self::start_on(config, Arc::new(move || Ok(Arc::clone(&disk))), transport, end).await
+    }
+
+    /// As [`Group::start`], with a disk that is opened again whenever the node begins to follow the log anew.
+    ///
+    /// # Errors
+    /// If its disk holds what cannot be used.
+    pub async fn start_on(
+        config: Config,
+        open_disk: OpenDisk,
+        transport: Arc<dyn Transport>,
+        end: End,
+    ) -> Result<Self, StartError> {
+        let group = Self::begin(config, open_disk, transport, end);
+        group.core.place.take_log(&group.core).await?;
+        Ok(group)
+    }
+
+    /// Starts a node whose state is fed by a voter: by those that it hears of, and first by these. Once a leader sends it
+    /// the log, it follows that; `open_disk` is where, and refuses if it never is to.
+    pub async fn start_view(
+        config: Config,
+        contacts: BTreeMap<NodeId, Voter>,
+        open_disk: OpenDisk,
+        transport: Arc<dyn Transport>,
+        end: End,
+    ) -> Self {
+        let group = Self::begin(config, open_disk, transport, end);
+        group.set_contacts(contacts);
+        group.core.place.take_view(&group.core).await;
+        group
+    }
+
+    fn begin(config: Config, open_disk: OpenDisk, transport: Arc<dyn Transport>, end: End) -> Self {
         let network = Network { cluster: config.cluster, own: config.id, transport };
-        let openraft = Arc::new(config.openraft());
-        let raft = Raft::new(config.id, openraft, network.clone(), log, machine).await;
-        let raft = raft.map_err(|fatal| StartError::Raft { id: config.id, reason: fatal.to_string() })?;
         let (queue, queued) = mpsc::channel(config.queue_max);
         let (reads, reading) = mpsc::channel(READS_MAX);
         let gate = Gate::new(config.lease, config.election_timeout * 2);
-        let core = Arc::new(Core { config, raft, view, gate, network, log: log_reader });
+        let core = Arc::new(Core {
+            config,
+            view: View::new(Runtime::random()),
+            gate,
+            network,
+            place: Place::new(open_disk, end),
+            contacts: RwLock::default(),
+            copies: Copies::default(),
+        });
         Runtime::detach(proposer::run(Arc::clone(&core), queued));
         Runtime::detach(reader::run(Arc::clone(&core), reading));
-        Runtime::detach(keeper::run(Arc::clone(&core), end));
-        Ok(Self { core, queue, reads, receiver: Arc::default(), serials: Arc::default() })
+        Self { core, queue, reads, receiver: Arc::default(), serials: Arc::default() }
+    }
+
+    /// Whom to ask for the state while nobody else is known who tells it.
+    pub fn set_contacts(&self, contacts: BTreeMap<NodeId, Voter>) {
+        *self.core.contacts.write() = contacts;
+    }
+
+    /// Whether the state is fed by a voter, and not by the log.
+    pub fn is_view(&self) -> bool {
+        self.core.place.is_view()
+    }
+
+    /// Leaves the log for a view, where the voters agreed that it is not sent to this node any more: as a leader says that
+    /// has applied what was agreed on up to `index`. Gives whether it did.
+    pub async fn stand_down(&self, index: u64) -> bool {
+        let (voters, learners, since) = self.core.view.members();
+        let id = self.core.config.id;
+        // what this node knows may be newer than what the leader did
+        let sent = voters.contains(&id) || learners.contains(&id);
+        if index == 0 || (sent && since >= index) || self.core.place.voting().is_none() {
+            return false;
+        }
+        self.core.place.stand_down(&self.core, index).await;
+        true
     }
 
     /// Makes the first voters of a new cluster: to be called on one of them, once, when none of them holds anything.
@@ -111,7 +160,7 @@ impl Group {
     /// # Errors
     /// If this voter holds something already, or is not among them.
     pub async fn initialize(&self, voters: BTreeMap<NodeId, Voter>) -> Result<(), MembershipError> {
-        self.core.raft.initialize(voters).await.map_err(|error| MembershipError(error.to_string()))
+        self.core.voting()?.raft.initialize(voters).await.map_err(|error| MembershipError(error.to_string()))
     }
 
     /// Lets a node follow the log without a vote; returns once it has caught up. On the leader.
@@ -119,7 +168,7 @@ impl Group {
     /// # Errors
     /// If this voter does not lead, or stops leading.
     pub async fn add_learner(&self, id: NodeId, voter: Voter) -> Result<(), MembershipError> {
-        let added = self.core.raft.add_learner(id, voter, true).await;
+        let added = self.core.voting()?.raft.add_learner(id, voter, true).await;
         added.map(drop).map_err(|error| MembershipError(error.to_string()))
     }
 
@@ -128,7 +177,7 @@ impl Group {
     /// # Errors
     /// If this voter does not lead, a change is going on, or one of them does not follow the log.
     pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), MembershipError> {
-        let changed = self.core.raft.change_membership(voters, false).await;
+        let changed = self.core.voting()?.raft.change_membership(voters, false).await;
         changed.map(drop).map_err(|error| MembershipError(error.to_string()))
     }
 
@@ -137,14 +186,17 @@ impl Group {
     /// # Errors
     /// If this voter does not lead, or a change is going on.
     pub async fn remove_learners(&self, ids: BTreeSet<NodeId>) -> Result<(), MembershipError> {
-        let removed = self.core.raft.change_membership(ChangeMembers::RemoveNodes(ids), false).await;
+        let removed =
+            self.core.voting()?.raft.change_membership(ChangeMembers::RemoveNodes(ids), false).await;
         removed.map(drop).map_err(|error| MembershipError(error.to_string()))
     }
 
     /// Stands for election now: how a leader that is about to leave is followed by a chosen one.
     pub async fn campaign(&self) {
-        // it has stopped otherwise, and then there is nothing to do
-        let _ = self.core.raft.trigger().elect().await;
+        if let Some(voting) = self.core.place.voting() {
+            // it has stopped otherwise, and then there is nothing to do
+            let _ = voting.raft.trigger().elect().await;
+        }
     }
 
     /// Has a command committed and applied on this voter. Its outcome is what this voter's own state gave, so that a
@@ -275,6 +327,16 @@ impl Group {
         self.core.view.look(look)
     }
 
+    /// Looks at this voter's state and at who votes, as of one log index.
+    pub fn picture<T>(&self, look: impl FnOnce(&Picture<'_>) -> T) -> T {
+        self.core.view.picture(look)
+    }
+
+    /// Who votes, as far as this voter has applied, and how each is reached.
+    pub fn voters(&self) -> BTreeMap<NodeId, Voter> {
+        self.picture(|picture| picture.voters.clone())
+    }
+
     /// Has `observer` told of all that becomes of this voter's state from now on, in order, each before its proposer here
     /// is told. It must neither block nor take long: the next entry waits for it.
     pub fn observe(&self, observer: Observer) {
@@ -320,7 +382,8 @@ impl Group {
 
     /// The other voters and how far each has the log, whoever has the most first. On the leader; empty elsewhere.
     pub fn followers(&self) -> Vec<(NodeId, u64)> {
-        let metrics = self.core.raft.metrics().borrow().clone();
+        let Some(voting) = self.core.place.voting() else { return Vec::new() };
+        let metrics = voting.raft.metrics().borrow().clone();
         let voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().collect();
         let matched = metrics.replication.into_iter().flatten();
         let matched = matched.filter(|(id, _)| *id != self.core.config.id && voters.contains(id));
@@ -335,15 +398,22 @@ impl Group {
         self.core.view.indexes()
     }
 
-    /// What this voter knows of the group.
+    /// What this node knows of the group.
     pub fn status(&self) -> Status {
+        let (id, applied) = (self.core.config.id, self.core.view.index());
+        let Some(voting) = self.core.place.voting() else {
+            let outlook = *self.core.place.outlook.borrow();
+            let (voters, learners, _) = self.core.view.members();
+            let (leader, term) = (outlook.leader, outlook.term);
+            return Status { id, leader, term, applied, snapshot: 0, purged: 0, voters, learners };
+        };
         let index = |log_id: Option<LogId>| log_id.map_or(0, |log_id| log_id.index);
-        let metrics = self.core.raft.metrics().borrow().clone();
+        let metrics = voting.raft.metrics().borrow().clone();
         Status {
-            id: self.core.config.id,
+            id,
             leader: metrics.current_leader,
             term: metrics.current_term,
-            applied: self.core.view.index(),
+            applied,
             snapshot: index(metrics.snapshot),
             purged: index(metrics.purged),
             voters: metrics.membership_config.voter_ids().collect(),
@@ -353,7 +423,6 @@ impl Group {
 
     /// Stops in order. The log stays as it is.
     pub async fn shutdown(&self) {
-        // a task that panicked has ended the process by now
-        let _ = self.core.raft.shutdown().await;
+        self.core.place.stop().await;
     }
 }

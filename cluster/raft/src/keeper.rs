@@ -3,15 +3,16 @@
 
 use crate::core::Core;
 use crate::runtime::Runtime;
+use crate::seat::Voting;
 use crate::watchdog::End;
 use openraft::ServerState;
 use openraft::error::Fatal;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Follows a voter until it stops.
-pub(crate) async fn run(core: Arc<Core>, end: End) {
-    let mut metrics = core.raft.metrics();
+/// Follows openraft until it stops.
+pub(crate) async fn run(core: Arc<Core>, voting: Arc<Voting>, end: End) {
+    let mut metrics = voting.raft.metrics();
     // the snapshot that was the newest when the last one was asked for
     let mut asked_beyond = None;
     let mut led_in = None;
@@ -29,11 +30,11 @@ pub(crate) async fn run(core: Arc<Core>, end: End) {
         if let Some(age) = seen.millis_since_quorum_ack {
             core.gate.saw(Runtime::now() - Duration::from_millis(age));
         }
-        let room = core.log.bytes() <= core.config.compaction_bytes;
+        let room = voting.log.bytes() <= core.config.compaction_bytes;
         if !room && seen.last_applied > seen.snapshot && asked_beyond != Some(seen.snapshot) {
             asked_beyond = Some(seen.snapshot);
             // it has stopped otherwise, and the next turn finds why
-            let _ = core.raft.trigger().snapshot().await;
+            let _ = voting.raft.trigger().snapshot().await;
         }
         if metrics.changed().await.is_err() {
             return end("the replicated log cannot go on: its task has panicked".to_owned());

@@ -1,4 +1,5 @@
-//! The replicated state of a cluster: one group of voters that agrees, by Raft, on a sequence of commands.
+//! The replicated state of a cluster: one group of voters that agrees, by Raft, on a sequence of commands, and nodes beside
+//! them whose views of the state they feed.
 
 mod codec;
 mod command;
@@ -6,6 +7,8 @@ mod config;
 mod core;
 pub mod disk;
 mod errors;
+mod feed;
+mod following;
 mod gate;
 mod group;
 mod keeper;
@@ -17,6 +20,7 @@ mod proposer;
 mod reader;
 mod receiver;
 mod runtime;
+mod seat;
 pub mod simulation;
 mod snapshot;
 mod state;
@@ -30,8 +34,9 @@ pub use config::Config;
 pub use errors::{MembershipError, ProposeError, ReadError, StartError};
 pub use group::{Group, Status};
 pub use log::JournalError;
-pub use machine::{Committed, Observer};
+pub use machine::{Committed, Observer, Picture};
 pub use runtime::sleep;
+pub use seat::OpenDisk;
 pub use snapshot::SnapshotError;
 pub use state::State;
 pub use types::{NodeId, Voter};

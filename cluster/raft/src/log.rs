@@ -39,6 +39,7 @@ pub(crate) struct Log {
 }
 
 /// Reads the log from other tasks.
+#[derive(Clone)]
 pub(crate) struct Reader {
     tail: Arc<RwLock<Tail>>,
 }
@@ -130,6 +131,18 @@ impl Reader {
     /// Bytes of entries in memory.
     pub(crate) fn bytes(&self) -> usize {
         self.tail.read().bytes
+    }
+
+    /// Whether the entries from `start` to before `end` are here and are no more than so many bytes.
+    pub(crate) fn holds(&self, start: u64, end: u64, bytes_max: usize) -> bool {
+        let tail = self.tail.read();
+        let mut room = bytes_max;
+        start >= tail.purged.map_or(0, |purged| purged.index + 1)
+            && tail.range(start..end).all(|entry| {
+                let left = room.checked_sub(entry_bytes(entry));
+                room = left.unwrap_or_default();
+                left.is_some()
+            })
     }
 }
 

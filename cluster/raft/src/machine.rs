@@ -4,14 +4,16 @@
 use crate::codec::{DecodeError, Encode};
 use crate::command::{Command, Origin, Outcome, Proposal, split};
 use crate::runtime::Runtime;
-use crate::snapshot::Snapshots;
+use crate::snapshot::{SnapshotError, Snapshots};
 use crate::state::State;
-use crate::types::{Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types};
+use crate::types::{
+    Entry, LogId, NodeId, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types, Voter,
+};
 use bytes::Bytes;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -43,6 +45,37 @@ pub enum Committed<'a> {
     },
 }
 
+/// The state at one log index, and who votes as of it: the same wherever it is looked at.
+#[derive(Debug)]
+pub struct Picture<'a> {
+    /// The log index.
+    pub index: u64,
+    /// The state.
+    pub state: &'a State,
+    /// Who votes, and how each is reached.
+    pub voters: BTreeMap<NodeId, Voter>,
+    /// Log index of the entry that said so.
+    pub voters_since: u64,
+    /// Who follows the log without a vote.
+    pub learners: BTreeSet<NodeId>,
+}
+
+/// Why what a voter sent does not go on from a view.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FeedError {
+    /// An entry is missing.
+    #[error("entry {found} came where entry {due} was due")]
+    Gap {
+        /// Which is the next.
+        due: u64,
+        /// Which came.
+        found: u64,
+    },
+    /// It is not what this build writes.
+    #[error("what was agreed on cannot be read: {0}")]
+    Unreadable(String),
+}
+
 /// Who is told what has become of a voter's state.
 pub type Observer = Arc<dyn Fn(&Committed<'_>) + Send + Sync>;
 
@@ -72,9 +105,28 @@ impl View {
         look(&self.applied.read().state)
     }
 
+    /// Looks at the state and at who votes, as of one log index.
+    pub(crate) fn picture<T>(&self, look: impl FnOnce(&Picture<'_>) -> T) -> T {
+        let applied = self.applied.read();
+        let membership = applied.membership.membership();
+        let voter = |id| Some((id, membership.get_node(&id)?.clone()));
+        look(&Picture {
+            index: applied.last.map_or(0, |last| last.index),
+            state: &applied.state,
+            voters: membership.voter_ids().filter_map(voter).collect(),
+            voters_since: applied.membership.log_id().map_or(0, |since| since.index),
+            learners: membership.learner_ids().collect(),
+        })
+    }
+
     /// Log index of the last entry applied.
     pub(crate) fn index(&self) -> u64 {
         *self.index.borrow()
+    }
+
+    /// Log index of the first entry that is not applied.
+    pub(crate) fn due(&self) -> u64 {
+        self.applied.read().last.map_or(0, |last| last.index + 1)
     }
 
     /// Follows the log index of the last entry applied.
@@ -147,6 +199,55 @@ impl View {
         Ok(count)
     }
 
+    /// Applies entries that a voter says are committed, beyond those that are applied already.
+    ///
+    /// # Errors
+    /// If one is missing between, or cannot be read.
+    pub(crate) fn feed(&self, entries: Vec<Entry>) -> Result<(), FeedError> {
+        let first = self.due();
+        let fresh: Vec<Entry> = entries.into_iter().filter(|entry| entry.log_id.index >= first).collect();
+        for (due, entry) in (first..).zip(&fresh) {
+            if entry.log_id.index != due {
+                return Err(FeedError::Gap { due, found: entry.log_id.index });
+            }
+        }
+        if !fresh.is_empty() {
+            self.apply(fresh).map_err(|error| FeedError::Unreadable(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the state of a snapshot that a voter has sent, if it is newer.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn feed_snapshot(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Result<(), FeedError> {
+        if meta.last_log_id.is_some_and(|last| last.index >= self.due()) {
+            let unreadable = |error: DecodeError| FeedError::Unreadable(error.to_string());
+            self.replace(meta, State::from_bytes(bytes).map_err(unreadable)?);
+        }
+        Ok(())
+    }
+
+    /// The state as a snapshot.
+    pub(crate) fn portray(&self) -> (SnapshotMeta, State) {
+        let applied = self.applied.read();
+        (applied.meta(), applied.state.clone())
+    }
+
+    /// How a member of the group is reached, as far as is applied.
+    pub(crate) fn member(&self, id: NodeId) -> Option<Voter> {
+        self.applied.read().membership.membership().get_node(&id).cloned()
+    }
+
+    /// Those that vote, those that follow the log without a vote, and the log index as of which they do.
+    pub(crate) fn members(&self) -> (BTreeSet<NodeId>, BTreeSet<NodeId>, u64) {
+        let applied = self.applied.read();
+        let membership = applied.membership.membership();
+        let since = applied.membership.log_id().map_or(0, |since| since.index);
+        (membership.voter_ids().collect(), membership.learner_ids().collect(), since)
+    }
+
     fn replace(&self, meta: &SnapshotMeta, state: State) {
         let last = meta.last_log_id;
         let membership = meta.last_membership.clone();
@@ -174,18 +275,48 @@ pub(crate) struct Builder {
 }
 
 impl Machine {
-    /// A state machine with the state of the newest snapshot.
-    pub(crate) fn open(
+    /// A state machine whose state is the view's, or the newest snapshot's if that is newer; in the end a snapshot on disk
+    /// has what the view had. Gives what that snapshot goes up to.
+    pub(crate) async fn open(
         view: Arc<View>,
         snapshots: Snapshots,
-    ) -> Result<Self, crate::snapshot::SnapshotError> {
+    ) -> Result<(Self, Option<LogId>), SnapshotError> {
+        let snapshots = Arc::new(snapshots);
+        let mut last = None;
         if let Some((meta, bytes)) = snapshots.load()? {
-            let state = State::from_bytes(&bytes);
-            let file = || "snapshot".to_owned();
-            let content = |error| crate::snapshot::SnapshotError::Content { file: file(), error };
-            view.replace(&meta, state.map_err(content)?);
+            last = meta.last_log_id;
+            if last.is_some_and(|last| last.index >= view.due()) {
+                let content = |error| SnapshotError::Content { file: "snapshot".to_owned(), error };
+                view.replace(&meta, State::from_bytes(&bytes).map_err(content)?);
+            }
         }
-        Ok(Self { view, snapshots: Arc::new(snapshots) })
+        if view.due() > last.map_or(0, |last| last.index + 1) {
+            let applied = view.applied.read().clone();
+            last = applied.last;
+            let meta = applied.meta();
+            applied.save(&meta, Arc::clone(&snapshots)).await?;
+        }
+        Ok((Self { view, snapshots }, last))
+    }
+}
+
+impl Applied {
+    /// What a snapshot of it is called.
+    fn meta(&self) -> SnapshotMeta {
+        let place = self.last.map(|last| last.to_string()).unwrap_or_default();
+        let snapshot_id = format!("{place}-{:016x}", Runtime::random());
+        SnapshotMeta { last_log_id: self.last, last_membership: self.membership.clone(), snapshot_id }
+    }
+
+    /// Makes this snapshot of it. Once this returns it outlives a loss of power.
+    async fn save(self, meta: &SnapshotMeta, snapshots: Arc<Snapshots>) -> io::Result<Bytes> {
+        snapshots.settle().await;
+        let meta = meta.clone();
+        let saved = Runtime::blocking(move || {
+            let bytes = Bytes::from(self.state.to_bytes());
+            snapshots.save(&meta, &bytes).map(|()| bytes)
+        });
+        saved.await.and_then(|saved| saved)
     }
 }
 
@@ -196,18 +327,9 @@ fn snapshot_error(meta: &SnapshotMeta) -> impl Fn(io::Error) -> StorageError + S
 
 impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
-        let Applied { state, last, membership } = self.applied.clone();
-        let place = last.map(|last| last.to_string()).unwrap_or_default();
-        let snapshot_id = format!("{place}-{:016x}", Runtime::random());
-        let meta = SnapshotMeta { last_log_id: last, last_membership: membership, snapshot_id };
-        self.snapshots.settle().await;
-        let snapshots = Arc::clone(&self.snapshots);
-        let saved = meta.clone();
-        let bytes = Runtime::blocking(move || {
-            let bytes = Bytes::from(state.to_bytes());
-            snapshots.save(&saved, &bytes).map(|()| bytes)
-        });
-        let bytes = bytes.await.and_then(|saved| saved).map_err(snapshot_error(&meta))?;
+        let meta = self.applied.meta();
+        let saved = self.applied.clone().save(&meta, Arc::clone(&self.snapshots)).await;
+        let bytes = saved.map_err(snapshot_error(&meta))?;
         Ok(Snapshot { meta, snapshot: Box::new(bytes) })
     }
 }

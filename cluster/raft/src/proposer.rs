@@ -73,10 +73,12 @@ pub(crate) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Item>) {
 }
 
 async fn place(core: &Arc<Core>, items: Vec<Item>, permit: tokio::sync::OwnedSemaphorePermit) {
-    let leader = core.leader().filter(|_| core.gate.is_fresh());
-    let lead = leader == Some(core.config.id);
+    // a view hears less often, and who leads says itself whether it has a quorum
+    let leader = core.leader().filter(|_| core.gate.is_fresh() || core.place.is_view());
+    let lead = core.place.voting().filter(|_| leader == Some(core.config.id));
     let items = items.into_iter().filter(|item| item.claim.take()).collect::<Vec<_>>();
-    let (items, astray): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| lead || !item.forwarded);
+    let (items, astray): (Vec<Item>, Vec<Item>) =
+        items.into_iter().partition(|item| lead.is_some() || !item.forwarded);
     tell(astray, Placement::Refused);
     if items.is_empty() {
         return;
@@ -85,12 +87,12 @@ async fn place(core: &Arc<Core>, items: Vec<Item>, permit: tokio::sync::OwnedSem
     items.iter().for_each(|item| batch.extend_from_slice(&item.proposals));
     let batch = batch.freeze();
     let core = Arc::clone(core);
-    match leader {
-        None => tell(items, Placement::Refused),
-        Some(_) if lead => {
+    match (leader, lead) {
+        (None, _) => tell(items, Placement::Refused),
+        (Some(_), Some(voting)) => {
             // handed over here, and not in the task, so that batches keep their order
             let batch = Batch::from_bytes(batch);
-            let written = core.raft.client_write_ff(batch.clone()).await;
+            let written = voting.raft.client_write_ff(batch.clone()).await;
             Runtime::detach(async move {
                 let placement = match written {
                     Ok(written) => committed(&core, &batch, written).await,
@@ -101,7 +103,7 @@ async fn place(core: &Arc<Core>, items: Vec<Item>, permit: tokio::sync::OwnedSem
                 drop(permit);
             });
         }
-        Some(leader) => Runtime::detach(async move {
+        (Some(leader), None) => Runtime::detach(async move {
             let placement = forward(&core, leader, batch).await;
             tell(items, placement);
             drop(permit);

@@ -46,7 +46,8 @@ pub(crate) async fn run(core: Arc<Core>, mut requests: mpsc::Receiver<Request>) 
 
 async fn read_index(core: &Core, leader: NodeId) -> Result<u64, String> {
     if leader == core.config.id {
-        let read = core.raft.get_read_log_id().await.map_err(|error| error.to_string())?;
+        let voting = core.place.voting().ok_or("this node does not follow the log any more")?;
+        let read = voting.raft.get_read_log_id().await.map_err(|error| error.to_string())?;
         return Ok(read.0.map_or(0, |last| last.index));
     }
     let voter = core.voter(leader).ok_or_else(|| format!("leader {leader} is not a member"))?;

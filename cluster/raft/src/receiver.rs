@@ -1,16 +1,19 @@
-//! Answers the frames of other voters.
+//! Answers the frames of other nodes.
 
 use crate::codec::{Encode, Reader};
 use crate::command::split;
 use crate::core::Core;
+use crate::feed::feed;
 use crate::group::Group;
 use crate::runtime::Runtime;
+use crate::seat::Voting;
 use crate::transport::{Envelope, Kind, SnapshotChunk, answer};
 use crate::types::{NodeId, Snapshot, SnapshotMeta, Vote};
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use parking_lot::Mutex;
 use std::cmp::Ordering;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What a voter has to remember between frames.
@@ -46,7 +49,7 @@ enum Part {
 }
 
 impl Receiver {
-    pub(crate) async fn receive(&self, group: &Group, core: &Core, frame: &[u8]) -> Bytes {
+    pub(crate) async fn receive(&self, group: &Group, core: &Arc<Core>, frame: &[u8]) -> Bytes {
         let content = match Envelope::open(frame) {
             Err(error) => Err(error.to_string()),
             Ok((envelope, content)) => match astray(core, envelope) {
@@ -60,25 +63,36 @@ impl Receiver {
     async fn serve(
         &self,
         group: &Group,
-        core: &Core,
+        core: &Arc<Core>,
         envelope: Envelope,
         content: Reader<'_>,
     ) -> Result<Vec<u8>, String> {
+        if matches!(envelope.kind, Kind::Append | Kind::SnapshotChunk) && core.place.is_view() {
+            // the leader has this node follow the log: to vote, as a rule
+            if !core.place.is_sent_log(core) {
+                return Err("the voters have not agreed, as far as this node knows, that it follows the log"
+                    .to_owned());
+            }
+            core.place.take_log(core).await.map_err(|error| error.to_string())?;
+        }
+        let voting = || core.place.voting().ok_or("this node does not follow the log");
         match envelope.kind {
             Kind::Append => {
                 let request: AppendEntriesRequest<_> = whole(content)?;
-                let response = core.raft.append_entries(request).await.map_err(|error| error.to_string())?;
+                let response =
+                    voting()?.raft.append_entries(request).await.map_err(|error| error.to_string())?;
                 if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
                     core.gate.saw(Runtime::now());
                 }
                 Ok(response.to_bytes())
             }
             Kind::Vote => {
-                let response = core.raft.vote(whole(content)?).await.map_err(|error| error.to_string())?;
+                let response =
+                    voting()?.raft.vote(whole(content)?).await.map_err(|error| error.to_string())?;
                 Ok(response.to_bytes())
             }
             Kind::SnapshotChunk => {
-                let vote = self.take(core, envelope.from, whole(content)?).await?;
+                let vote = self.take(core, &*voting()?, envelope.from, whole(content)?).await?;
                 Ok(vote.to_bytes())
             }
             Kind::Forward => {
@@ -92,18 +106,28 @@ impl Receiver {
                 core.gate.check()?;
                 group.read_index(true).await.map(|index| index.to_bytes())
             }
+            Kind::Feed => {
+                let request = whole(content)?;
+                feed(core, &*voting()?, request).await.map(|fed| fed.to_bytes())
+            }
         }
     }
 
     /// Takes a part of a snapshot; with the last one, the snapshot.
-    async fn take(&self, core: &Core, from: NodeId, chunk: SnapshotChunk) -> Result<Vote, String> {
+    async fn take(
+        &self,
+        core: &Core,
+        voting: &Voting,
+        from: NodeId,
+        chunk: SnapshotChunk,
+    ) -> Result<Vote, String> {
         let vote = chunk.vote;
         match self.gather(core, from, chunk)? {
             Part::Taken => Ok(vote),
             Part::Last(meta, state, told) => {
                 core.gate.saw(Runtime::now());
                 let snapshot = Snapshot { meta, snapshot: Box::new(state.into()) };
-                let installed = core.raft.install_full_snapshot(vote, snapshot).await;
+                let installed = voting.raft.install_full_snapshot(vote, snapshot).await;
                 let installed = installed.map(|response| response.vote).map_err(|error| error.to_string());
                 if installed.is_err() {
                     // the next try begins with the first part

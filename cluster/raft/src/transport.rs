@@ -59,6 +59,7 @@ pub(crate) enum Kind {
     SnapshotChunk = 3,
     Forward = 4,
     ReadIndex = 5,
+    Feed = 6,
 }
 
 /// Whose frame it is, and for whom: a frame that went astray is refused, not answered for another.
@@ -94,6 +95,7 @@ impl Envelope {
             3 => Kind::SnapshotChunk,
             4 => Kind::Forward,
             5 => Kind::ReadIndex,
+            6 => Kind::Feed,
             tag => return Err(DecodeError::Tag { what: "kind of frame", tag }),
         };
         let envelope = Self {

@@ -6,6 +6,7 @@ use super::record::{
     read_header, read_records, segment_header,
 };
 use crate::disk::Disk;
+use crate::types::LogId;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -220,6 +221,14 @@ impl Journal {
     /// Returns once all that was written outlives a loss of power.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
         self.on(self.active, |disk, name| disk.sync(name))
+    }
+
+    /// Forgets all entries: the log begins behind this one, which a snapshot on disk has. Once this returns it outlives a
+    /// loss of power.
+    pub(crate) fn begin_after(&mut self, start: LogId) -> Result<(), JournalError> {
+        self.write(&[Record::Truncate(0), Record::Purge(start)])?;
+        self.sync()?;
+        self.remove_purged()
     }
 
     /// Removes the oldest segments that hold nothing above the purged index.

@@ -131,6 +131,19 @@ impl Recovered {
         }
     }
 
+    /// Whether the log goes on from this entry: it has it, or what it has begins behind it.
+    pub(crate) fn leads_up_to(&self, start: LogId) -> bool {
+        let held = self.entries.iter().find(|entry| entry.log_id.index == start.index);
+        held.is_some_and(|entry| entry.log_id == start) || self.purged >= Some(start)
+    }
+
+    /// Forgets all entries: the log begins behind this one. The vote stays.
+    pub(crate) fn begin_after(&mut self, start: LogId) {
+        self.follow(Record::Truncate(0));
+        self.follow(Record::Purge(start));
+        self.committed = self.committed.max(Some(start));
+    }
+
     /// Index of an entry that was neither found nor purged, if there is one.
     pub(crate) fn missing(&self) -> Option<u64> {
         let covered = self.purged.map_or(0, |purged| purged.index);

@@ -17,13 +17,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-fn stores(disk: Arc<dyn Disk>, segment_bytes_max: usize) -> (Log, Machine) {
+async fn stores(disk: Arc<dyn Disk>, segment_bytes_max: usize) -> (Log, Machine) {
     let pulse = Pulse::new("a test's write");
     let (journal, recovered) = Journal::open(Arc::clone(&disk), segment_bytes_max).unwrap();
     // the suite cuts the log without a snapshot
     let kept = tokio::sync::watch::Sender::new(Ok(u64::MAX)).subscribe();
-    let log = Log::new(recovered, Writer::start(journal, Arc::clone(&pulse)).unwrap(), kept);
-    (log, Machine::open(View::new(1), Snapshots::new(disk, pulse)).unwrap())
+    let writing = Arc::new(tokio::sync::Mutex::default()).lock_owned().await;
+    let log = Log::new(recovered, Writer::start(journal, Arc::clone(&pulse), writing).unwrap(), kept);
+    let opened = Machine::open(View::new(1), Snapshots::new(disk, pulse)).await;
+    (log, opened.unwrap().0)
 }
 
 struct InDirectory;
@@ -31,7 +33,7 @@ struct InDirectory;
 impl StoreBuilder<Types, Log, Machine, TempDir> for InDirectory {
     async fn build(&self) -> Result<(TempDir, Log, Machine), StorageError> {
         let directory = tempfile::tempdir().unwrap();
-        let (log, machine) = stores(Arc::new(Directory::open(directory.path()).unwrap()), 1 << 20);
+        let (log, machine) = stores(Arc::new(Directory::open(directory.path()).unwrap()), 1 << 20).await;
         Ok((directory, log, machine))
     }
 }
@@ -43,7 +45,7 @@ impl StoreBuilder<Types, Log, Machine> for InMemory {
         let disk = MemoryDisk::new(&World::new(1));
         disk.set_faults(|faults| faults.slowest = Duration::ZERO);
         // a segment for every few entries
-        let (log, machine) = stores(Arc::new(disk), 200);
+        let (log, machine) = stores(Arc::new(disk), 200).await;
         Ok(((), log, machine))
     }
 }

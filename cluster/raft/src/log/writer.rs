@@ -9,6 +9,7 @@ use crate::runtime::Runtime;
 use crate::watchdog::Pulse;
 use std::io;
 use std::sync::Arc;
+use tokio::sync::OwnedMutexGuard;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Requests that share a sync.
@@ -28,10 +29,17 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer of a log.
-    pub(crate) fn start(journal: Journal, pulse: Arc<Pulse>) -> io::Result<Self> {
+    /// Starts the writer of a log, which holds `writing` until it has written the last.
+    pub(crate) fn start(
+        journal: Journal,
+        pulse: Arc<Pulse>,
+        writing: OwnedMutexGuard<()>,
+    ) -> io::Result<Self> {
         let (requests, incoming) = unbounded_channel();
-        let work = run(journal, pulse, incoming);
+        let work = async move {
+            run(journal, pulse, incoming).await;
+            drop(writing);
+        };
         if Runtime::is_simulated() {
             Runtime::detach(work);
         } else {

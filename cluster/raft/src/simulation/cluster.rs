@@ -1,11 +1,13 @@
-//! A group of voters in a simulated world: start, kill, pause, cut, and see what each knows.
+//! A group of voters, and of nodes with views, in a simulated world: start, kill, pause, cut, and see what each knows.
 
 use super::disk::MemoryDisk;
 use super::network::Network;
 use super::world::{OUTSIDE, World};
 use crate::config::Config;
+use crate::disk::Disk;
 use crate::errors::StartError;
 use crate::group::Group;
+use crate::seat::OpenDisk;
 use crate::types::{NodeId, Voter};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +29,8 @@ struct Inner {
     disks: BTreeMap<NodeId, MemoryDisk>,
     running: BTreeMap<NodeId, Group>,
     starting: BTreeSet<NodeId>,
+    /// Those that begin with a view, and whom each asks first.
+    views: BTreeMap<NodeId, BTreeMap<NodeId, Voter>>,
     /// Why voters ended by themselves.
     ended: Vec<(NodeId, String)>,
     refused: Vec<(NodeId, String)>,
@@ -61,9 +65,18 @@ impl Cluster {
         self.inner.lock().disks.entry(id).or_insert_with(|| MemoryDisk::new(&self.world)).clone()
     }
 
+    /// Starts a node with a view, which asks these for the state; it comes back with a view, unless its disk has a log.
+    pub fn start_view(&self, id: NodeId, contacts: impl IntoIterator<Item = NodeId>) {
+        let contacts = contacts.into_iter().map(|id| (id, Voter { address: format!("voter-{id}") }));
+        self.inner.lock().views.insert(id, contacts.collect());
+        self.start(id);
+    }
+
     /// Starts a voter with what its disk holds.
     pub fn start(&self, id: NodeId) {
         let disk = Arc::new(self.disk(id));
+        let has_log = disk.list().is_ok_and(|names| names.iter().any(|name| name.starts_with("log-")));
+        let contacts = self.inner.lock().views.get(&id).cloned().filter(|_| !has_log);
         self.inner.lock().starting.insert(id);
         let mut config = Config::new(id, 7);
         if let Some(change) = self.inner.lock().change {
@@ -76,7 +89,12 @@ impl Cluster {
         };
         let link = self.network.link(id);
         self.world.spawn_on(id, async move {
-            match Group::start(config, disk, link, end).await {
+            let open_disk: OpenDisk = Arc::new(move || Ok(Arc::clone(&disk) as Arc<dyn Disk>));
+            let started = match contacts {
+                Some(contacts) => Ok(Group::start_view(config, contacts, open_disk, link, end).await),
+                None => Group::start_on(config, open_disk, link, end).await,
+            };
+            match started {
                 Ok(group) => cluster.started(id, group),
                 Err(error) => cluster.refused(id, &error),
             }
@@ -185,13 +203,14 @@ impl Cluster {
     pub fn leader(&self) -> Option<NodeId> {
         let running = self.running();
         let mut votes: BTreeMap<(u64, NodeId), usize> = BTreeMap::new();
+        let mut quorums: BTreeMap<(u64, NodeId), usize> = BTreeMap::new();
         for status in running.values().map(Group::status) {
-            if let Some(leader) = status.leader {
+            if let Some(leader) = status.leader.filter(|_| status.voters.contains(&status.id)) {
                 *votes.entry((status.term, leader)).or_default() += 1;
+                quorums.insert((status.term, leader), status.voters.len() / 2 + 1);
             }
         }
-        let quorum = self.ids().len() / 2 + 1;
-        let (_, leader) = votes.into_iter().rev().find(|(_, count)| *count >= quorum)?.0;
+        let (_, leader) = votes.into_iter().rev().find(|(led, count)| Some(count) >= quorums.get(led))?.0;
         running.contains_key(&leader).then_some(leader)
     }
 

@@ -27,11 +27,23 @@ pub struct Network {
 #[derive(Default)]
 struct Inner {
     up: BTreeMap<NodeId, Handler>,
+    traffic: BTreeMap<NodeId, Traffic>,
     cut: BTreeSet<(NodeId, NodeId)>,
     weather: Weather,
     /// Parts of snapshots that get lost, and answers to such, before others arrive.
     lost_parts: u32,
     lost_answers: u32,
+}
+
+/// What came to a node so far, and what it answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames that it took.
+    pub frames: u64,
+    /// Bytes of them.
+    pub taken_bytes: u64,
+    /// Bytes of its answers.
+    pub answered_bytes: u64,
 }
 
 /// How bad the network is.
@@ -71,6 +83,15 @@ impl Network {
     pub(super) fn disconnect_all(&self) {
         let gone = std::mem::take(&mut self.inner.lock().up);
         drop(gone);
+    }
+
+    /// What came to a node so far, and what it answered.
+    pub fn traffic(&self, id: NodeId) -> Traffic {
+        self.inner.lock().traffic.get(&id).copied().unwrap_or_default()
+    }
+
+    fn count(&self, id: NodeId, count: impl FnOnce(&mut Traffic)) {
+        count(self.inner.lock().traffic.entry(id).or_default());
     }
 
     /// Nothing passes from one to the other any more.
@@ -149,7 +170,12 @@ impl Network {
         };
         let network = self.clone();
         self.world.spawn_on(to, async move {
+            network.count(to, |traffic| {
+                traffic.frames += 1;
+                traffic.taken_bytes += frame.len() as u64;
+            });
             let reply = handler(frame).await;
+            network.count(to, |traffic| traffic.answered_bytes += reply.len() as u64);
             let back = network.clone();
             network.world.spawn_on(OUTSIDE, async move {
                 let is_lost = is_part && back.loses(|inner| &mut inner.lost_answers);

@@ -22,11 +22,15 @@ fn seeds(fixed: u64) -> impl Iterator<Item = u64> {
     (0..fixed).chain(start..start + more)
 }
 
-fn all_are_linearizable(voters: u64, fixed: u64) {
+fn all_are_linearizable(voters: u64, views: u64, fixed: u64) {
     let mut operations = 0;
     for seed in seeds(fixed) {
-        let (problems, count) = run(seed, voters, CHAOS, Bug::None);
-        assert!(problems.is_empty(), "seed {seed} with {voters} voters: {}", problems.join("; "));
+        let (problems, count) = run(seed, (voters, views), CHAOS, Bug::None);
+        assert!(
+            problems.is_empty(),
+            "seed {seed} with {voters} voters and {views} views: {}",
+            problems.join("; ")
+        );
         operations += count;
     }
     assert!(operations as u64 > fixed * 100, "{operations} operations are too few to show anything");
@@ -34,12 +38,17 @@ fn all_are_linearizable(voters: u64, fixed: u64) {
 
 #[test]
 fn names_on_three_voters_are_linearizable_whatever_happens() {
-    all_are_linearizable(3, 150);
+    all_are_linearizable(3, 0, 150);
 }
 
 #[test]
 fn names_on_five_voters_are_linearizable_whatever_happens() {
-    all_are_linearizable(5, 60);
+    all_are_linearizable(5, 0, 60);
+}
+
+#[test]
+fn names_asked_for_from_views_are_as_linearizable_as_from_voters() {
+    all_are_linearizable(3, 2, 100);
 }
 
 /// Runs in which a planted bug has to show; which of them it is differs from build to build.
@@ -48,7 +57,7 @@ const PLANTED_SEEDS_MAX: u64 = 400;
 #[test]
 fn a_read_without_a_quorum_is_caught() {
     let caught = (0..PLANTED_SEEDS_MAX).find(|seed| {
-        let (problems, _) = run(*seed, 3, CHAOS, Bug::UncheckedRead);
+        let (problems, _) = run(*seed, (3, 0), CHAOS, Bug::UncheckedRead);
         problems.iter().any(|problem| problem.contains("not linearizable"))
     });
     assert!(caught.is_some());
@@ -57,7 +66,7 @@ fn a_read_without_a_quorum_is_caught() {
 #[test]
 fn a_lost_sync_is_caught() {
     let caught = (0..PLANTED_SEEDS_MAX).find(|seed| {
-        let (problems, _) = run(*seed, 3, CHAOS, Bug::LostSync);
+        let (problems, _) = run(*seed, (3, 0), CHAOS, Bug::LostSync);
         problems.iter().any(|problem| problem.contains("not linearizable"))
     });
     assert!(caught.is_some());
@@ -65,5 +74,5 @@ fn a_lost_sync_is_caught() {
 
 #[test]
 fn a_run_under_trouble_is_the_same_run_again() {
-    assert_eq!(run(11, 3, CHAOS, Bug::None), run(11, 3, CHAOS, Bug::None));
+    assert_eq!(run(11, (3, 1), CHAOS, Bug::None), run(11, (3, 1), CHAOS, Bug::None));
 }

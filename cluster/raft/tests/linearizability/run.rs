@@ -59,9 +59,11 @@ fn settings(config: &mut Config) {
     config.segment_bytes_max = 4_000;
 }
 
-/// Runs a cluster through `chaos` of trouble, and then lets it heal. Problems, and how many operations there were.
-pub(crate) fn run(seed: u64, voters: u64, chaos: Duration, bug: Bug) -> (Problems, usize) {
+/// Runs a cluster of so many voters, and of so many nodes with views beside them, through `chaos` of trouble, and then lets it
+/// heal. Problems, and how many operations there were.
+pub(crate) fn run(seed: u64, (voters, views): (u64, u64), chaos: Duration, bug: Bug) -> (Problems, usize) {
     let cluster = Cluster::of(seed, voters, Some(settings));
+    (voters + 1..=voters + views).for_each(|id| cluster.start_view(id, 1..=voters));
     if bug == Bug::LostSync {
         (1..=voters).for_each(|id| cluster.disk(id).set_faults(|faults| faults.lies = true));
     }
