@@ -350,16 +350,18 @@ fn the_only_voter_is_spared_at_once() {
 }
 
 #[test]
-fn what_is_not_built_says_so_and_changes_nothing() {
+fn a_node_that_is_alone_lets_nobody_in_and_cannot_leave() {
     both(|api| async move {
         let pid = start(&api, json!({"module": "counter", "name": "c"})).await;
         let own = api.ok("GetNode", json!({"node": "n1"})).await["address"].clone();
         assert_eq!(api.ok("ConnectNode", json!({"address": own})).await["already"], json!(true));
-        for (rpc, request) in
-            [("ConnectNode", json!({"address": "127.0.0.1:9"})), ("DisconnectNode", json!({"node": "n1"}))]
-        {
+        for (rpc, request) in [
+            ("ConnectNode", json!({"address": "127.0.0.1:9"})),
+            ("DisconnectNode", json!({"node": "n1", "dryRun": true})),
+            ("DisconnectNode", json!({"node": "n1"})),
+        ] {
             let refused = api.err(rpc, request).await;
-            assert_eq!((&*refused.code, &*refused.reason), ("UNIMPLEMENTED", "NOT_BUILT"), "{rpc}");
+            assert_eq!((&*refused.code, &*refused.reason), ("FAILED_PRECONDITION", "NOT_CLUSTERED"), "{rpc}");
         }
         assert_eq!(api.ok("WhereisProcess", json!({"name": "c"})).await["pid"], json!(pid));
     });

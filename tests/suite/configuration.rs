@@ -93,6 +93,7 @@ fn a_limit_of_nothing_is_refused_by_name() {
     let may_be_zero = [
         "node.schedulers",
         "cluster.bootstrap_expect",
+        "cluster.forget_ms",
         "cluster.voters",
         "listen.connections_per_address_max",
         "limits.exit_records_max",

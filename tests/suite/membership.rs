@@ -20,11 +20,7 @@ fn on_three_as<F: Future<Output = ()>>(
     for transport in [Transport::Grpc, Transport::Rest] {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build();
         runtime.unwrap().block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let mut config = Config::default();
-            config.node.schedulers = 1;
-            // a test machine may be busy with other tests
-            (config.cluster.heartbeat_ms, config.cluster.election_ms) = (150, 600);
+            let (folder, mut config) = (tempfile::tempdir().unwrap(), config());
             set(&mut config);
             let nodes = Sandbox::cluster(3, &config, folder.path()).await;
             let mut apis = Vec::new();
@@ -34,6 +30,18 @@ fn on_three_as<F: Future<Output = ()>>(
             test(nodes, apis).await;
         });
     }
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.node.schedulers = 1;
+    // a test machine may be busy with other tests
+    (config.cluster.heartbeat_ms, config.cluster.election_ms) = (150, 600);
+    config
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list["nodes"].as_array().unwrap().iter().map(|node| node["node"].as_str().unwrap()).collect()
 }
 
 async fn register(api: &Api, name: &str) -> String {
@@ -111,5 +119,105 @@ fn a_node_that_stops_takes_its_names_along_and_the_others_go_on_until_one_is_lef
             (refused.code == "UNAVAILABLE").then_some(())
         };
         apis[0].eventually(refused).await;
+    });
+}
+
+// covers: connect_node/1, disconnect_node/1
+#[test]
+fn a_node_is_let_in_by_its_address_serves_what_all_share_and_is_taken_out_with_what_it_has() {
+    on_three(|nodes, apis| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, waiting) = Sandbox::waiting("node-4", &config(), folder.path()).await;
+        let ask = json!({"address": address.to_string()});
+        let (connected, fourth) = tokio::join!(apis[1].ok("ConnectNode", ask.clone()), waiting);
+        assert_eq!(
+            (&connected["node"]["node"], &connected["node"]["state"], &connected["already"]),
+            (&json!("n4"), &json!("UP"), &json!(false))
+        );
+        let joined = fourth.api(apis[0].transport()).await;
+        for api in apis.iter().chain([&joined]) {
+            assert_eq!(names(&api.ok("ListConnectedNodes", json!({})).await), ["n1", "n2", "n3", "n4"]);
+        }
+        let pid = joined.start("counter", Value::Null).await;
+        joined.ok("RegisterProcessGlobally", json!({"name": "cart", "process": pid})).await;
+        assert_eq!(holder(&apis[2], "cart").await.as_ref(), Some(&pid));
+        assert_eq!(apis[0].ok("ConnectNode", ask).await["already"], json!(true));
+
+        let dry = apis[0].ok("DisconnectNode", json!({"node": "n4", "dryRun": true})).await;
+        assert_eq!((&dry["names"], &dry["dryRun"]), (&json!(["cart"]), &json!(true)));
+        assert!(dry["processes"].as_array().unwrap().contains(&json!(pid)), "{dry}");
+        assert_eq!(holder(&apis[2], "cart").await.as_ref(), Some(&pid), "nothing was changed");
+        let forced = apis[0].err("DisconnectNode", json!({"node": "n4", "force": true})).await;
+        assert_eq!((&*forced.code, &*forced.reason), ("FAILED_PRECONDITION", "ALIVE"));
+        // asked of the node itself
+        let left = joined.ok("DisconnectNode", json!({"node": "n4"}));
+        let (left, ()) = tokio::join!(left, fourth.obey());
+        assert_eq!((&left["node"]["node"], &left["names"]), (&json!("n4"), &json!(["cart"])));
+        for api in &apis {
+            assert_eq!(names(&api.ok("ListConnectedNodes", json!({})).await), ["n1", "n2", "n3"]);
+            assert_eq!(holder(api, "cart").await, None);
+        }
+        let unknown = apis[0].err("DisconnectNode", json!({"node": "n4"})).await;
+        assert_eq!((&*unknown.code, &*unknown.reason), ("NOT_FOUND", "UNKNOWN_NODE"));
+        drop(nodes);
+    });
+}
+
+// covers: connect_node/1, disconnect_node/1
+#[test]
+fn an_address_where_no_node_answers_joins_nothing_and_the_voters_keep_their_majority() {
+    on_three(|mut nodes, mut apis| async move {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let refused = apis[0].err("ConnectNode", json!({"address": nobody.to_string()})).await;
+        assert_eq!((&*refused.code, &*refused.reason), ("UNAVAILABLE", "NOCONNECTION"));
+        assert_eq!(apis[0].err("ConnectNode", json!({"address": "nowhere"})).await.reason, "BADARG");
+        let list = apis[1].ok("ListConnectedNodes", json!({})).await;
+        assert_eq!(names(&list), ["n1", "n2", "n3"]);
+        nodes.remove(2).stop().await;
+        apis.remove(2);
+        let refused = apis[0].err("DisconnectNode", json!({"node": "n2"})).await;
+        assert_eq!((&*refused.code, &*refused.reason), ("FAILED_PRECONDITION", "QUORUM"));
+        let gone = apis[1].ok("DisconnectNode", json!({"node": "n3", "force": true})).await;
+        assert_eq!(gone["node"]["state"], json!("DOWN"));
+        for api in &apis {
+            assert_eq!(names(&api.ok("ListConnectedNodes", json!({})).await), ["n1", "n2"]);
+            let cluster = api.ok("GetCluster", json!({})).await;
+            assert_eq!((&cluster["voters"], &cluster["lease"]), (&json!(["n1", "n2"]), &json!("5s")));
+        }
+        drop(nodes);
+    });
+}
+
+// covers: list_connected_nodes/0
+#[test]
+fn every_node_tells_the_same_of_the_cluster_as_of_one_log_index() {
+    on_three(|nodes, apis| async move {
+        register(&apis[0], "cart").await;
+        let told = || async {
+            let mut all = Vec::new();
+            for api in &apis {
+                let cluster = api.ok("GetCluster", json!({})).await;
+                let part = |field: &str| cluster[field].clone();
+                all.push(["leader", "term", "voters", "members", "down", "quorum"].map(part));
+            }
+            // an election may be going on
+            let settled = all[0][0] != json!("") && all.iter().all(|one| *one == all[0]);
+            settled.then_some(all.remove(0))
+        };
+        let [leader, term, voters, ..] = apis[0].eventually(told).await;
+        assert!(voters.as_array().unwrap().contains(&leader), "{leader} of {voters}");
+        assert_ne!(term, json!("0"));
+        let mut lists = Vec::new();
+        for api in &apis {
+            let mut list = api.ok("ListConnectedNodes", json!({})).await;
+            list["nodes"].as_array_mut().unwrap().iter_mut().for_each(|node| node["load"] = Value::Null);
+            lists.push(list);
+        }
+        let of = |list: &Value| (list["index"].clone(), list["nodes"].clone());
+        for list in &lists[1..] {
+            let ((index, nodes), (other_index, others)) = (of(&lists[0]), of(list));
+            assert!(index != other_index || nodes == others, "two lists as of {index}: {nodes} and {others}");
+        }
+        drop(nodes);
     });
 }

@@ -6,6 +6,7 @@ use crate::desk::Shared;
 use crate::directory::Place;
 use crate::gathering::Decision;
 use crate::messages::{candidate_from, candidate_to, founder, founder_candidate};
+use crate::session::Lease;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_proto::internal::v1::{DiscoverRequest, FoundRequest, JoinRequest};
 use arsenal_raft::nodes::{Candidate, NodeCommand};
@@ -87,6 +88,7 @@ impl<'a> Bootstrap<'a> {
                 }
             }
         }
+        addresses.extend(self.shared.contacts.lock().values().cloned());
         let gathering = self.shared.gathering.lock();
         addresses.extend(gathering.known().iter().map(|candidate| candidate.address.to_string()));
         addresses.remove(&*gathering.own().address);
@@ -149,6 +151,7 @@ impl<'a> Bootstrap<'a> {
                 Ok(Err(status)) => return (address, Err(status.message().to_owned())),
                 Err(late) => return (address, Err(late.to_string())),
             };
+            shared.hear_of(answer.voters);
             if let Some(candidate) = answer.candidate {
                 let known: Vec<Candidate> = answer.known.into_iter().map(candidate_from).collect();
                 let in_cluster = answer.hello.is_some_and(|hello| hello.cluster != 0);
@@ -174,6 +177,7 @@ impl<'a> Bootstrap<'a> {
             match timeout(ANSWER_TIMEOUT, joined).await {
                 Ok(Ok(joined)) => {
                     let joined = joined.into_inner();
+                    self.shared.hear_of(joined.voters);
                     let (id, node) = (joined.cluster, joined.node);
                     return Some(Place { id, node, founding: false, founders: Vec::new() });
                 }
@@ -182,6 +186,31 @@ impl<'a> Bootstrap<'a> {
             }
         }
         None
+    }
+}
+
+/// Sees that a node with a view knows whom to ask for it: writes down who votes, and asks around while its session does not
+/// hold, since the voters may be others by now than those that it knows.
+pub(crate) async fn find_voters(shared: &Shared, group: &Group, lease: &Lease, seeds: &[String]) {
+    let mut asking = Bootstrap::new(shared, seeds);
+    let mut written = BTreeMap::new();
+    loop {
+        let voters = group.voters().into_iter().map(|(id, voter)| (id, voter.address));
+        let voters: BTreeMap<u64, String> = voters.collect();
+        if !voters.is_empty() && voters != written {
+            match shared.directory.lock().remember_voters(&voters) {
+                Ok(()) => written.clone_from(&voters),
+                // a later life asks its seeds
+                Err(error) => tracing::warn!(%error, "who votes is not written down"),
+            }
+            *shared.contacts.lock() = voters;
+        }
+        if group.is_view() && !lease.holds() {
+            asking.round().await;
+            let contacts = shared.contacts.lock().clone().into_iter();
+            group.set_contacts(contacts.map(|(id, address)| (id, Voter { address })).collect());
+        }
+        sleep(ROUND_PAUSE).await;
     }
 }
 

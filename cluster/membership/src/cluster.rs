@@ -7,17 +7,19 @@ use crate::bootstrap::{self, Bootstrap};
 use crate::desk::{Desk, Life, Shared};
 use crate::dialer::Dialer;
 use crate::directory::{Directory, DirectoryError, Place};
+use crate::keeping::Manner;
 use crate::nodes::Nodes;
-use crate::seats::Rules;
 use crate::session::{Lease, Session};
 use crate::settings::Settings;
 use crate::steward::{self, Steward};
 use crate::streams::Streams;
 use crate::thread::Thread;
 use crate::view::ClusterView;
+use arsenal_raft::disk::Disk;
 use arsenal_raft::nodes::{Candidate, NodeCommand, NodePhase};
-use arsenal_raft::{Config, End, Group, StartError};
+use arsenal_raft::{Config, End, Group, OpenDisk, StartError, Voter};
 use parking_lot::Mutex;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -101,8 +103,7 @@ impl Cluster {
             address: settings.address.as_str().into(),
             zone: settings.zone.as_str().into(),
         };
-        let expect = settings.bootstrap_expect;
-        let shared = Arc::new(Shared::new(directory, own, expect, settings.lease, dialer));
+        let shared = Arc::new(Shared::new(directory, own, settings.clone(), dialer));
         let thread = Thread::start().map_err(ClusterError::Thread)?;
         Ok(Self { shared, settings, end, thread, entered: Mutex::default() })
     }
@@ -136,6 +137,12 @@ impl Cluster {
     pub fn leader(&self) -> Option<u32> {
         let leader = self.inside(|inside| inside.group.status().leader)??;
         u32::try_from(leader).ok()
+    }
+
+    /// Returns once this node was told to end because it is taken out of its cluster.
+    pub async fn dismissed(&self) {
+        // the sender lives as long as this
+        let _ = self.shared.dismissed.subscribe().wait_for(|dismissed| *dismissed).await;
     }
 
     /// Says that this node is about to stop: nothing new comes to it, and somebody else leads.
@@ -211,7 +218,7 @@ async fn enter(
         incarnation,
         "this node belongs to a cluster"
     );
-    let group = start_voter(&shared, &settings, &place, Arc::clone(&end)).await?;
+    let group = start_group(&shared, &settings, &place, Arc::clone(&end)).await?;
     if place.founding {
         bootstrap::found(&shared, &group, &place).await.map_err(refused)?;
     }
@@ -222,11 +229,10 @@ async fn enter(
         drawn: rand::random(),
         address: settings.address.as_str().into(),
         zone: settings.zone.as_str().into(),
+        manner: Manner { abstains: settings.never_votes, needs_log: false },
     };
-    let dialer = shared.dialer.clone();
-    let view = Arc::new(ClusterView::new(place.node, incarnation, Arc::clone(&lease), dialer, io));
-    let opened = watch::Sender::new(false);
-    let is_open = opened.subscribe();
+    let view = Arc::new(ClusterView::new(&life, Arc::clone(&lease), group.clone(), &shared, io));
+    let opened = shared.opened.subscribe();
     let session = Session {
         shared: Arc::clone(&shared),
         group: group.clone(),
@@ -234,25 +240,29 @@ async fn enter(
         lease: Arc::clone(&lease),
         every: settings.renew_every,
     };
-    let rules = Rules { voters: settings.voters, replace_after: settings.replace_after };
-    let steward = Steward::new(shared, group.clone(), rules);
+    let finding = (Arc::clone(&shared), group.clone(), Arc::clone(&lease));
+    let steward = Steward::new(shared, group.clone());
     let naming = group.clone();
     let tasks = vec![
-        tokio::spawn(Arc::clone(&view).follow(group.clone())).abort_handle(),
+        tokio::spawn(Arc::clone(&view).follow()).abort_handle(),
         tokio::spawn(async move {
             bootstrap::name_founders(&naming, &place).await;
-            session.keep(opened, end).await;
+            session.keep(end).await;
         })
         .abort_handle(),
         tokio::spawn(steward.run()).abort_handle(),
+        tokio::spawn(async move {
+            bootstrap::find_voters(&finding.0, &finding.1, &finding.2, &settings.seeds).await;
+        })
+        .abort_handle(),
     ];
-    let entered =
-        Entered { node: life.node, incarnation, group: group.clone(), nodes: view, opened: is_open };
+    let entered = Entered { node: life.node, incarnation, group: group.clone(), nodes: view, opened };
     Ok((entered, Inside { group, lease, life, tasks }))
 }
 
-async fn start_voter(
-    shared: &Shared,
+/// Starts the node's part in the replicated state: by the log if it founds or has followed one before, else by a view.
+async fn start_group(
+    shared: &Arc<Shared>,
     settings: &Settings,
     place: &Place,
     end: End,
@@ -265,8 +275,30 @@ async fn start_voter(
     config.lease = (settings.election_timeout * 6).max(Duration::from_secs(1));
     config.disk_limit = settings.disk_limit;
     let transport = Arc::new(Streams::new(shared.dialer.clone(), introduction.clone()));
-    let disk = Arc::new(shared.directory.lock().log(place)?);
-    let group = Group::start(config, disk, transport, end).await?;
+    let has_log = !place.founders.is_empty() || shared.directory.lock().has_log();
+    let open_disk = disk_opener(shared, place, settings.never_votes && !has_log);
+    let group = if has_log {
+        // here, where what is wrong with it can be told
+        shared.directory.lock().log(place)?;
+        Group::start_on(config, open_disk, transport, end).await?
+    } else {
+        let contacts = shared.contacts.lock().clone().into_iter();
+        let contacts = contacts.map(|(id, address)| (id, Voter { address })).collect();
+        Group::start_view(config, contacts, open_disk, transport, end).await
+    };
     shared.voting.send_replace(Some(Voting { group: group.clone(), introduction }));
     Ok(group)
+}
+
+/// What opens the node's log when it is needed. Whoever holds it does not hold the directory.
+fn disk_opener(shared: &Arc<Shared>, place: &Place, never_votes: bool) -> OpenDisk {
+    let (shared, place) = (Arc::downgrade(shared), place.clone());
+    Arc::new(move || {
+        if never_votes {
+            return Err(io::Error::other("this node is set never to vote, and keeps no log"));
+        }
+        let shared = shared.upgrade().ok_or_else(|| io::Error::other("this node stops"))?;
+        let log = shared.directory.lock().log(&place).map_err(io::Error::other)?;
+        Ok(Arc::new(log) as Arc<dyn Disk>)
+    })
 }

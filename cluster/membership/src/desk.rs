@@ -7,21 +7,26 @@ use crate::answering::{Voting, check_speaker};
 use crate::dialer::Dialer;
 use crate::directory::{Directory, Place};
 use crate::gathering::Gathering;
-use crate::hello::Introduction;
-use crate::keeping::Keeping;
-use crate::messages::{candidate_from, candidate_to, founder};
+use crate::hello::{Introduction, PROTOCOL_OF_VIEWS};
+use crate::keeping::{Keeping, Manner};
+use crate::messages::{candidate_from, candidate_to, founder, voter_addresses};
 use crate::recognition::PeerNode;
+use crate::seating::{self, Retired};
+use crate::seats::Rules;
+use crate::settings::Settings;
 use arsenal_proto::internal::v1::membership_service_server::MembershipService;
 use arsenal_proto::internal::v1::{
-    CampaignRequest, CampaignResponse, DiscoverRequest, DiscoverResponse, FoundRequest, FoundResponse, Hello,
-    JoinRequest, JoinResponse, RenewRequest, RenewResponse,
+    CampaignRequest, CampaignResponse, DiscoverRequest, DiscoverResponse, DismissRequest, DismissResponse,
+    FoundRequest, FoundResponse, Hello, JoinRequest, JoinResponse, ReachRequest, ReachResponse, RenewRequest,
+    RenewResponse, RetireRequest, RetireResponse, SeatRequest, SeatResponse, VoterAddress,
 };
 use arsenal_raft::nodes::{Candidate, NodeCommand, NodePhase, NodeRefusal};
-use arsenal_raft::{Command, Group, NodeOutcome, Outcome};
+use arsenal_raft::{Command, Group, NodeOutcome, Outcome, Picture};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -37,6 +42,7 @@ pub(crate) struct Life {
     pub(crate) drawn: u64,
     pub(crate) address: Arc<str>,
     pub(crate) zone: Arc<str>,
+    pub(crate) manner: Manner,
 }
 
 /// What all parts of a node's membership share.
@@ -48,29 +54,36 @@ pub(crate) struct Shared {
     pub(crate) settled: watch::Sender<Option<Place>>,
     /// The node's voter, while there is one.
     pub(crate) voting: watch::Sender<Option<Voting>>,
+    /// Voters that this node has heard of, and where each serves.
+    pub(crate) contacts: Mutex<BTreeMap<u64, String>>,
     /// The sessions that this node keeps, while it leads.
     pub(crate) keeping: Mutex<Option<Keeping>>,
-    pub(crate) lease: Duration,
+    pub(crate) settings: Settings,
+    /// Held by who changes the members of the replicated log, while this node leads.
+    pub(crate) changing: Arc<Semaphore>,
+    /// Whether this node's session is open.
+    pub(crate) opened: watch::Sender<bool>,
+    /// Whether this node was told to end because it is taken out.
+    pub(crate) dismissed: watch::Sender<bool>,
     began: Instant,
 }
 
 impl Shared {
-    pub(crate) fn new(
-        directory: Directory,
-        own: Candidate,
-        expect: usize,
-        lease: Duration,
-        dialer: Dialer,
-    ) -> Self {
+    pub(crate) fn new(directory: Directory, own: Candidate, settings: Settings, dialer: Dialer) -> Self {
         let settled = watch::Sender::new(directory.identity().cluster.clone());
+        let contacts = Mutex::new(directory.voters());
         Self {
             dialer,
             directory: Mutex::new(directory),
-            gathering: Mutex::new(Gathering::new(own, expect)),
+            gathering: Mutex::new(Gathering::new(own, settings.bootstrap_expect)),
             settled,
             voting: watch::Sender::new(None),
+            contacts,
             keeping: Mutex::default(),
-            lease,
+            settings,
+            changing: Arc::new(Semaphore::new(1)),
+            opened: watch::Sender::new(false),
+            dismissed: watch::Sender::new(false),
             began: Instant::now(),
         }
     }
@@ -78,6 +91,17 @@ impl Shared {
     /// The time of the leases that this node keeps.
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// How voters are chosen.
+    pub(crate) fn rules(&self) -> Rules {
+        let Settings { voters, replace_after, forget_after, .. } = self.settings;
+        Rules { voters, replace_after, forget_after }
+    }
+
+    /// What each node said of itself, while this node leads.
+    pub(crate) fn manners(&self) -> BTreeMap<u32, Manner> {
+        self.keeping.lock().as_ref().map(Keeping::manners).unwrap_or_default()
     }
 
     /// As whom this node speaks.
@@ -103,7 +127,7 @@ impl Shared {
         checked.map_err(Status::permission_denied)
     }
 
-    fn group(&self) -> Result<Group, Status> {
+    pub(crate) fn group(&self) -> Result<Group, Status> {
         let voting = self.voting.borrow();
         let none = || Status::unavailable("this node is in no cluster yet");
         voting.as_ref().map(|voting| voting.group.clone()).ok_or_else(none)
@@ -120,12 +144,33 @@ impl Shared {
         Ok(place)
     }
 
+    /// Who votes, as far as this node knows.
+    fn voters(&self) -> Vec<VoterAddress> {
+        self.group().map(|group| voter_addresses(&group)).unwrap_or_default()
+    }
+
+    /// Somebody has told who votes.
+    pub(crate) fn hear_of(&self, voters: Vec<VoterAddress>) {
+        self.contacts.lock().extend(voters.into_iter().map(|voter| (voter.node, voter.address)));
+    }
+
     /// Where a node serves, as far as the replicated state tells.
     pub(crate) fn address_of(&self, group: &Group, node: u64) -> Option<Arc<str>> {
         let node = u32::try_from(node).ok()?;
         group.look(|state| {
             state.nodes().nodes().get(&node).map(|record| Arc::clone(&record.candidate.address))
         })
+    }
+
+    /// Whether the log is sent to a node, as of the log index that goes with it.
+    pub(crate) fn follows_log(&self, node: u32) -> Result<(u64, bool), Status> {
+        let (group, id) = (self.group()?, u64::from(node));
+        // what is being agreed on counts as well: who is admitted follows the log from then on
+        let status = group.status();
+        let soon = status.voters.contains(&id) || status.learners.contains(&id);
+        let of = |picture: &Picture<'_>| picture.voters.contains_key(&id) || picture.learners.contains(&id);
+        let (index, now) = group.picture(|picture| (picture.index, of(picture)));
+        Ok((index, now || soon))
     }
 
     /// Renews a session as its keeper.
@@ -136,7 +181,7 @@ impl Shared {
             // taken note of before anything is looked up: what ends the session must not pass between
             let mut keeping = self.keeping.lock();
             let keeping = keeping.as_mut().ok_or_else(not_leading)?;
-            if !keeping.renew(life.node, self.now()) {
+            if !keeping.renew(life.node, life.manner, self.now()) {
                 return Err(Status::unavailable("the end of this session is being agreed on"));
             }
             (keeping.keeper, keeping.term)
@@ -161,7 +206,7 @@ impl Shared {
         if status.leader != Some(status.id) || status.term != term {
             return Err(not_leading());
         }
-        Ok(self.lease)
+        Ok(self.settings.lease)
     }
 }
 
@@ -222,6 +267,7 @@ impl MembershipService for Desk {
             hello: Some(self.0.introduction().hello()),
             candidate: Some(candidate_to(gathering.own())),
             known: gathering.known().iter().map(candidate_to).collect(),
+            voters: self.0.voters(),
         }))
     }
 
@@ -249,18 +295,21 @@ impl MembershipService for Desk {
         let candidate = candidate.ok_or_else(|| Status::invalid_argument("`candidate` is missing"))?;
         let joined = propose(&self.0.group()?, NodeCommand::Join(candidate_from(candidate))).await?;
         let (node, _) = joined.map_err(|refusal| refused(&refusal))?;
-        Ok(Response::new(JoinResponse { cluster: self.0.introduction().cluster, node }))
+        let (cluster, voters) = (self.0.introduction().cluster, self.0.voters());
+        Ok(Response::new(JoinResponse { cluster, node, voters }))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         let (peer, request) = apart(request);
-        let RenewRequest { hello, node, incarnation, life, address, zone } = request;
-        self.0.check(peer.as_ref(), hello)?;
+        let RenewRequest { hello, node, incarnation, life, address, zone, abstains } = request;
+        let hello = self.0.check(peer.as_ref(), hello)?;
         self.0.check_speaker(peer.as_ref(), u64::from(node))?;
-        let life = Life { node, incarnation, drawn: life, address: address.into(), zone: zone.into() };
-        let lease = self.0.renew(&life).await?;
+        let manner = Manner { abstains, needs_log: hello.protocol_max < PROTOCOL_OF_VIEWS };
+        let (address, zone) = (address.into(), zone.into());
+        let lease = self.0.renew(&Life { node, incarnation, drawn: life, address, zone, manner }).await?;
         let lease_ms = u32::try_from(lease.as_millis()).unwrap_or(u32::MAX);
-        Ok(Response::new(RenewResponse { lease_ms }))
+        let (index, follows_log) = self.0.follows_log(node)?;
+        Ok(Response::new(RenewResponse { lease_ms, index, follows_log }))
     }
 
     async fn campaign(
@@ -276,5 +325,47 @@ impl MembershipService for Desk {
         }
         group.campaign().await;
         Ok(Response::new(CampaignResponse {}))
+    }
+
+    async fn seat(&self, request: Request<SeatRequest>) -> Result<Response<SeatResponse>, Status> {
+        let (peer, request) = apart(request);
+        let SeatRequest { hello, node } = request;
+        self.0.check(peer.as_ref(), hello)?;
+        seating::give_vote(&self.0, node).await?;
+        Ok(Response::new(SeatResponse {}))
+    }
+
+    async fn retire(&self, request: Request<RetireRequest>) -> Result<Response<RetireResponse>, Status> {
+        let (peer, request) = apart(request);
+        let RetireRequest { hello, node, dry_run } = request;
+        self.0.check(peer.as_ref(), hello)?;
+        let retired = seating::retire(&self.0, node, dry_run).await?;
+        Ok(Response::new(RetireResponse { quorum_lost: retired == Retired::QuorumLost }))
+    }
+
+    async fn dismiss(&self, request: Request<DismissRequest>) -> Result<Response<DismissResponse>, Status> {
+        let (peer, request) = apart(request);
+        let DismissRequest { hello, node, incarnation } = request;
+        self.0.check(peer.as_ref(), hello)?;
+        let own = self.0.settled.borrow().as_ref().map(|place| place.node);
+        let life = self.0.directory.lock().identity().incarnation;
+        if own != Some(node) || life != incarnation {
+            let reason = format!("n{node} in incarnation {incarnation} is not who serves here");
+            return Err(Status::failed_precondition(reason));
+        }
+        tracing::info!("this node is taken out of its cluster");
+        self.0.dismissed.send_replace(true);
+        Ok(Response::new(DismissResponse {}))
+    }
+
+    async fn reach(&self, request: Request<ReachRequest>) -> Result<Response<ReachResponse>, Status> {
+        let (peer, request) = apart(request);
+        let ReachRequest { hello, index } = request;
+        self.0.check(peer.as_ref(), hello)?;
+        let stops = |_| Status::unavailable("this node stops");
+        let mut applied = self.0.group()?.applied();
+        applied.wait_for(|applied| *applied >= index).await.map_err(stops)?;
+        self.0.opened.subscribe().wait_for(|opened| *opened).await.map_err(stops)?;
+        Ok(Response::new(ReachResponse {}))
     }
 }

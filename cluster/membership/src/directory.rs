@@ -6,6 +6,7 @@
 
 use arsenal_raft::disk::Directory as LogDirectory;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ const NODE_FILE: &str = "node.toml";
 const LOCK_FILE: &str = "lock";
 const LOG_FOLDER: &str = "raft";
 const OWNER_FILE: &str = "owner";
+const VOTERS_FILE: &str = "voters";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +206,32 @@ impl Directory {
         LogDirectory::open(&folder).map_err(io_error(&folder))
     }
 
+    /// Whether the node has followed the log, and so begins with it.
+    pub fn has_log(&self) -> bool {
+        let entries = fs::read_dir(self.path.join(LOG_FOLDER)).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("log-"))
+    }
+
+    /// The voters that the node knew of last, and where each served: where one without the log gets the state from.
+    pub fn voters(&self) -> BTreeMap<u64, String> {
+        // a hint, no more: what cannot be read is asked for again
+        let text = fs::read_to_string(self.path.join(VOTERS_FILE)).unwrap_or_default();
+        let line = |line: &str| {
+            let (node, address) = line.split_once(' ')?;
+            Some((node.parse().ok()?, address.to_owned()))
+        };
+        text.lines().filter_map(line).collect()
+    }
+
+    /// Writes down the voters that the node knows of.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn remember_voters(&self, voters: &BTreeMap<u64, String>) -> Result<(), DirectoryError> {
+        let text: String = voters.iter().map(|(node, address)| format!("{node} {address}\n")).collect();
+        replace(&self.path.join(VOTERS_FILE), &text)
+    }
+
     fn change(&mut self, identity: Identity) -> Result<(), DirectoryError> {
         self.write(&identity)?;
         self.identity = identity;
@@ -272,6 +300,17 @@ mod tests {
         let mut second = Directory::open(folder.path()).unwrap();
         assert_eq!(*second.identity(), identity);
         assert_eq!(second.begin_life().unwrap(), 2);
+    }
+
+    #[test]
+    fn the_voters_that_were_written_down_are_known_to_the_next_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path()).unwrap();
+        assert!(directory.voters().is_empty() && !directory.has_log());
+        let voters = BTreeMap::from([(1, "10.0.0.1:7450".to_owned()), (7, "[::1]:7450".to_owned())]);
+        directory.remember_voters(&voters).unwrap();
+        drop(directory);
+        assert_eq!(Directory::open(folder.path()).unwrap().voters(), voters);
     }
 
     #[test]

@@ -7,7 +7,10 @@ use arsenal_proto::internal::v1::Hello;
 use std::ops::RangeInclusive;
 
 /// Versions of what nodes say to each other that this build speaks.
-pub(crate) const PROTOCOL: RangeInclusive<u32> = 1..=1;
+pub(crate) const PROTOCOL: RangeInclusive<u32> = 1..=2;
+
+/// From this version on a node that does not vote has a view; one that speaks older ones alone follows the log.
+pub(crate) const PROTOCOL_OF_VIEWS: u32 = 2;
 
 /// How a node introduces itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

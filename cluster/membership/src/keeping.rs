@@ -11,6 +11,15 @@ use std::time::Duration;
 /// A leader that has not looked for so long was held up.
 const HELD_UP: Duration = Duration::from_secs(1);
 
+/// What a node says of itself with each renewal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// It never votes.
+    pub(crate) abstains: bool,
+    /// It knows no view: without the log it knows nothing.
+    pub(crate) needs_log: bool,
+}
+
 /// The sessions that one leadership keeps. Times are of one clock that never goes back.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeping {
@@ -21,7 +30,7 @@ pub(crate) struct Keeping {
     lease: Duration,
     since: Duration,
     looked: Duration,
-    renewed: BTreeMap<u32, Duration>,
+    renewed: BTreeMap<u32, (Duration, Manner)>,
     ending: BTreeSet<u32>,
 }
 
@@ -33,11 +42,11 @@ impl Keeping {
     }
 
     /// Takes note of a renewal. Gives whether it may be answered: not while the session's end is being agreed on.
-    pub(crate) fn renew(&mut self, node: u32, now: Duration) -> bool {
+    pub(crate) fn renew(&mut self, node: u32, manner: Manner, now: Duration) -> bool {
         if self.ending.contains(&node) {
             return false;
         }
-        self.renewed.insert(node, now);
+        self.renewed.insert(node, (now, manner));
         true
     }
 
@@ -51,7 +60,7 @@ impl Keeping {
         let limit = self.lease + self.lease / 5;
         let mut over = Vec::new();
         for (node, record) in table.nodes() {
-            let last = self.renewed.get(node).copied().unwrap_or_default().max(self.since);
+            let last = self.renewed.get(node).map_or(self.since, |(last, _)| *last).max(self.since);
             let open = matches!(record.phase, NodePhase::Up | NodePhase::Leaving);
             if open && now.saturating_sub(last) > limit && self.ending.insert(*node) {
                 let (incarnation, keeper) = (record.incarnation, Some(record.keeper));
@@ -59,6 +68,11 @@ impl Keeping {
             }
         }
         over
+    }
+
+    /// What each node said of itself that has renewed its session.
+    pub(crate) fn manners(&self) -> BTreeMap<u32, Manner> {
+        self.renewed.iter().map(|(node, (_, manner))| (*node, *manner)).collect()
     }
 
     /// What was to be agreed on about this node is decided.
@@ -109,7 +123,7 @@ mod tests {
         let state = state();
         let mut keeping = Keeping::new(9, 1, LEASE, at(0));
         for ms in (0..=5_500).step_by(250) {
-            assert!(keeping.renew(1, at(ms)));
+            assert!(keeping.renew(1, Manner::default(), at(ms)));
             assert_eq!(keeping.look(state.nodes(), at(ms)), []);
         }
         assert_eq!(look_until(&mut keeping, &state, 5_750, 6_000), [0_u32; 0]);
@@ -121,9 +135,9 @@ mod tests {
         let state = state();
         let mut keeping = Keeping::new(9, 1, LEASE, at(0));
         assert_eq!(look_until(&mut keeping, &state, 0, 6_250), [1, 2]);
-        assert!(!keeping.renew(1, at(6_300)));
+        assert!(!keeping.renew(1, Manner::default(), at(6_300)));
         keeping.ended(1);
-        assert!(keeping.renew(1, at(6_400)));
+        assert!(keeping.renew(1, Manner::default(), at(6_400)));
     }
 
     #[test]

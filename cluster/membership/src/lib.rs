@@ -3,6 +3,7 @@
 //! What the layers above see of it is [`Nodes`]: the list of nodes and a way to each. What the voters agree on is kept by
 //! `cluster/raft`; here live the decisions about it, and the sockets. [`Cluster`] puts it together for one node.
 
+mod admission;
 mod answering;
 mod bootstrap;
 mod changes;
@@ -18,6 +19,7 @@ mod messages;
 mod monitors;
 mod nodes;
 mod recognition;
+mod seating;
 mod seats;
 mod session;
 mod settings;
@@ -27,6 +29,7 @@ mod streams;
 mod thread;
 mod view;
 
+pub use admission::{Admission, AdmissionError, Admitted};
 pub use answering::{Answering, Voting};
 pub use changes::{NodeChange, changes};
 pub use cluster::{Cluster, ClusterError, Entered};
@@ -36,7 +39,7 @@ pub use dialer::Dialer;
 pub use directory::{Directory, DirectoryError, Founder, Identity, Place};
 pub use hello::Introduction;
 pub use monitors::{MonitorRefusal, NodeMonitors, NodeNews, Notice};
-pub use nodes::{Alone, Membership, Node, NodeError, NodeState, Nodes};
+pub use nodes::{Alone, Membership, Node, NodeError, NodeState, Nodes, Standing};
 pub use recognition::{PeerNode, Recognition};
 pub use settings::Settings;
 pub use streams::Streams;

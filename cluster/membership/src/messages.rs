@@ -2,6 +2,7 @@
 
 use crate::directory::Founder;
 use arsenal_proto::internal::v1;
+use arsenal_raft::Group;
 use arsenal_raft::nodes::Candidate;
 
 pub(crate) fn candidate_to(candidate: &Candidate) -> v1::Candidate {
@@ -38,4 +39,10 @@ pub(crate) fn founder_candidate(founder: &Founder) -> Candidate {
         address: founder.address.as_str().into(),
         zone: founder.zone.as_str().into(),
     }
+}
+
+/// Who votes, and where each serves.
+pub(crate) fn voter_addresses(group: &Group) -> Vec<v1::VoterAddress> {
+    let addresses = group.voters().into_iter();
+    addresses.map(|(node, voter)| v1::VoterAddress { node, address: voter.address }).collect()
 }

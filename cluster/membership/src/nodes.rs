@@ -3,10 +3,12 @@
 //! Invariants: the number of a node never becomes another's, and its incarnation only grows, so that the two name one life
 //! of a node for ever. What a node sees may lag behind what the voters agreed on; the index tells how new it is.
 
+use crate::admission::Admission;
 use crate::cuts::Cuts;
 use crate::dialer::Dialer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
@@ -52,6 +54,17 @@ impl Membership {
     pub fn addresses(&self) -> impl Iterator<Item = (u32, &str)> {
         self.nodes.iter().map(|(id, node)| (*id, &*node.address))
     }
+}
+
+/// Where the voters are in their agreement, as far as one node knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The node that leads them.
+    pub leader: Option<u32>,
+    /// The term of that leader.
+    pub term: u64,
+    /// How long a session holds without being renewed.
+    pub lease: Duration,
 }
 
 /// Why a node is not reached. Nothing was sent.
@@ -113,6 +126,16 @@ pub trait Nodes: Send + Sync + 'static {
 
     /// What the connections of this node are cut off from on purpose; nothing where they cannot be.
     fn cuts(&self) -> Option<Cuts> {
+        None
+    }
+
+    /// Where the voters are in their agreement; nothing where nobody votes.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
+
+    /// Lets nodes in and puts them out; nothing where there is no cluster that one could join or leave.
+    fn admission(&self) -> Option<Admission> {
         None
     }
 }

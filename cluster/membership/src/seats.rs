@@ -1,15 +1,21 @@
 //! Which nodes follow the replicated log, and which of them vote: a decision core.
 //!
 //! Voters are few and stay while they live: each change of them costs two agreements, and one that came back in time has
-//! everything. Invariants: no change takes away a vote that a quorum of those who live may need; the number of voters
-//! does not become even if it can be helped; whoever is to vote has caught up with the log as a learner before.
+//! everything. All other nodes have views, which voters feed. Invariants: no change takes away a vote that a quorum of those
+//! who live may need; the number of voters does not become even if it can be helped; whoever is to vote has caught up with
+//! the log as a learner before, and nobody else is a learner, but for nodes of an older build, which know no views.
 
+use crate::keeping::Manner;
+use arsenal_raft::Status;
 use arsenal_raft::nodes::{NodePhase, NodeTable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Nodes that live from which on there are five voters: two may fail then, and there is somebody to replace them.
 const NODES_FOR_FIVE: usize = 7;
+
+/// A node that has a number for so long and was never heard of may be one that waits for the log.
+const LOG_AFTER: Duration = Duration::from_secs(3);
 
 /// How voters are chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub(crate) struct Rules {
     pub(crate) voters: usize,
     /// A voter that has been down for so long is replaced, if there is somebody to replace it.
     pub(crate) replace_after: Duration,
+    /// A node that follows no log and has been down for so long is forgotten; zero for never.
+    pub(crate) forget_after: Duration,
 }
 
 /// Who follows the log now.
@@ -25,6 +33,14 @@ pub(crate) struct Rules {
 pub(crate) struct Seats {
     pub(crate) voters: BTreeSet<u32>,
     pub(crate) learners: BTreeSet<u32>,
+}
+
+impl Seats {
+    /// As a leader has them.
+    pub(crate) fn of(status: &Status) -> Self {
+        let numbers = |ids: &BTreeSet<u64>| ids.iter().filter_map(|id| u32::try_from(*id).ok()).collect();
+        Self { voters: numbers(&status.voters), learners: numbers(&status.learners) }
+    }
 }
 
 /// One change of it.
@@ -36,67 +52,92 @@ pub(crate) enum Change {
     Forget(BTreeSet<u32>),
     /// These are the voters.
     Vote(BTreeSet<u32>),
+    /// This node is forgotten: its number is retired.
+    Remove(u32),
 }
 
-/// The next change, if there should be one. `down_for` tells how long a node has been down, as far as is known.
-pub(crate) fn next(
-    table: &NodeTable,
-    seats: &Seats,
-    rules: &Rules,
-    down_for: &BTreeMap<u32, Duration>,
-) -> Option<Change> {
-    let nodes = table.nodes();
-    let is_up = |node: &u32| nodes.get(node).is_some_and(|record| record.phase == NodePhase::Up);
-    let up: BTreeSet<u32> = nodes.keys().copied().filter(|node| is_up(node)).collect();
-    let voters = elect(table, seats, rules, down_for, &up);
-    if voters != seats.voters {
-        return Some(Change::Vote(voters));
+/// What a leader has seen of the nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// What each said of itself that has renewed its session with this leader.
+    pub(crate) manners: BTreeMap<u32, Manner>,
+    /// How long each has been down, or without a life yet.
+    pub(crate) absent_for: BTreeMap<u32, Duration>,
+}
+
+impl Seen {
+    /// Whether a node may be given a vote.
+    fn may_vote(&self, node: u32) -> bool {
+        self.manners.get(&node).is_some_and(|manner| !manner.abstains)
     }
+
+    fn is_absent_for(&self, node: u32, limit: Duration) -> bool {
+        self.absent_for.get(&node).is_some_and(|time| *time >= limit)
+    }
+}
+
+/// The next change, if there should be one.
+pub(crate) fn next(table: &NodeTable, seats: &Seats, rules: &Rules, seen: &Seen) -> Option<Change> {
+    let nodes = table.nodes();
+    let up = up(table);
+    let voters = elect(table, seats, rules, seen, &up);
+    if voters != seats.voters {
+        let mut newcomers = voters.difference(&seats.voters).filter(|node| !seats.learners.contains(node));
+        return Some(match newcomers.next() {
+            Some(newcomer) => Change::Admit(*newcomer),
+            None => Change::Vote(voters),
+        });
+    }
+    let stays = |node: &u32| match seen.manners.get(node) {
+        Some(manner) => manner.needs_log,
+        // it has not been heard of since this leader leads
+        None => !seen.is_absent_for(*node, rules.replace_after),
+    };
     let gone: BTreeSet<u32> =
-        seats.learners.iter().copied().filter(|node| !nodes.contains_key(node)).collect();
+        seats.learners.iter().copied().filter(|node| !nodes.contains_key(node) || !stays(node)).collect();
     if !gone.is_empty() {
         return Some(Change::Forget(gone));
     }
-    // one that has only a number waits for the log: it tells it whom to open its session with
-    let comes = |phase: NodePhase| matches!(phase, NodePhase::Joined | NodePhase::Up);
-    let newcomers = nodes.iter().filter(|(_, record)| comes(record.phase)).map(|(node, _)| *node);
-    let mut newcomers =
-        newcomers.filter(|node| !seats.voters.contains(node) && !seats.learners.contains(node));
-    newcomers.next().map(Change::Admit)
+    let waits = |(node, phase): &(u32, NodePhase)| match (phase, seen.manners.get(node)) {
+        (NodePhase::Up, Some(manner)) => manner.needs_log,
+        // without the log it does not know with whom to open its session
+        (NodePhase::Joined, None) => seen.is_absent_for(*node, LOG_AFTER),
+        _ => false,
+    };
+    let mut newcomers = nodes.iter().map(|(node, record)| (*node, record.phase));
+    let newcomer = newcomers
+        .find(|node| waits(node) && !seats.voters.contains(&node.0) && !seats.learners.contains(&node.0));
+    let forgotten = || {
+        let limit = Some(rules.forget_after).filter(|limit| !limit.is_zero())?;
+        let mut down =
+            nodes.iter().filter(|(_, record)| record.phase == NodePhase::Down).map(|(node, _)| *node);
+        let is_forgotten = |node: &u32| !seats.voters.contains(node) && seen.is_absent_for(*node, limit);
+        down.find(is_forgotten).map(Change::Remove)
+    };
+    newcomer.map(|(node, _)| Change::Admit(node)).or_else(forgotten)
+}
+
+fn up(table: &NodeTable) -> BTreeSet<u32> {
+    let up = table.nodes().iter().filter(|(_, record)| record.phase == NodePhase::Up);
+    up.map(|(node, _)| *node).collect()
+}
+
+/// Nodes that may be given a vote.
+fn spare<'a>(seats: &'a Seats, seen: &'a Seen, up: &'a BTreeSet<u32>) -> impl Iterator<Item = u32> + 'a {
+    up.difference(&seats.voters).copied().filter(|node| seen.may_vote(*node))
 }
 
 /// Who should vote.
-fn elect(
-    table: &NodeTable,
-    seats: &Seats,
-    rules: &Rules,
-    down_for: &BTreeMap<u32, Duration>,
-    up: &BTreeSet<u32>,
-) -> BTreeSet<u32> {
+fn elect(table: &NodeTable, seats: &Seats, rules: &Rules, seen: &Seen, up: &BTreeSet<u32>) -> BTreeSet<u32> {
     let nodes = table.nodes();
     let is_lost = |voter: &u32| match nodes.get(voter).map(|record| record.phase) {
         None => true,
-        Some(NodePhase::Down) => down_for.get(voter).is_some_and(|time| *time >= rules.replace_after),
+        Some(NodePhase::Down) => seen.is_absent_for(*voter, rules.replace_after),
         Some(_) => false,
     };
     let (lost, kept): (BTreeSet<u32>, BTreeSet<u32>) = seats.voters.iter().partition(|voter| is_lost(voter));
-    let spare: BTreeSet<u32> = seats.learners.intersection(up).copied().collect();
-    let wanted = match rules.voters {
-        0 if up.len() >= NODES_FOR_FIVE => 5,
-        0 => 3,
-        wanted => wanted,
-    };
     let mut voters = kept;
-    let zone = |node: &u32| nodes.get(node).map(|record| &*record.candidate.zone).unwrap_or_default();
-    let mut spare: Vec<u32> = spare.into_iter().collect();
-    while voters.len() < wanted && !spare.is_empty() {
-        // from the zone that has the fewest voters; of those the oldest
-        let crowd = |node: &u32| voters.iter().filter(|voter| zone(voter) == zone(node)).count();
-        let Some(place) = (0..spare.len()).min_by_key(|place| (crowd(&spare[*place]), spare[*place])) else {
-            break;
-        };
-        voters.insert(spare.remove(place));
-    }
+    fill(&mut voters, table, spare(seats, seen, up), wanted(rules, up));
     // who is lost and cannot be replaced keeps its seat: fewer voters would be a smaller quorum of the same machines
     for voter in lost {
         if voters.len() < seats.voters.len() && nodes.contains_key(&voter) {
@@ -109,6 +150,54 @@ fn elect(
         return seats.voters.clone();
     }
     voters
+}
+
+/// How many voters there should be.
+fn wanted(rules: &Rules, up: &BTreeSet<u32>) -> usize {
+    match rules.voters {
+        0 if up.len() >= NODES_FOR_FIVE => 5,
+        0 => 3,
+        wanted => wanted,
+    }
+}
+
+/// Gives votes to spare nodes until there are as many voters as are wanted: to one from the zone that has the fewest
+/// voters each time, and of those to the oldest.
+fn fill(voters: &mut BTreeSet<u32>, table: &NodeTable, spare: impl Iterator<Item = u32>, wanted: usize) {
+    let zone = |node: &u32| table.nodes().get(node).map(|record| &*record.candidate.zone).unwrap_or_default();
+    let mut spare: Vec<u32> = spare.collect();
+    while voters.len() < wanted {
+        let crowd = |node: &u32| voters.iter().filter(|voter| zone(voter) == zone(node)).count();
+        let Some(place) = (0..spare.len()).min_by_key(|place| (crowd(&spare[*place]), spare[*place])) else {
+            return;
+        };
+        voters.insert(spare.remove(place));
+    }
+}
+
+/// Who should vote once this node is taken out; nothing if those could decide nothing, or the change could not be agreed on.
+pub(crate) fn without(
+    table: &NodeTable,
+    seats: &Seats,
+    rules: &Rules,
+    seen: &Seen,
+    node: u32,
+) -> Option<BTreeSet<u32>> {
+    if !seats.voters.contains(&node) {
+        return Some(seats.voters.clone());
+    }
+    let up = up(table);
+    let mut voters = seats.voters.clone();
+    voters.remove(&node);
+    let wanted = wanted(rules, &up).min(seats.voters.len());
+    fill(&mut voters, table, spare(seats, seen, &up), wanted);
+    // who is about to leave can still agree
+    let is_alive = |node: &&u32| {
+        let record = table.nodes().get(node);
+        record.is_some_and(|record| matches!(record.phase, NodePhase::Up | NodePhase::Leaving))
+    };
+    let has_majority = |voters: &BTreeSet<u32>| voters.iter().filter(is_alive).count() > voters.len() / 2;
+    (has_majority(&voters) && has_majority(&seats.voters)).then_some(voters)
 }
 
 #[cfg(test)]
@@ -146,37 +235,84 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        Rules { voters: 0, replace_after: Duration::from_secs(30) }
+        Rules { voters: 0, replace_after: Duration::from_secs(30), forget_after: Duration::ZERO }
     }
 
     fn vote(voters: &[u32]) -> Option<Change> {
         Some(Change::Vote(voters.iter().copied().collect()))
     }
 
+    /// All nodes are heard, and may vote.
+    fn all_heard() -> Seen {
+        Seen { manners: (1..=9).map(|node| (node, Manner::default())).collect(), ..Seen::default() }
+    }
+
     fn decide(state: &State, seats: &Seats) -> Option<Change> {
-        next(state.nodes(), seats, &rules(), &BTreeMap::new())
+        next(state.nodes(), seats, &rules(), &all_heard())
+    }
+
+    fn absent(node: u32, seconds: u64) -> Seen {
+        let mut seen = all_heard();
+        seen.absent_for.insert(node, Duration::from_secs(seconds));
+        seen
     }
 
     #[test]
-    fn a_node_that_joined_follows_the_log_and_votes_only_where_a_vote_is_missing() {
+    fn a_node_that_joined_has_a_view_and_follows_the_log_only_where_a_vote_is_missing() {
         let state = nodes(&["", "", "", ""]);
-        assert_eq!(decide(&state, &seats(&[1, 2, 3], &[])), Some(Change::Admit(4)));
-        assert_eq!(decide(&state, &seats(&[1, 2, 3], &[4])), None);
+        assert_eq!(decide(&state, &seats(&[1, 2, 3], &[])), None);
+        assert_eq!(decide(&state, &seats(&[1, 2], &[])), Some(Change::Admit(3)));
+        assert_eq!(decide(&state, &seats(&[1, 2], &[3])), vote(&[1, 2, 3]));
+        let forgotten = Some(Change::Forget(BTreeSet::from([4])));
+        assert_eq!(decide(&state, &seats(&[1, 2, 3], &[4])), forgotten, "no vote is missing any more");
     }
 
     #[test]
-    fn a_node_that_has_only_a_number_follows_the_log_and_is_given_no_vote() {
-        let mut state = nodes(&["", ""]);
+    fn a_node_that_never_votes_or_was_not_heard_by_this_leader_is_given_no_vote() {
+        let state = nodes(&["", "", "", ""]);
+        let mut seen = all_heard();
+        seen.manners.insert(3, Manner { abstains: true, needs_log: false });
+        let decided = next(state.nodes(), &seats(&[1, 2], &[]), &rules(), &seen);
+        assert_eq!(decided, Some(Change::Admit(4)));
+        seen.manners.remove(&4);
+        assert_eq!(next(state.nodes(), &seats(&[1, 2], &[]), &rules(), &seen), None);
+    }
+
+    #[test]
+    fn a_node_of_an_older_build_follows_the_log_though_it_does_not_vote() {
+        let mut state = nodes(&["", "", "", ""]);
+        let mut seen = all_heard();
+        seen.manners.insert(4, Manner { abstains: false, needs_log: true });
+        let three = |learners: &[u32]| seats(&[1, 2, 3], learners);
+        assert_eq!(next(state.nodes(), &three(&[]), &rules(), &seen), Some(Change::Admit(4)));
+        assert_eq!(next(state.nodes(), &three(&[4]), &rules(), &seen), None);
         let candidate =
             Candidate { identity: 9, name: "n".into(), address: "a:1".into(), zone: Arc::from("") };
         state.apply(&Command::Node(NodeCommand::Join(candidate)));
-        assert_eq!(decide(&state, &seats(&[1], &[2])), Some(Change::Admit(3)));
-        assert_eq!(decide(&state, &seats(&[1], &[2, 3])), None);
+        seen.manners.remove(&5);
+        assert_eq!(next(state.nodes(), &three(&[4]), &rules(), &seen), None, "it may be a newer one");
+        seen.absent_for.insert(5, LOG_AFTER);
+        assert_eq!(next(state.nodes(), &three(&[4]), &rules(), &seen), Some(Change::Admit(5)));
+    }
+
+    #[test]
+    fn a_node_without_a_vote_that_stays_away_is_forgotten_where_a_time_is_set_and_a_voter_never() {
+        let mut state = nodes(&["", "", "", ""]);
+        (3..=4).for_each(|node| down(&mut state, node));
+        let forgetful = Rules { forget_after: Duration::from_secs(60), ..rules() };
+        let three = seats(&[1, 2, 3], &[]);
+        let decide =
+            |rules: &Rules, node, seconds| next(state.nodes(), &three, rules, &absent(node, seconds));
+        assert_eq!(decide(&forgetful, 4, 59), None);
+        assert_eq!(decide(&forgetful, 4, 60), Some(Change::Remove(4)));
+        assert_eq!(decide(&forgetful, 3, 600), None, "it votes, and nobody can replace it");
+        assert_eq!(decide(&rules(), 4, 6_000), None);
     }
 
     #[test]
     fn one_voter_becomes_three_at_once_and_never_two() {
         let state = nodes(&["", "", ""]);
+        assert_eq!(decide(&state, &seats(&[1], &[])), Some(Change::Admit(2)));
         assert_eq!(decide(&state, &seats(&[1], &[2])), Some(Change::Admit(3)));
         assert_eq!(decide(&state, &seats(&[1], &[2, 3])), vote(&[1, 2, 3]));
     }
@@ -185,24 +321,45 @@ mod tests {
     fn a_dead_voter_is_replaced_after_a_while_by_a_node_of_the_zone_that_lost_it() {
         let mut state = nodes(&["a", "b", "c", "a", "c"]);
         down(&mut state, 3);
-        let seats = seats(&[1, 2, 3], &[4, 5]);
-        assert_eq!(decide(&state, &seats), None, "it may come back");
-        let long = BTreeMap::from([(3, Duration::from_secs(31))]);
-        assert_eq!(next(state.nodes(), &seats, &rules(), &long), vote(&[1, 2, 5]));
+        let three = |learners: &[u32]| seats(&[1, 2, 3], learners);
+        assert_eq!(decide(&state, &three(&[])), None, "it may come back");
+        let long = absent(3, 31);
+        assert_eq!(next(state.nodes(), &three(&[]), &rules(), &long), Some(Change::Admit(5)));
+        assert_eq!(next(state.nodes(), &three(&[5]), &rules(), &long), vote(&[1, 2, 5]));
     }
 
     #[test]
     fn a_dead_voter_that_nobody_can_replace_keeps_its_seat() {
         let mut state = nodes(&["", "", ""]);
         down(&mut state, 3);
-        let long = BTreeMap::from([(3, Duration::from_secs(3_000))]);
-        assert_eq!(next(state.nodes(), &seats(&[1, 2, 3], &[]), &rules(), &long), None);
+        assert_eq!(next(state.nodes(), &seats(&[1, 2, 3], &[]), &rules(), &absent(3, 3_000)), None);
     }
 
     #[test]
     fn many_nodes_have_five_voters_spread_over_the_zones() {
         let state = nodes(&["a", "b", "a", "a", "a", "b", "c"]);
-        assert_eq!(decide(&state, &seats(&[1, 2, 3], &[4, 5, 6, 7])), vote(&[1, 2, 3, 6, 7]));
+        assert_eq!(decide(&state, &seats(&[1, 2, 3], &[])), Some(Change::Admit(6)));
+        assert_eq!(decide(&state, &seats(&[1, 2, 3], &[6, 7])), vote(&[1, 2, 3, 6, 7]));
+    }
+
+    #[test]
+    fn who_is_taken_out_is_followed_by_a_spare_node_and_leaves_fewer_voters_where_there_is_none() {
+        let state = nodes(&["a", "b", "c", "a"]);
+        let three = seats(&[1, 2, 3], &[]);
+        let without = |seats: &Seats, seen: &Seen, node| without(state.nodes(), seats, &rules(), seen, node);
+        assert_eq!(without(&three, &all_heard(), 2), Some(BTreeSet::from([1, 3, 4])));
+        assert_eq!(without(&three, &Seen::default(), 2), Some(BTreeSet::from([1, 3])), "nobody is spare");
+        assert_eq!(without(&three, &all_heard(), 4), Some(BTreeSet::from([1, 2, 3])), "it does not vote");
+        assert_eq!(without(&seats(&[1], &[]), &Seen::default(), 1), None, "nobody would be left");
+    }
+
+    #[test]
+    fn nobody_is_taken_out_without_whom_the_voters_have_no_majority() {
+        let mut state = nodes(&["", "", ""]);
+        down(&mut state, 3);
+        let without = |node| without(state.nodes(), &seats(&[1, 2, 3], &[]), &rules(), &all_heard(), node);
+        assert_eq!(without(2), None);
+        assert_eq!(without(3), Some(BTreeSet::from([1, 2])), "the dead one is no loss");
     }
 
     #[test]

@@ -4,13 +4,12 @@
 //! before anybody else may call the session over.
 
 use crate::desk::{Life, Shared};
-use arsenal_proto::internal::v1::RenewRequest;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
+use arsenal_proto::internal::v1::{RenewRequest, RenewResponse};
 use arsenal_raft::{End, Group};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -44,6 +43,15 @@ impl Lease {
 /// Who was asked last, and the way there.
 type Connection = (Arc<str>, MembershipServiceClient<Channel>);
 
+/// What a leader said that renewed a session.
+struct Renewed {
+    lease: Duration,
+    /// Up to where it has applied what was agreed on.
+    index: u64,
+    /// Whether this node is sent the log, as of there.
+    follows_log: bool,
+}
+
 /// Keeps a session.
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -55,15 +63,19 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Renews until this life is superseded, and ends the process then. `opened` is told of the first success.
-    pub(crate) async fn keep(self, opened: watch::Sender<bool>, end: End) {
+    /// Renews until this life is superseded, and ends the process then.
+    pub(crate) async fn keep(self, end: End) {
+        let opened = &self.shared.opened;
         let mut connection = None;
         let mut told = String::new();
         for attempt in 0.. {
             let sent = Instant::now();
             let pause = match timeout(self.every, self.renew(&mut connection, attempt)).await {
-                Ok(Ok(lease)) => {
-                    self.lease.extend(sent + lease);
+                Ok(Ok(renewed)) => {
+                    self.lease.extend(sent + renewed.lease);
+                    if !renewed.follows_log && self.group.stand_down(renewed.index).await {
+                        tracing::info!("the log is not sent to this node any more: a voter feeds its view");
+                    }
                     told.clear();
                     opened.send_if_modified(|opened| !std::mem::replace(opened, true));
                     self.every
@@ -104,10 +116,11 @@ impl Session {
         addresses
     }
 
-    async fn renew(&self, connection: &mut Option<Connection>, attempt: usize) -> Result<Duration, Status> {
+    async fn renew(&self, connection: &mut Option<Connection>, attempt: usize) -> Result<Renewed, Status> {
         let status = self.group.status();
         if status.leader == Some(status.id) {
-            return self.shared.renew(&self.life).await;
+            let lease = self.shared.renew(&self.life).await?;
+            return Ok(Renewed { lease, index: 0, follows_log: true });
         }
         let mut failed = Status::unavailable("no leader is known");
         for address in self.addresses(status.leader, attempt) {
@@ -123,7 +136,7 @@ impl Session {
         &self,
         address: Arc<str>,
         connection: &mut Option<Connection>,
-    ) -> Result<Duration, Status> {
+    ) -> Result<Renewed, Status> {
         if connection.as_ref().is_none_or(|(known, _)| *known != address) {
             let channel = self.shared.dialer.channel(&address).map_err(Status::unavailable)?;
             *connection = Some((address, MembershipServiceClient::new(channel)));
@@ -136,8 +149,12 @@ impl Session {
             life: self.life.drawn,
             address: self.life.address.to_string(),
             zone: self.life.zone.to_string(),
+            abstains: self.life.manner.abstains,
         });
-        Ok(Duration::from_millis(u64::from(renewed.await?.into_inner().lease_ms)))
+        let RenewResponse { lease_ms, index, follows_log } = renewed.await?.into_inner();
+        let lease = Duration::from_millis(u64::from(lease_ms));
+        // a leader that does not tell has no views
+        Ok(Renewed { lease, index, follows_log: follows_log || index == 0 })
     }
 }
 

@@ -20,8 +20,12 @@ pub struct Settings {
     pub seeds: Vec<String>,
     /// How many nodes vote; 0 for 3, or 5 from seven nodes on.
     pub voters: usize,
+    /// It never votes.
+    pub never_votes: bool,
     /// A voter that has been down for so long is replaced, if there is another node.
     pub replace_after: Duration,
+    /// A node without a vote that has been down for so long is forgotten, and its number retired; zero for never.
+    pub forget_after: Duration,
     /// How long a session holds without being renewed.
     pub lease: Duration,
     /// How often it is renewed; a quarter of the lease at most.

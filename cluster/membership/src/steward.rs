@@ -4,7 +4,7 @@
 
 use crate::desk::{Shared, propose};
 use crate::keeping::Keeping;
-use crate::seats::{self, Change, Rules, Seats};
+use crate::seats::{self, Change, Seats, Seen};
 use arsenal_proto::internal::v1::CampaignRequest;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_raft::nodes::{NodeCommand, NodePhase};
@@ -12,7 +12,6 @@ use arsenal_raft::{Command, Group, MembershipError, ProposeError, Status, Voter}
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval, timeout};
 
 /// How often a leader looks.
@@ -24,16 +23,13 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Steward {
     shared: Arc<Shared>,
     group: Group,
-    rules: Rules,
-    /// Since when nodes have been seen down.
-    down: BTreeMap<u32, Instant>,
-    /// A change of the seats is under way.
-    changing: Arc<Semaphore>,
+    /// Since when nodes have been seen down, or without a life yet.
+    absent: BTreeMap<u32, Instant>,
 }
 
 impl Steward {
-    pub(crate) fn new(shared: Arc<Shared>, group: Group, rules: Rules) -> Self {
-        Self { shared, group, rules, down: BTreeMap::new(), changing: Arc::new(Semaphore::new(1)) }
+    pub(crate) fn new(shared: Arc<Shared>, group: Group) -> Self {
+        Self { shared, group, absent: BTreeMap::new() }
     }
 
     /// Looks until it is dropped.
@@ -48,7 +44,7 @@ impl Steward {
                 self.seat(&status);
             } else {
                 *self.shared.keeping.lock() = None;
-                self.down.clear();
+                self.absent.clear();
             }
         }
     }
@@ -58,9 +54,10 @@ impl Steward {
         let now = self.shared.now();
         let mut keeping = self.shared.keeping.lock();
         let current = keeping.take().filter(|keeping| keeping.term == status.term);
-        let keeping = keeping.insert(
-            current.unwrap_or_else(|| Keeping::new(rand::random(), status.term, self.shared.lease, now)),
-        );
+        let keeping =
+            keeping.insert(current.unwrap_or_else(|| {
+                Keeping::new(rand::random(), status.term, self.shared.settings.lease, now)
+            }));
         let over = self.group.look(|state| keeping.look(state.nodes(), now));
         for (node, command) in over {
             let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
@@ -70,29 +67,32 @@ impl Steward {
 
     /// Sees that there are voters.
     fn seat(&mut self, status: &Status) {
-        let Ok(changing) = Arc::clone(&self.changing).try_acquire_owned() else { return };
-        let numbers = |ids: &BTreeSet<u64>| ids.iter().filter_map(|id| u32::try_from(*id).ok()).collect();
-        let seats = Seats { voters: numbers(&status.voters), learners: numbers(&status.learners) };
+        let Ok(changing) = Arc::clone(&self.shared.changing).try_acquire_owned() else { return };
+        let seats = Seats::of(status);
         let now = Instant::now();
-        let (rules, down) = (&self.rules, &mut self.down);
+        let manners = self.shared.manners();
+        let (rules, absent) = (self.shared.rules(), &mut self.absent);
         let change = self.group.look(|state| {
             let nodes = state.nodes().nodes();
-            let is_down = |node: &u32| nodes.get(node).is_some_and(|record| record.phase == NodePhase::Down);
-            down.retain(|node, _| is_down(node));
-            for node in nodes.keys().filter(|node| is_down(node)) {
-                down.entry(*node).or_insert(now);
+            let is_absent = |node: &u32| {
+                let record = nodes.get(node);
+                record.is_some_and(|record| matches!(record.phase, NodePhase::Down | NodePhase::Joined))
+            };
+            absent.retain(|node, _| is_absent(node));
+            for node in nodes.keys().filter(|node| is_absent(node)) {
+                absent.entry(*node).or_insert(now);
             }
-            let down_for = down.iter().map(|(node, since)| (*node, now.duration_since(*since))).collect();
-            seats::next(state.nodes(), &seats, rules, &down_for)
+            let absent_for = absent.iter().map(|(node, since)| (*node, now.duration_since(*since))).collect();
+            seats::next(state.nodes(), &seats, &rules, &Seen { manners, absent_for })
         });
         if let Some(change) = change {
             let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
             tokio::spawn(async move {
                 let done = timeout(CHANGE_TIMEOUT, make(&shared, &group, &change)).await;
                 match done {
-                    Ok(Ok(())) => tracing::info!(?change, "the members of the replicated log changed"),
+                    Ok(Ok(())) => tracing::info!(?change, "the members changed"),
                     Ok(Err(error)) => {
-                        tracing::warn!(?change, %error, "the members of the replicated log stay")
+                        tracing::warn!(?change, %error, "the members stay as they are")
                     }
                     Err(_) => tracing::warn!(?change, "a change of the members takes too long"),
                 }
@@ -107,6 +107,10 @@ async fn make(shared: &Shared, group: &Group, change: &Change) -> Result<(), Mem
     match change {
         Change::Vote(voters) => group.change_voters(ids(voters)).await,
         Change::Forget(nodes) => group.remove_learners(ids(nodes)).await,
+        Change::Remove(node) => match propose(group, NodeCommand::Remove { node: *node }).await {
+            Ok(_) => Ok(()),
+            Err(status) => Err(MembershipError(status.message().to_owned())),
+        },
         Change::Admit(node) => {
             let id = u64::from(*node);
             let Some(address) = shared.address_of(group, id) else { return Ok(()) };
@@ -131,22 +135,30 @@ async fn end(shared: Arc<Shared>, group: Group, node: u32, command: NodeCommand,
         }
         // it may be agreed on yet: under another number it would end nothing that is renewed from now on
         Err(ProposeError::Unknown) => {
-            *current = Keeping::new(rand::random(), current.term, shared.lease, shared.now());
+            *current = Keeping::new(rand::random(), current.term, shared.settings.lease, shared.now());
         }
         Err(_) => current.ended(node),
     }
 }
 
 /// Hands the leadership to the follower that has the most of the log, if this node leads. Gives whether somebody else leads.
+///
+/// The chosen one stands for election again and again: of five voters it needs a vote besides its own and this node's, and the
+/// other followers grant none for as long as they believe that they have a leader.
 pub(crate) async fn hand_over(shared: &Shared, group: &Group, limit: Duration) -> bool {
     let leads_elsewhere = || {
         let status = group.status();
         status.leader.is_some_and(|leader| leader != status.id)
     };
+    // a leader that was deposed knows of no followers any more
+    let mut followers = group.followers();
     let handing = async {
         while !leads_elsewhere() {
-            for (follower, _) in group.followers() {
-                let Some(address) = shared.address_of(group, follower) else { continue };
+            if followers.is_empty() {
+                followers = group.followers();
+            }
+            for (follower, _) in &followers {
+                let Some(address) = shared.address_of(group, *follower) else { continue };
                 let Ok(channel) = shared.dialer.channel(&address) else { continue };
                 let hello = Some(shared.introduction().hello());
                 let asked = MembershipServiceClient::new(channel).campaign(CampaignRequest { hello }).await;
@@ -154,7 +166,8 @@ pub(crate) async fn hand_over(shared: &Shared, group: &Group, limit: Duration) -
                     break;
                 }
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            // votes need a part of it to come back
+            tokio::time::sleep(shared.settings.election_timeout / 2).await;
         }
     };
     timeout(limit, handing).await.is_ok()

@@ -1,14 +1,16 @@
 //! The nodes as the replicated state has them, followed.
 
+use crate::admission::Admission;
 use crate::cuts::Cuts;
+use crate::desk::{Life, Shared};
 use crate::dialer::Dialer;
-use crate::nodes::{self, Membership, Node, NodeError, NodeState, Nodes};
+use crate::nodes::{self, Membership, Node, NodeError, NodeState, Nodes, Standing};
 use crate::session::Lease;
 use arsenal_raft::Group;
 use arsenal_raft::nodes::NodePhase;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tonic::transport::Channel;
@@ -18,6 +20,9 @@ pub(crate) struct ClusterView {
     own: u32,
     incarnation: u32,
     lease: Arc<Lease>,
+    group: Group,
+    /// Not kept by whoever looks at the nodes: it has the directory.
+    shared: Weak<Shared>,
     dialer: Dialer,
     /// Where connections have their tasks: whoever asks for one may have no runtime.
     io: Handle,
@@ -27,17 +32,29 @@ pub(crate) struct ClusterView {
 }
 
 impl ClusterView {
-    /// What a node sees that has this lease. Connections are driven by `io`.
-    pub(crate) fn new(own: u32, incarnation: u32, lease: Arc<Lease>, dialer: Dialer, io: Handle) -> Self {
+    /// What this life of a node sees that has this lease. Connections are driven by `io`.
+    pub(crate) fn new(
+        life: &Life,
+        lease: Arc<Lease>,
+        group: Group,
+        shared: &Arc<Shared>,
+        io: Handle,
+    ) -> Self {
         let (membership, channels) = (watch::Sender::default(), Mutex::default());
-        Self { own, incarnation, lease, dialer, io, membership, channels }
+        let (dialer, shared) = (shared.dialer.clone(), Arc::downgrade(shared));
+        let (own, incarnation) = (life.node, life.incarnation);
+        Self { own, incarnation, lease, group, shared, dialer, io, membership, channels }
+    }
+
+    /// What tells whether there is anything new to see.
+    fn seen(&self) -> (u64, u64) {
+        self.group.picture(|picture| (picture.state.nodes().changes(), picture.voters_since))
     }
 
     /// Looks at the replicated state.
-    pub(crate) fn look(&self, group: &Group) -> (u64, BTreeSet<u64>) {
-        let status = group.status();
-        let (changes, nodes) = group.look(|state| {
-            let nodes = state.nodes().nodes().iter().map(|(id, record)| {
+    fn look(&self) {
+        let membership = self.group.picture(|picture| {
+            let nodes = picture.state.nodes().nodes().iter().map(|(id, record)| {
                 let node = Node {
                     id: *id,
                     incarnation: record.incarnation,
@@ -48,29 +65,33 @@ impl ClusterView {
                         NodePhase::Leaving => NodeState::Leaving,
                         NodePhase::Joined | NodePhase::Down => NodeState::Down,
                     },
-                    voter: status.voters.contains(&u64::from(*id)),
+                    voter: picture.voters.contains_key(&u64::from(*id)),
                 };
                 (*id, node)
             });
-            (state.nodes().changes(), nodes.collect::<BTreeMap<_, _>>())
+            Membership { index: picture.index, nodes: nodes.collect() }
         });
         self.channels.lock().retain(|id, (address, _)| {
-            nodes.get(id).is_some_and(|node| node.address == *address && node.state != NodeState::Down)
+            let node = membership.nodes.get(id);
+            node.is_some_and(|node| node.address == *address && node.state != NodeState::Down)
         });
-        let addresses = nodes.values().map(|node| (Arc::clone(&node.address), node.id));
+        let addresses = membership.nodes.values().map(|node| (Arc::clone(&node.address), node.id));
         self.dialer.cuts().locate(self.own, addresses);
-        self.membership.send_replace(Arc::new(Membership { index: status.applied, nodes }));
-        (changes, status.voters)
+        self.membership.send_replace(Arc::new(membership));
     }
 
     /// Follows the replicated state until its voter stops.
-    pub(crate) async fn follow(self: Arc<Self>, group: Group) {
-        let mut applied = group.applied();
-        let mut seen = self.look(&group);
-        while applied.changed().await.is_ok() {
-            let changes = group.look(|state| state.nodes().changes());
-            if changes != seen.0 || group.status().voters != seen.1 {
-                seen = self.look(&group);
+    pub(crate) async fn follow(self: Arc<Self>) {
+        let mut applied = self.group.applied();
+        let mut seen = None;
+        loop {
+            applied.mark_unchanged();
+            let now = self.seen();
+            if seen.replace(now) != Some(now) {
+                self.look();
+            }
+            if applied.changed().await.is_err() {
+                return;
             }
         }
     }
@@ -116,5 +137,16 @@ impl Nodes for ClusterView {
 
     fn cuts(&self) -> Option<Cuts> {
         Some(self.dialer.cuts().clone())
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let status = self.group.status();
+        let leader = status.leader.and_then(|leader| u32::try_from(leader).ok());
+        let lease = self.shared.upgrade()?.settings.lease;
+        Some(Standing { leader, term: status.term, lease })
+    }
+
+    fn admission(&self) -> Option<Admission> {
+        Some(Admission::new(self.shared.upgrade()?, self.group.clone(), self.membership.subscribe()))
     }
 }

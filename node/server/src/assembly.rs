@@ -75,6 +75,14 @@ impl Running {
         self.membership.as_ref()?.leader()
     }
 
+    /// Returns once the node has to stop because it is taken out of its cluster.
+    pub async fn dismissed(&self) {
+        match &self.membership {
+            Some(membership) => membership.dismissed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Where health and metrics are served for probes; nothing if no such port is configured.
     pub fn probes(&self) -> Option<SocketAddr> {
         self.probes.address()

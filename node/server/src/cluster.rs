@@ -122,6 +122,11 @@ impl Membership {
         move || cluster.upgrade()?.leader()
     }
 
+    /// Returns once the node was told to end because it is taken out of its cluster.
+    pub(crate) async fn dismissed(&self) {
+        self.cluster.dismissed().await;
+    }
+
     /// Says that the node is about to stop, and lets another lead.
     pub(crate) async fn leave(&self) {
         self.cluster.leave().await;

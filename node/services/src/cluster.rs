@@ -4,6 +4,7 @@
 //! who is told, are decided in `arsenal_membership`. Other nodes are asked over the contract itself, each for what is its
 //! own, so that no answer depends on who asked.
 
+mod admission;
 pub(crate) mod ask;
 mod broadcast;
 mod drain;
@@ -56,11 +57,6 @@ impl ClusterApi {
     }
 }
 
-/// `UNIMPLEMENTED NOT_BUILT`.
-fn not_built(what: &str) -> Status {
-    failure(Code::Unimplemented, "NOT_BUILT", format!("this build cannot {what}")).status()
-}
-
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -71,15 +67,14 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<v1::ConnectNodeRequest>,
     ) -> Answer<v1::ConnectNodeResponse> {
-        list::connect(&self.shared, request.get_ref()).map(Response::new)
+        admission::connect(&self.shared, request.get_ref()).await.map(Response::new)
     }
 
     async fn disconnect_node(
         &self,
         request: Request<v1::DisconnectNodeRequest>,
     ) -> Answer<v1::DisconnectNodeResponse> {
-        list::known(&self.shared, "node", &request.get_ref().node)?;
-        Err(not_built("take a node out of the cluster"))
+        admission::disconnect(&self.shared, request.into_inner()).await.map(Response::new)
     }
 
     async fn list_connected_nodes(

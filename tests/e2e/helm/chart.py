@@ -135,6 +135,7 @@ def as_many_voters_found_the_cluster_as_there_are_and_members_join_it():
         [mount] = [each for each in container(rendered.pods()["voters"])["volumeMounts"] if each["name"] == "data"]
         equal(voters["node"]["data_dir"], mount["mountPath"])
     members = release("five").settings("members")
+    equal((members["cluster"]["never_votes"], "never_votes" in release("five").settings("voters")["cluster"]), (True, False))
     equal((members["cluster"].get("bootstrap_expect", 0), members["cluster"]["seeds"]), (0, release("five").settings("voters")["cluster"]["seeds"]))
     equal(environment(release("five").pods()["members"])["ARSENAL_CLUSTER_ADDRESS"], "10.1.2.3:7450")
 

@@ -11,15 +11,18 @@ scratch=$(mktemp -d)
 declare -A pid
 trap 'kill -9 "${pid[@]}" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
-# ports that nobody has just now: first those for gRPC, then those for REST
-read -ra ports < <(python3 - "$nodes" <<'PY'
+# how many: ports that nobody has just now
+free_ports() {
+    python3 - "$1" <<'PY'
 import socket, sys
-sockets = [socket.socket() for _ in range(2 * int(sys.argv[1]))]
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
 for each in sockets:
     each.bind(("127.0.0.1", 0))
 print(*[each.getsockname()[1] for each in sockets])
 PY
-)
+}
+# first those for gRPC, then those for REST
+read -ra ports < <(free_ports $((2 * nodes)))
 seeds=$(printf '"127.0.0.1:%s", ' "${ports[@]:0:nodes}")
 seeds="[${seeds%, }]"
 

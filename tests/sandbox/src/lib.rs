@@ -123,6 +123,34 @@ impl Sandbox {
         Self { running: running.unwrap_or_else(|error| panic!("the node does not join: {error}")) }
     }
 
+    /// Starts a node that waits to be let into a cluster: where it serves, and the node once it is in one.
+    pub async fn waiting(
+        name: &str,
+        config: &Config,
+        folder: &Path,
+    ) -> (SocketAddr, impl Future<Output = Self> + use<>) {
+        let mut config = on_free_ports(config.clone());
+        config.node.data_dir = folder.join(name).to_string_lossy().into_owned();
+        (config.cluster.name, config.cluster.wait) = (name.to_owned(), true);
+        let bound = Bound::bind(&config).await;
+        let bound = bound.unwrap_or_else(|error| panic!("the sandbox does not listen: {error}"));
+        let address = bound.grpc();
+        let waiting = async move {
+            let end = Arc::new(|reason: String| panic!("a node cannot go on: {reason}"));
+            let running = assembly::serve_on(bound, &config, modules::test_modules(), end).await;
+            Self {
+                running: running.unwrap_or_else(|error| panic!("{address} is let into no cluster: {error}")),
+            }
+        };
+        (address, waiting)
+    }
+
+    /// Stops it once it is taken out of its cluster, as its program does.
+    pub async fn obey(self) {
+        self.running.dismissed().await;
+        self.stop().await;
+    }
+
     /// The node itself, for what no client can see.
     pub fn node(&self) -> &arsenal_runtime::Node {
         &self.running.node

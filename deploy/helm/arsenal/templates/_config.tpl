@@ -42,6 +42,8 @@ cluster:
   voters: {{ .Values.voters.replicas }}
   # a voter's volume comes back with it; only one that is lost is to be replaced
   replace_ms: {{ mul (int64 .Values.voters.replaceSeconds) 1000 }}
+  # a member's pod never comes back under its number: a day is for those who want to know what it was
+  forget_ms: 86400000
 {{- end }}
 
 {{- define "arsenal.config.voters" -}}
@@ -55,6 +57,8 @@ cluster:
 {{- with .Values.members.seeds }}
 {{- $_ := set $node.cluster "seeds" . }}
 {{- end }}
+{{- /* its directory is gone with its pod: a vote that it gave would be, too */}}
+{{- $_ := set $node.cluster "never_votes" true }}
 {{- toYaml $node }}
 {{- end }}
 

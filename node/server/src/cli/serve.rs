@@ -3,7 +3,7 @@
 use super::{CommandError, ConfigArguments, connect, say};
 use crate::assembly::{self, Running};
 use crate::config::{Config, PREFIX};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_all};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -142,10 +142,22 @@ pub(super) async fn run_until_told(
     mut told: Told,
     timeout: Duration,
 ) -> Result<(), CommandError> {
-    told.wait().await;
+    let mut running: Vec<Running> = running.into_iter().collect();
+    let mut in_order = true;
+    // a node that is taken out of its cluster stops alone, and the program with the last one
+    while !running.is_empty() {
+        let dismissed = running.iter().map(|running| Box::pin(running.dismissed()));
+        let place = tokio::select! {
+            () = told.wait() => break,
+            ((), place, _) = select_all(dismissed) => place,
+        };
+        let leaving = running.remove(place);
+        tracing::info!(node = %leaving.node.name(), ?timeout, "stopping: it is taken out of its cluster");
+        in_order &= leaving.stop(timeout).await;
+    }
     tracing::info!(?timeout, "stopping");
     let stopping = running.into_iter().map(|running| running.stop(timeout));
-    if join_all(stopping).await.into_iter().all(|in_order| in_order) {
+    if join_all(stopping).await.into_iter().fold(in_order, |all, one| all & one) {
         Ok(())
     } else {
         Err(CommandError::Failed(format!(

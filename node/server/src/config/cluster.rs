@@ -14,8 +14,12 @@ pub struct ClusterSection {
     /// 0 for a node that only joins, or is alone.
     pub bootstrap_expect: usize,
     /// Where other nodes are asked, `["arsenal-0.arsenal:7450"]`; a DNS name stands for all that it resolves to. A node
-    /// without any, of which no other is expected, is alone and has the number `node.id`.
+    /// without any, of which no other is expected and that does not wait, is alone and has the number `node.id`.
     pub seeds: Vec<String>,
+    /// Wait to be let in by `connect_node`, if the seeds name nobody who is in a cluster.
+    pub wait: bool,
+    /// Never vote on the cluster's state: for a node whose directory does not outlive it.
+    pub never_votes: bool,
     /// What the node is called, different from all others; the first nodes are numbered in the order of these. Empty for
     /// its address.
     pub name: String,
@@ -27,6 +31,8 @@ pub struct ClusterSection {
     pub voters: usize,
     /// Milliseconds after which a voter that is down is replaced, if there is another node.
     pub replace_ms: u64,
+    /// Milliseconds after which a node without a vote that is down is forgotten, and its number retired; 0 for never.
+    pub forget_ms: u64,
     /// Milliseconds for which a node's session holds without being renewed. Once it has run out the node's names are free.
     pub lease_ms: u64,
     /// Milliseconds between two renewals of it, a quarter of the lease at most.
@@ -44,11 +50,14 @@ impl Default for ClusterSection {
         Self {
             bootstrap_expect: 0,
             seeds: Vec::new(),
+            wait: false,
+            never_votes: false,
             name: String::new(),
             address: String::new(),
             zone: String::new(),
             voters: 0,
             replace_ms: 60_000,
+            forget_ms: 0,
             lease_ms: 5_000,
             renew_ms: 1_000,
             heartbeat_ms: 50,
@@ -61,7 +70,7 @@ impl Default for ClusterSection {
 impl ClusterSection {
     /// Whether the node is in a cluster, or is to be.
     pub fn is_wanted(&self) -> bool {
-        self.bootstrap_expect > 0 || !self.seeds.is_empty()
+        self.bootstrap_expect > 0 || !self.seeds.is_empty() || self.wait
     }
 }
 
@@ -87,7 +96,9 @@ impl Config {
             bootstrap_expect: cluster.bootstrap_expect,
             seeds: cluster.seeds.clone(),
             voters: cluster.voters,
+            never_votes: cluster.never_votes,
             replace_after: milliseconds(cluster.replace_ms),
+            forget_after: milliseconds(cluster.forget_ms),
             lease: milliseconds(cluster.lease_ms),
             renew_every: milliseconds(cluster.renew_ms),
             heartbeat: milliseconds(cluster.heartbeat_ms),
@@ -119,6 +130,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     if cluster.election_ms < 2 * cluster.heartbeat_ms {
         let why = "a leader must be able to show twice within it that it lives: `cluster.heartbeat_ms`";
         return wrong("cluster.election_ms", cluster.election_ms, why);
+    }
+    if cluster.never_votes && cluster.bootstrap_expect > 0 {
+        let why = "who founds a cluster votes in it; let it join with `cluster.bootstrap_expect = 0`";
+        return Err(ConfigError::Value { setting: "cluster.never_votes", value: "true".to_owned(), why });
     }
     if cluster.voters > 0 && cluster.voters.is_multiple_of(2) {
         let why = "an even number of voters survives no more failures than one fewer";

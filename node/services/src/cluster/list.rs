@@ -1,6 +1,6 @@
 //! The nodes as lists and answers have them.
 
-use super::{ask, not_built};
+use super::ask;
 use crate::Shared;
 use crate::listing::{Query, Row};
 use crate::reference::unknown_node;
@@ -174,33 +174,17 @@ pub(super) fn cluster(shared: &Shared) -> v1::Cluster {
     let names = |keep: &dyn Fn(&Node) -> bool| {
         membership.nodes.values().filter(|node| keep(node)).map(|node| name(node.id)).collect()
     };
+    let standing = shared.nodes.standing();
     v1::Cluster {
         node: name(shared.nodes.own()),
+        leader: standing.as_ref().and_then(|standing| standing.leader).map(name).unwrap_or_default(),
+        term: standing.as_ref().map_or(0, |standing| standing.term),
+        lease: standing.map(|standing| to_proto(standing.lease)),
         index: membership.index,
         voters: names(&|node| node.voter),
         members: names(&|node| !node.voter),
         down: names(&|node| node.state == NodeState::Down),
         quorum: u32::try_from(quorum(&membership)).unwrap_or(u32::MAX),
         in_session: shared.nodes.is_in_session(),
-    }
-}
-
-/// A node that is in already is no error; one that is not joins by its own seeds.
-pub(super) fn connect(
-    shared: &Shared,
-    request: &v1::ConnectNodeRequest,
-) -> Result<v1::ConnectNodeResponse, Status> {
-    let address = request.address.as_str();
-    let is_address =
-        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !is_address {
-        return Err(bad_argument("address", format!("`{address}` is no host and port, `10.0.0.7:7450`")));
-    }
-    let membership = shared.nodes.membership();
-    let known =
-        membership.nodes.values().find(|node| &*node.address == address && node.state != NodeState::Down);
-    match known {
-        Some(node) => Ok(v1::ConnectNodeResponse { node: Some(encode(node)), already: true }),
-        None => Err(not_built("join a node from outside; start it with this cluster as its seeds")),
     }
 }

@@ -1,0 +1,133 @@
+//! Nodes on loopback that get into a cluster, stay in it, and get out: real sockets, real directories.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod admission;
+mod plan;
+mod scale;
+mod speakers;
+
+use arsenal_membership::{Entered, NodeState};
+use plan::{Node, Plan, enter_all, holds, membership, register, until, up};
+
+#[test]
+fn three_nodes_that_start_at_once_are_one_cluster_numbered_by_name_and_stay_so_after_a_restart() {
+    let mut plan = Plan::of(3);
+    let (nodes, entered) = enter_all(&mut plan, 3);
+    let numbers = |entered: &[Entered]| entered.iter().map(|entered| entered.node).collect::<Vec<_>>();
+    assert_eq!(numbers(&entered), [3, 2, 1]);
+    for entered in &entered {
+        let membership = membership(entered, "all are up", |membership| up(membership) == [1, 2, 3]);
+        assert!(membership.nodes.values().all(|node| node.voter && node.incarnation == 1));
+    }
+    register(&nodes[0], &entered[0], "n").unwrap();
+    nodes.into_iter().for_each(Node::kill);
+    let (_nodes, entered) = enter_all(&mut plan, 3);
+    assert_eq!(numbers(&entered), [3, 2, 1]);
+    for entered in &entered {
+        membership(entered, "all live a second time", |membership| {
+            membership.nodes.values().all(|node| node.incarnation == 2 && node.state == NodeState::Up)
+        });
+        assert!(!holds(entered, "n"), "the name was a former life's");
+    }
+}
+
+#[test]
+fn one_that_is_late_is_waited_for_and_one_more_joins_with_the_next_number() {
+    let mut plan = Plan::of(4);
+    let early: Vec<Node> = (0..2).map(|index| plan.start(index, 3)).collect();
+    std::thread::scope(|scope| {
+        let entering: Vec<_> = early.iter().map(|node| scope.spawn(|| node.enter())).collect();
+        until("the two know each other", || (early[0].known(plan.addresses[1]) == 2).then_some(()));
+        assert!(entering.iter().all(|entering| !entering.is_finished()), "two are not three");
+        let late = plan.start(2, 3);
+        let third = late.enter();
+        let entered: Vec<Entered> = entering.into_iter().map(|entering| entering.join().unwrap()).collect();
+        let fourth = plan.start(3, 0);
+        let joined = fourth.enter();
+        assert_eq!(joined.node, 4);
+        for entered in entered.iter().chain([&third, &joined]) {
+            let seen = membership(entered, "all four are up", |membership| up(membership) == [1, 2, 3, 4]);
+            assert!(!seen.nodes[&4].voter, "three voters are enough");
+        }
+        let token = register(&fourth, &joined, "of the fourth").unwrap();
+        assert!(token > 0);
+        until("the others see its name", || holds(&third, "of the fourth").then_some(()));
+        drop((late, fourth));
+    });
+}
+
+#[test]
+fn a_node_that_dies_without_a_word_is_down_after_its_lease_and_its_names_are_gone() {
+    let mut plan = Plan::of(3);
+    let (mut nodes, mut entered) = enter_all(&mut plan, 3);
+    let (dying, last) = (nodes.remove(0), entered.remove(0));
+    register(&dying, &last, "n").unwrap();
+    let number = last.node;
+    drop(last);
+    dying.kill();
+    for entered in &entered {
+        membership(entered, "it is down", |membership| membership.nodes[&number].state == NodeState::Down);
+        until("its name is gone", || (!holds(entered, "n")).then_some(()));
+        assert!(entered.nodes.is_in_session());
+        assert!(entered.nodes.channel(number).is_err());
+    }
+    register(&nodes[0], &entered[0], "n").unwrap();
+}
+
+#[test]
+fn a_node_that_is_cut_off_fences_itself() {
+    let mut plan = Plan::of(3);
+    let (mut nodes, mut entered) = enter_all(&mut plan, 3);
+    let (left, alone) = (nodes.remove(0), entered.remove(0));
+    nodes.into_iter().for_each(Node::kill);
+    until("its lease has run out", || (!alone.nodes.is_in_session()).then_some(()));
+    let refused = register(&left, &alone, "n").unwrap_err();
+    assert!(refused.contains("Unavailable"), "{refused}");
+}
+
+#[test]
+fn a_node_that_stops_says_so_and_a_leader_hands_over_first() {
+    let mut plan = Plan::of(3);
+    let (mut nodes, mut entered) = enter_all(&mut plan, 3);
+    let leader = until("somebody leads", || entered[0].group.status().leader);
+    let index = entered.iter().position(|entered| u64::from(entered.node) == leader).unwrap();
+    let (stopping, last) = (nodes.remove(index), entered.remove(index));
+    register(&stopping, &last, "n").unwrap();
+    let term = last.group.status().term;
+    drop(last);
+    stopping.stop();
+    for entered in &entered {
+        let number = u32::try_from(leader).unwrap();
+        membership(entered, "it is down", |membership| membership.nodes[&number].state == NodeState::Down);
+        assert!(!holds(entered, "n"));
+        let status = entered.group.status();
+        assert!(status.leader.is_some_and(|next| next != leader) && status.term > term, "{status:?}");
+    }
+    register(&nodes[0], &entered[0], "n").unwrap();
+}
+
+#[test]
+fn a_voter_that_stays_away_is_replaced_by_a_node_that_has_no_vote_and_may_come_back() {
+    let mut plan = Plan::of(4);
+    let (mut nodes, mut entered) = enter_all(&mut plan, 3);
+    let fourth = plan.start(3, 0);
+    let joined = fourth.enter();
+    membership(&joined, "all four are up", |membership| up(membership) == [1, 2, 3, 4]);
+    let number = entered.remove(0).node;
+    nodes.remove(0).kill();
+    for entered in &entered {
+        membership(entered, "the fourth votes instead", |membership| {
+            membership.nodes[&4].voter && !membership.nodes[&number].voter
+        });
+    }
+    // it comes back to a cluster whose log nobody sends it any more, and is let in again without a vote
+    let back = plan.start(0, 3);
+    let again = back.enter();
+    assert_eq!((again.node, again.incarnation), (number, 2));
+    for entered in entered.iter().chain([&again]) {
+        membership(entered, "all four are up again", |membership| up(membership) == [1, 2, 3, 4]);
+    }
+    let name = register(&back, &again, "of the one that came back");
+    assert!(name.is_ok(), "{name:?}");
+    drop(nodes);
+}
