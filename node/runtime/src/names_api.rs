@@ -206,6 +206,8 @@ impl Node {
                 };
                 own(before).iter().for_each(|(pid, name)| self.forget_global_name(*pid, name));
                 own(after).iter().for_each(|(pid, name)| self.note_global_name(*pid, name));
+                let come = after.owners().keys().filter(|pid| self.is_local(**pid));
+                come.for_each(|pid| self.note_membership(*pid));
                 for change in before.changes_to(after) {
                     if change.joined {
                         change.pids.iter().for_each(|pid| self.note_membership(*pid));
@@ -327,5 +329,35 @@ impl Node {
             let members = state.groups().get(group).into_iter().flat_map(|group| &group.members);
             members.flat_map(|(pid, count)| std::iter::repeat_n(*pid, *count as usize)).collect()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::{Behaviour, Description};
+    use crate::node::NodeConfig;
+    use crate::start::StartOptions;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_process_that_a_view_shows_to_have_come_is_released_when_it_ends() {
+        let node = Node::deterministic(NodeConfig::default());
+        let description = Arc::new(Description::native("idle", Behaviour::Plain));
+        let spawn = || node.spawn(&description, Box::new(Idle), StartOptions::default()).unwrap();
+        let (come, other) = (spawn(), spawn());
+        let before = RegistryState::default();
+        let after = before.clone().with_owners(BTreeMap::from([(come.pid(), 3), (Pid::new(2, 1, 1), 4)]));
+        node.registry_changed(&Committed::Replaced { before: &before, after: &after });
+        let is_released = |process: &crate::process::ProcessRef| process.0.has(flag::GROUPED);
+        assert_eq!((is_released(&come), is_released(&other)), (true, false));
+    }
+
+    struct Idle;
+
+    impl crate::body::Body for Idle {
+        fn step(&mut self, _: crate::body::Event, _: &mut crate::context::Context<'_>) -> crate::body::Step {
+            crate::body::Step::Wait(crate::body::Receive::any())
+        }
     }
 }
