@@ -126,6 +126,7 @@ impl Host {
         cluster.name = name.to_owned();
         (cluster.lease_ms, cluster.renew_ms) = (LEASE_MS, RENEW_MS);
         cluster.bootstrap_expect = usize::from(seed.is_none());
+        cluster.never_votes = seed.is_some();
         let (started, starting) = oneshot::channel();
         let (end, until) = oneshot::channel::<()>();
         let serve = move || {
