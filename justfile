@@ -43,6 +43,8 @@ soak:
     ARSENAL_SCALE=full cargo test --release --test suite -p arsenal-tests -- --exact --nocapture \
         scale::a_node_full_of_processes_answers_while_they_come_and_go
     ARSENAL_SEEDS=5000 cargo test --release -p arsenal-raft --test linearizability
+    ARSENAL_SCALE=full cargo test --release -p arsenal-raft --test scale -- --nocapture
+    ARSENAL_SCALE=full cargo test --release -p arsenal-membership --test cluster scale -- --nocapture
     CLUSTER_ROUNDS=30 tests/e2e/run cluster
     NETNS_ROUNDS=8 tests/e2e/run netns
     ORACLE_COUNT=600 ORACLE_SEED=$(date +%s) tests/e2e/run erlang

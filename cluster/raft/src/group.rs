@@ -144,11 +144,12 @@ impl Group {
     /// Leaves the log for a view, where the voters agreed that it is not sent to this node any more: as a leader says that
     /// has applied what was agreed on up to `index`. Gives whether it did.
     pub async fn stand_down(&self, index: u64) -> bool {
-        let (voters, learners, since) = self.core.view.members();
-        let id = self.core.config.id;
-        // what this node knows may be newer than what the leader did
-        let sent = voters.contains(&id) || learners.contains(&id);
-        if index == 0 || (sent && since >= index) || self.core.place.voting().is_none() {
+        let Some(voting) = self.core.place.voting() else { return false };
+        let known = Arc::clone(&voting.raft.server_metrics().borrow().membership_config);
+        let since = known.log_id().map_or(0, |since| since.index);
+        // what stands in this node's log may be newer than what the leader had applied: it may count on it since then
+        let sent = known.membership().get_node(&self.core.config.id).is_some();
+        if index == 0 || (sent && since >= index) {
             return false;
         }
         self.core.place.stand_down(&self.core, index).await;
@@ -168,8 +169,19 @@ impl Group {
     /// # Errors
     /// If this voter does not lead, or stops leading.
     pub async fn add_learner(&self, id: NodeId, voter: Voter) -> Result<(), MembershipError> {
-        let added = self.core.voting()?.raft.add_learner(id, voter, true).await;
-        added.map(drop).map_err(|error| MembershipError(error.to_string()))
+        let voting = self.core.voting()?;
+        let failed = |error: String| MembershipError(error);
+        let added =
+            voting.raft.add_learner(id, voter, true).await.map_err(|error| failed(error.to_string()))?;
+        // openraft takes a follower for caught up that lags behind by less than after what it would send a snapshot
+        let has = |log_id: &Option<LogId>| log_id.is_some_and(|log_id| log_id >= added.log_id);
+        let mut metrics = voting.raft.metrics();
+        let caught_up = metrics.wait_for(|metrics| {
+            let known = metrics.replication.as_ref();
+            known.is_none_or(|known| known.get(&id).is_some_and(has))
+        });
+        let leads = caught_up.await.is_ok_and(|metrics| metrics.replication.is_some());
+        if leads { Ok(()) } else { Err(failed("this voter leads no more".to_owned())) }
     }
 
     /// Makes these members the voters; returns once both the old and the new ones have agreed. On the leader.

@@ -169,6 +169,10 @@ impl View {
             let mut applied = self.applied.write();
             for entry in entries {
                 count += 1;
+                if applied.last.is_some_and(|last| entry.log_id.index <= last.index) {
+                    // openraft's own task may still be at work when a view has gone on already
+                    continue;
+                }
                 match entry.payload {
                     EntryPayload::Blank => {}
                     EntryPayload::Membership(membership) => {
@@ -252,7 +256,14 @@ impl View {
         let last = meta.last_log_id;
         let membership = meta.last_membership.clone();
         let after = state.clone();
-        let before = std::mem::replace(&mut *self.applied.write(), Applied { state, last, membership });
+        let before = {
+            let mut applied = self.applied.write();
+            if applied.last > last {
+                // it comes too late: see `apply`
+                return;
+            }
+            std::mem::replace(&mut *applied, Applied { state, last, membership })
+        };
         self.publish(last);
         self.tell(&Committed::Replaced { before: &before.state, after: &after });
     }
