@@ -40,7 +40,7 @@ pub struct RemoteConfig {
     /// After how long a silence a connection with calls under way is pinged.
     pub ping_interval: Duration,
     /// How long an answer to that may take. One that does not come ends the connection and the calls on it: a server that
-    /// is frozen, or whose machine is gone, says nothing.
+    /// is frozen, or whose machine is gone, says nothing. Whoever is held up for longer himself finds all answers late.
     pub ping_max: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Default for RemoteConfig {
             server_name: None,
             connect_max: Duration::from_secs(3),
             ping_interval: Duration::from_secs(1),
-            ping_max: Duration::from_secs(2),
+            ping_max: Duration::from_secs(3),
         }
     }
 }

@@ -303,7 +303,7 @@ impl Served {
     }
 
     fn remote(&self) -> Arc<dyn Upstream> {
-        quick_to_notice(&self.address)
+        Arc::new(Remote::new(&self.address, 1).unwrap())
     }
 
     /// Its one thread does nothing any more, as that of a process that is stopped; its kernel still takes connections.
@@ -328,17 +328,23 @@ impl Drop for Served {
 }
 
 fn quick_to_notice(address: &http::Uri) -> Arc<dyn Upstream> {
-    let quick = Duration::from_millis(50);
-    let config =
-        RemoteConfig { connections: 1, ping_interval: quick, ping_max: quick, ..RemoteConfig::default() };
+    let config = RemoteConfig {
+        connections: 1,
+        ping_interval: Duration::from_millis(100),
+        // a machine with much else to do answers late
+        ping_max: Duration::from_secs(2),
+        ..RemoteConfig::default()
+    };
     Arc::new(Remote::with(address, &config).unwrap())
 }
 
 #[tokio::test]
 async fn a_node_that_freezes_costs_no_idempotent_request() {
     let (mut first, second) = (Served::start(), Served::start());
-    let (service, _) =
-        pooled(vec![first.remote(), second.remote()], PoolConfig { budget: 10_000, ..PoolConfig::default() });
+    let (service, _) = pooled(
+        vec![quick_to_notice(&first.address), second.remote()],
+        PoolConfig { budget: 10_000, ..PoolConfig::default() },
+    );
     for round in 0..6 {
         if round == 3 {
             first.freeze();

@@ -343,7 +343,7 @@ impl Default for GatewaySection {
             connections: 4,
             connect_ms: 3_000,
             ping_ms: 1_000,
-            ping_timeout_ms: 2_000,
+            ping_timeout_ms: 3_000,
             health_ms: 2_000,
             health_timeout_ms: 2_000,
             body_bytes_max: 4 << 20,
