@@ -79,9 +79,9 @@ impl Default for Pid {
 }
 
 /// Who monitors, and under which reference.
-type Watcher = (Pid, Ref);
+pub(crate) type Watcher = (Pid, Ref);
 /// The name by which a process is monitored, if not by pid.
-type WatchedName = Option<Box<Term>>;
+pub(crate) type WatchedName = Option<Box<Term>>;
 
 /// What ends with a process: all that has to be told to somebody.
 pub(crate) struct Remains {

@@ -1,6 +1,6 @@
 //! The end of a process: its name is freed first, then everybody who has to know is told.
 
-use crate::core::{Core, Remains};
+use crate::core::{Core, Remains, WatchedName, Watcher};
 use crate::dead_letters::DeadLetterReason;
 use crate::events::{Exit, Notes};
 use crate::lock::Guard;
@@ -29,6 +29,11 @@ pub(crate) fn finish(
         && let Some(name) = &remains.name
     {
         node.names().remove(name, process.pid);
+    }
+    if remains.extras.as_ref().is_some_and(|extras| extras.bonds.is_some() || extras.passage.is_some()) {
+        // a relay watches from afar, and may ask a second time: it must not be told `noproc` before it is told why
+        tell_watchers(node, process.pid, std::mem::take(&mut remains.watchers), &reason, outbox);
+        outbox.flush(node);
     }
     record(node, process, &mut remains, &reason, error);
     node.table().release(process.pid);
@@ -103,11 +108,21 @@ fn tell(node: &Node, me: Pid, remains: Remains, reason: &Reason, outbox: &mut Ou
             Signal::Down { reference: call.reference, from: me, object: me.into(), reason: reason.clone() };
         outbox.send(node, call.to, down);
     }
-    for ((watcher, reference), name) in remains.watchers {
-        let object = name.map_or(Term::Pid(me), |name| *name);
-        outbox.send(node, watcher, Signal::Down { reference, from: me, object, reason: reason.clone() });
-    }
+    tell_watchers(node, me, remains.watchers, reason, outbox);
     for (reference, of) in remains.monitors.into_iter().chain(remains.pending) {
         outbox.send(node, of, Signal::Demonitor { watcher: me, reference });
+    }
+}
+
+fn tell_watchers(
+    node: &Node,
+    me: Pid,
+    watchers: Vec<(Watcher, WatchedName)>,
+    reason: &Reason,
+    outbox: &mut Outbox,
+) {
+    for ((watcher, reference), name) in watchers {
+        let object = name.map_or(Term::Pid(me), |name| *name);
+        outbox.send(node, watcher, Signal::Down { reference, from: me, object, reason: reason.clone() });
     }
 }

@@ -13,7 +13,7 @@ use crate::outbox::Outbox;
 use crate::pid::{Pid, Ref};
 use crate::process::{Process, flag};
 use crate::remote::{Carried, NOCONNECTION, Queue};
-use crate::term::Term;
+use crate::term::{Reason, Term};
 use std::sync::Arc;
 
 /// Messages that a relay sends on in a slice.
@@ -93,6 +93,7 @@ impl Core {
                 self.hand_on(me, came(signal), node, outbox);
             }
             Signal::Down { reference, reason, .. } if self.is_way(reference) => self.exiting = Some(reason),
+            Signal::Down { reference, reason, .. } if self.is_asked(reference) => self.not_found(reason),
             Signal::Down { reference, .. } => {
                 let awaited = self.remove_monitor(reference).or_else(|| self.settle_reply(reference));
                 if awaited.is_some() {
@@ -106,7 +107,21 @@ impl Core {
 
     /// Whether a monitor with this reference tells of the process's end.
     fn is_way(&mut self, reference: Ref) -> bool {
-        self.relay_mut().is_some_and(|relay| relay.way == reference || relay.asked == Some(reference))
+        self.relay_mut().is_some_and(|relay| relay.way == reference)
+    }
+
+    fn is_asked(&mut self, reference: Ref) -> bool {
+        self.relay_mut().is_some_and(|relay| relay.asked == Some(reference))
+    }
+
+    /// The process ended before it said where it is, and told why if it had the question. If it had not, the way that
+    /// the question took tells.
+    fn not_found(&mut self, reason: Reason) {
+        let came_too_late = reason == Term::NOPROC || reason == NOCONNECTION;
+        match self.relay_mut() {
+            Some(relay) if came_too_late => relay.asked = None,
+            _ => self.exiting = Some(reason),
+        }
     }
 
     fn relay_note(&mut self, process: &Process, from: Pid, note: Note, node: &Node, outbox: &mut Outbox) {
