@@ -91,9 +91,13 @@ pub(crate) async fn feed(core: &Arc<Core>, voting: &Voting, request: FeedRequest
             // nothing new is an answer too
             let _ = Runtime::timeout(wait, core.view.reach(request.from)).await;
             core.gate.check()?;
-            let due = core.view.due();
+            let last = core.view.last();
+            let due = last.map_or(0, |last| last.index + 1);
             if request.from >= due {
                 Content::Entries(Vec::new())
+            } else if last.is_some_and(|last| !voting.log.has(last)) {
+                // it has left the log while it waited: what it has applied since is not what stands there
+                return Err("this node does not follow the log any more".to_owned());
             } else if voting.log.holds(request.from, due, LAG_BYTES_MAX) {
                 let entries = voting.log.clone().limited_get_log_entries(request.from, due).await;
                 Content::Entries(entries.map_err(|error| error.to_string())?)

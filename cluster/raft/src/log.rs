@@ -133,6 +133,13 @@ impl Reader {
         self.tail.read().bytes
     }
 
+    /// Whether this entry is here, or is the last one that is not any more.
+    pub(crate) fn has(&self, entry: LogId) -> bool {
+        let tail = self.tail.read();
+        let held = tail.range(entry.index..=entry.index).next().map(|held| held.log_id);
+        held.or(tail.purged.filter(|purged| purged.index == entry.index)) == Some(entry)
+    }
+
     /// Whether the entries from `start` to before `end` are here and are no more than so many bytes.
     pub(crate) fn holds(&self, start: u64, end: u64, bytes_max: usize) -> bool {
         let tail = self.tail.read();

@@ -124,9 +124,14 @@ impl View {
         *self.index.borrow()
     }
 
+    /// The last entry applied.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.applied.read().last
+    }
+
     /// Log index of the first entry that is not applied.
     pub(crate) fn due(&self) -> u64 {
-        self.applied.read().last.map_or(0, |last| last.index + 1)
+        self.last().map_or(0, |last| last.index + 1)
     }
 
     /// Follows the log index of the last entry applied.

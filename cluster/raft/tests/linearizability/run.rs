@@ -5,11 +5,11 @@ use super::model::{Input, Output};
 use arsenal_raft::simulation::cluster::Cluster;
 use arsenal_raft::simulation::network::Weather;
 use arsenal_raft::simulation::world::OUTSIDE;
-use arsenal_raft::{Command, Config, Group, Outcome, ProposeError};
+use arsenal_raft::{Command, Config, Group, Outcome, ProposeError, Voter};
 use arsenal_runtime::registry::{Command as Registry, RegistryError};
 use arsenal_runtime::{Pid, Term};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ fn settings(config: &mut Config) {
 }
 
 /// Runs a cluster of so many voters, and of so many nodes with views beside them, through `chaos` of trouble, and then lets it
-/// heal. Problems, and how many operations there were.
+/// heal. Where there are views, it changes all the while who votes. Problems, and how many operations there were.
 pub(crate) fn run(seed: u64, (voters, views): (u64, u64), chaos: Duration, bug: Bug) -> (Problems, usize) {
     let cluster = Cluster::of(seed, voters, Some(settings));
     (voters + 1..=voters + views).for_each(|id| cluster.start_view(id, 1..=voters));
@@ -73,6 +73,10 @@ pub(crate) fn run(seed: u64, (voters, views): (u64, u64), chaos: Duration, bug: 
         cluster.world.spawn_on(OUTSIDE, live(cluster.clone(), Arc::clone(&history), client, until, bug));
     }
     cluster.world.spawn_on(OUTSIDE, trouble(cluster.clone(), until));
+    if views > 0 {
+        cluster.world.spawn_on(OUTSIDE, change_voters(cluster.clone(), until));
+        cluster.world.spawn_on(OUTSIDE, tell_who_votes(cluster.clone()));
+    }
     cluster.world.run_for(chaos);
     let mut problems = heal(&cluster);
     // clients that still wait learn their fate, so that nothing is open that need not be
@@ -132,7 +136,7 @@ fn heal(cluster: &Cluster) -> Problems {
     let mut problems: Problems =
         damaged.map(|(id, why)| format!("voter {id} does not start: {why}")).collect();
     if cluster.elect().is_none() {
-        problems.push("no leader a minute after all trouble ended".to_owned());
+        problems.push(format!("no leader a minute after all trouble ended: {}", told(cluster)));
         return problems;
     }
     let applied = || {
@@ -295,6 +299,55 @@ async fn whereis(group: &Group, name: &str, bug: Bug) -> Learnt {
             metadata: entry.metadata.as_int().unwrap_or(-1),
         },
     }))
+}
+
+/// Has another node vote in the place of one that does, again and again.
+async fn change_voters(cluster: Cluster, until: Duration) {
+    let world = cluster.world.clone();
+    let ids: Vec<u64> = cluster.ids().into_iter().collect();
+    while world.now() < until {
+        world.sleep(Duration::from_millis(300 + world.below(900))).await;
+        let Some((leader, group)) = cluster.leader().and_then(|id| Some((id, cluster.group(id)?))) else {
+            continue;
+        };
+        let mut voters = group.status().voters;
+        let others: Vec<u64> = voters.iter().copied().filter(|id| *id != leader).collect();
+        let spare: Vec<u64> = ids.iter().copied().filter(|id| !voters.contains(id)).collect();
+        if others.is_empty() || spare.is_empty() {
+            continue;
+        }
+        let newcomer = spare[world.below(spare.len() as u64) as usize];
+        voters.remove(&others[world.below(others.len() as u64) as usize]);
+        voters.insert(newcomer);
+        world.spawn_on(leader, async move {
+            // whoever leads may lead no more, or lead nobody: then all stays as it is
+            let admitted = group.add_learner(newcomer, Voter { address: format!("voter-{newcomer}") }).await;
+            if admitted.is_ok() {
+                let _ = group.change_voters(voters).await;
+            }
+        });
+    }
+}
+
+/// Tells each node to whom no log is sent any more that it is so, as a leader does with each renewal of its session.
+async fn tell_who_votes(cluster: Cluster) {
+    loop {
+        cluster.world.sleep(Duration::from_millis(200)).await;
+        let Some(leading) = cluster.leader().and_then(|id| cluster.group(id)) else { continue };
+        let (index, agreed) = leading.picture(|picture| {
+            let voters = picture.voters.keys().copied();
+            (picture.index, voters.chain(picture.learners.iter().copied()).collect::<BTreeSet<_>>())
+        });
+        let soon = leading.status();
+        for (id, group) in cluster.running() {
+            let is_sent = agreed.contains(&id) || soon.voters.contains(&id) || soon.learners.contains(&id);
+            if !is_sent && !group.is_view() {
+                cluster.world.spawn_on(id, async move {
+                    let _ = group.stand_down(index).await;
+                });
+            }
+        }
+    }
 }
 
 /// The script of a seed.
