@@ -73,6 +73,9 @@ impl Plan {
         let lease = self.lease;
         let change = |settings: &mut Settings| {
             settings.lease = lease;
+            // a test machine may be busy with other tests
+            (settings.heartbeat, settings.election_timeout) =
+                (Duration::from_millis(150), Duration::from_millis(600));
             change(settings);
         };
         Node::start(listener, &self.directory(index), (&name, expect), seeds, change)
