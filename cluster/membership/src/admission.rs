@@ -12,7 +12,7 @@ use arsenal_proto::internal::v1::{
     DiscoverRequest, DiscoverResponse, DismissRequest, ReachRequest, RetireRequest, SeatRequest,
 };
 use arsenal_raft::Group;
-use arsenal_raft::nodes::{NodeCommand, NodeRefusal};
+use arsenal_raft::nodes::{NodeCommand, NodePhase, NodeRefusal};
 use futures_util::{StreamExt as _, stream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,8 +147,11 @@ impl Admission {
     /// # Errors
     /// As [`AdmissionError`] says.
     pub async fn may_disconnect(&self, id: u32, force: bool) -> Result<(), AdmissionError> {
+        // by what is agreed on now: a picture that lags behind would have a node that lives lose its vote
+        self.group.synchronize().await.map_err(|error| AdmissionError::NoQuorum(error.to_string()))?;
         let node = self.known(id)?;
-        let is_down = node.state == NodeState::Down;
+        let phase = self.group.look(|state| state.nodes().nodes().get(&id).map(|record| record.phase));
+        let is_down = matches!(phase, Some(NodePhase::Down | NodePhase::Joined));
         if force && !is_down {
             return Err(AdmissionError::Alive(id));
         }

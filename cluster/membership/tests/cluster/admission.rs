@@ -121,7 +121,6 @@ fn a_leader_that_is_taken_out_is_followed_and_the_last_voters_are_not_taken_out(
 }
 
 #[test]
-#[ignore = "in one run of twelve the leader does not answer for a minute after the death: not understood yet"]
 fn a_dead_voter_is_taken_out_by_force_and_one_without_whom_there_is_no_majority_is_not() {
     let mut plan = Plan::of(3).patient();
     let (mut nodes, mut entered) = enter_all(&mut plan, 3);
@@ -133,12 +132,7 @@ fn a_dead_voter_is_taken_out_by_force_and_one_without_whom_there_is_no_majority_
     let disconnect =
         |node, force| nodes[0].io.block_on(admission(&entered[0]).disconnect(node, force, LIMIT));
     let second = entered[1].node;
-    // a change of the members that the death has cut short may have to end first
-    let refused = until("an answer that decides", || match disconnect(second, false) {
-        Err(AdmissionError::NoQuorum(_)) => None,
-        answer => Some(answer),
-    });
-    assert_eq!(refused, Err(AdmissionError::Quorum(second)));
+    assert_eq!(disconnect(second, false), Err(AdmissionError::Quorum(second)));
     assert!(matches!(disconnect(dead, false), Err(AdmissionError::Unreachable { .. })));
     disconnect(dead, true).unwrap();
     let seen = membership(&entered[1], "it is gone", |seen| !seen.nodes.contains_key(&dead));
