@@ -52,6 +52,7 @@ impl Cluster {
         let voters = (1..=count).map(|id| (id, Voter { address: format!("voter-{id}") })).collect();
         let first = cluster.clone();
         cluster.world.spawn_on(1, async move {
+            first.world.sleep(Duration::from_millis(1)).await;
             if let Some(group) = first.group(1) {
                 // the test sees by the lack of a leader if this fails
                 let _ = group.initialize(voters).await;

@@ -2,9 +2,13 @@
 //!
 //! A task belongs to a node. A killed node's tasks are dropped where they stand, as `kill -9` would; a paused node's
 //! tasks are not polled, while time goes on for everyone, as `SIGSTOP` would.
+//!
+//! A timer goes off when nothing else can run, one at a time, and then alone makes its task ready. So no task finds its time
+//! over and its message come in one poll, where `tokio::select!` (openraft's too) would draw lots that no seed decides.
+//! In what order those go on that one step woke, the seed decides: tokio's watch channels wake in an order of their own.
 
 use parking_lot::Mutex;
-use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
+use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -26,8 +30,16 @@ pub struct World {
 }
 
 struct Shared {
-    ready: Mutex<VecDeque<u64>>,
+    ready: Mutex<Ready>,
     inner: Mutex<Inner>,
+}
+
+/// Tasks that would run.
+#[derive(Default)]
+struct Ready {
+    in_turn: VecDeque<u64>,
+    /// Those that the step just now woke.
+    woken: Vec<u64>,
 }
 
 struct Inner {
@@ -35,11 +47,25 @@ struct Inner {
     rng: StdRng,
     tasks: BTreeMap<u64, Task>,
     tasks_ever: u64,
-    timers: BTreeMap<(u64, u64), Waker>,
+    timers: BTreeMap<TimerKey, Timer>,
     timers_ever: u64,
-    /// Paused nodes, each with its tasks that would run.
-    paused: BTreeMap<u64, Vec<u64>>,
+    paused: BTreeMap<u64, Paused>,
     fingerprint: u64,
+}
+
+/// When a timer goes off, and its place among those that go off at the same moment.
+type TimerKey = (u64, u64);
+
+struct Timer {
+    node: u64,
+    waker: Waker,
+}
+
+/// What a paused node would do.
+#[derive(Default)]
+struct Paused {
+    tasks: Vec<u64>,
+    timers: BTreeMap<TimerKey, Timer>,
 }
 
 struct Task {
@@ -58,7 +84,7 @@ struct TaskWaker {
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         if !self.queued.swap(true, Relaxed) {
-            self.shared.ready.lock().push_back(self.id);
+            self.shared.ready.lock().woken.push(self.id);
         }
     }
 }
@@ -103,37 +129,56 @@ pub(crate) fn timer(at_ns: u64) -> Option<WorldTimer> {
     with_current(|current| WorldTimer { at_ns, key: None, shared: Arc::clone(&current.shared) })
 }
 
-/// Becomes ready at a moment of a world.
+/// Becomes ready at a moment of a world, for the task that polled it first.
 pub(crate) struct WorldTimer {
     at_ns: u64,
-    key: Option<(u64, u64)>,
+    /// Absent until it is polled.
+    key: Option<TimerKey>,
     shared: Arc<Shared>,
+}
+
+impl Inner {
+    /// A timer that has not gone off.
+    fn timer(&mut self, key: TimerKey) -> Option<&mut Timer> {
+        let parked = self.paused.values_mut().find_map(|paused| paused.timers.get_mut(&key));
+        parked.or_else(|| self.timers.get_mut(&key))
+    }
+
+    fn remove_timer(&mut self, key: TimerKey) -> Option<Timer> {
+        let parked = self.paused.values_mut().find_map(|paused| paused.timers.remove(&key));
+        parked.or_else(|| self.timers.remove(&key))
+    }
 }
 
 impl Future for WorldTimer {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let shared = Arc::clone(&self.shared);
+        let node = with_current(|current| current.node).unwrap_or(OUTSIDE);
         let mut inner = shared.inner.lock();
-        if let Some(key) = self.key.take() {
-            inner.timers.remove(&key);
+        let waker = context.waker().clone();
+        let Some(key) = self.key else {
+            inner.timers_ever += 1;
+            let key = (self.at_ns, inner.timers_ever);
+            inner.timers.insert(key, Timer { node, waker });
+            self.key = Some(key);
+            return Poll::Pending;
+        };
+        match inner.timer(key) {
+            Some(timer) => {
+                timer.waker = waker;
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
         }
-        if inner.now_ns >= self.at_ns {
-            return Poll::Ready(());
-        }
-        inner.timers_ever += 1;
-        let key = (self.at_ns, inner.timers_ever);
-        inner.timers.insert(key, context.waker().clone());
-        self.key = Some(key);
-        Poll::Pending
     }
 }
 
 impl Drop for WorldTimer {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            let waker = self.shared.inner.lock().timers.remove(&key);
-            drop(waker);
+            let timer = self.shared.inner.lock().remove_timer(key);
+            drop(timer);
         }
     }
 }
@@ -198,13 +243,13 @@ impl World {
 
     /// Drops all tasks of a node where they stand.
     pub fn kill(&self, node: u64) {
-        let gone: Vec<Task> = {
+        let gone: (Option<Paused>, Vec<Task>) = {
             let mut inner = self.shared.inner.lock();
-            inner.paused.remove(&node);
+            let paused = inner.paused.remove(&node);
             let (gone, rest) =
                 std::mem::take(&mut inner.tasks).into_iter().partition(|(_, t)| t.node == node);
             inner.tasks = rest;
-            BTreeMap::into_values(gone).collect()
+            (paused, BTreeMap::into_values(gone).collect())
         };
         // what a task drops may wake others, or look at the clock
         self.within(node, || drop(gone));
@@ -217,7 +262,7 @@ impl World {
             (std::mem::take(&mut inner.tasks), std::mem::take(&mut inner.timers))
         };
         self.within(OUTSIDE, || drop((tasks, timers)));
-        self.shared.ready.lock().clear();
+        *self.shared.ready.lock() = Ready::default();
     }
 
     /// Polls none of a node's tasks until it is resumed.
@@ -227,8 +272,13 @@ impl World {
 
     /// Lets a paused node go on.
     pub fn resume(&self, node: u64) {
-        let parked = self.shared.inner.lock().paused.remove(&node).unwrap_or_default();
-        self.shared.ready.lock().extend(parked);
+        let parked = {
+            let mut inner = self.shared.inner.lock();
+            let mut parked = inner.paused.remove(&node).unwrap_or_default();
+            inner.timers.append(&mut parked.timers);
+            parked.tasks
+        };
+        self.shared.ready.lock().in_turn.extend(parked);
     }
 
     /// Runs until `done`, or until `limit` of the world's time has passed. Whether it was done.
@@ -238,8 +288,7 @@ impl World {
             if done() {
                 return true;
             }
-            let next = self.shared.ready.lock().pop_front();
-            if let Some(id) = next {
+            if let Some(id) = self.next_ready() {
                 self.poll(id);
             } else if !self.advance(end_ns) {
                 return done();
@@ -252,13 +301,24 @@ impl World {
         self.run_until(duration, || false);
     }
 
+    fn next_ready(&self) -> Option<u64> {
+        let mut ready = self.shared.ready.lock();
+        let mut woken = std::mem::take(&mut ready.woken);
+        if woken.len() > 1 {
+            woken.sort_unstable();
+            woken.shuffle(&mut self.shared.inner.lock().rng);
+        }
+        ready.in_turn.extend(woken);
+        ready.in_turn.pop_front()
+    }
+
     fn poll(&self, id: u64) {
         let (node, mut work, waker) = {
             let mut inner = self.shared.inner.lock();
             let Some(task) = inner.tasks.get_mut(&id) else { return };
             let node = task.node;
             if let Some(parked) = inner.paused.get_mut(&node) {
-                parked.push(id);
+                parked.tasks.push(id);
                 return;
             }
             let step = inner.now_ns ^ id.rotate_left(32) ^ node.rotate_left(48);
@@ -283,18 +343,22 @@ impl World {
         self.within(node, || drop(rest));
     }
 
-    /// Moves time to the next timer. Whether there was one before `end_ns`.
+    /// Moves time to the next timer of a node that is not paused. Whether there was one before `end_ns`.
     fn advance(&self, end_ns: u64) -> bool {
         let waker = {
             let mut inner = self.shared.inner.lock();
-            match inner.timers.first_key_value().map(|(key, _)| *key) {
-                Some(key) if key.0 <= end_ns => {
-                    inner.now_ns = inner.now_ns.max(key.0);
-                    inner.timers.remove(&key)
-                }
-                _ => {
-                    inner.now_ns = inner.now_ns.max(end_ns);
-                    None
+            loop {
+                match inner.timers.first_key_value().map(|(key, _)| *key) {
+                    Some(key) if key.0 <= end_ns => {
+                        inner.now_ns = inner.now_ns.max(key.0);
+                        let Some(timer) = inner.timers.remove(&key) else { break None };
+                        let Some(parked) = inner.paused.get_mut(&timer.node) else { break Some(timer.waker) };
+                        parked.timers.insert(key, timer);
+                    }
+                    _ => {
+                        inner.now_ns = inner.now_ns.max(end_ns);
+                        break None;
+                    }
                 }
             }
         };
