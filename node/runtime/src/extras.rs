@@ -8,9 +8,45 @@ use crate::term::pack::Packed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The global names of a process, in the order in which it got them. One process may hold very many.
+#[derive(Default)]
+pub(crate) struct GlobalNames {
+    places: BTreeMap<Arc<str>, u64>,
+    in_order: BTreeMap<u64, Arc<str>>,
+}
+
+impl GlobalNames {
+    /// Notes a name behind the others, unless it is there.
+    pub(crate) fn insert(&mut self, name: &Arc<str>) {
+        if !self.places.contains_key(name) {
+            let place = self.in_order.last_key_value().map_or(0, |(last, _)| last + 1);
+            self.places.insert(Arc::clone(name), place);
+            self.in_order.insert(place, Arc::clone(name));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        if let Some(place) = self.places.remove(name) {
+            self.in_order.remove(&place);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.in_order.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.in_order.values()
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Extras {
-    pub(crate) global_names: Vec<Arc<str>>,
+    pub(crate) global_names: GlobalNames,
     pub(crate) key: Option<Arc<str>>,
     pub(crate) labels: BTreeMap<Arc<str>, Arc<str>>,
     pub(crate) dictionary: BTreeMap<Arc<str>, Term>,
@@ -50,5 +86,24 @@ impl Extras {
     /// Whether somebody holds it off the run queue.
     pub(crate) fn is_paused(&self) -> bool {
         self.holds.iter().any(|hold| hold.kind == HoldKind::PauseScheduling)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn global_names_keep_the_order_in_which_they_came_and_each_once() {
+        let mut names = GlobalNames::default();
+        let all: Vec<Arc<str>> = ["z", "a", "m", "a"].map(Arc::from).to_vec();
+        all.iter().for_each(|name| names.insert(name));
+        assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["z", "a", "m"]);
+        names.remove("z");
+        names.remove("z");
+        names.insert(&"z".into());
+        assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["a", "m", "z"]);
+        names.clear();
+        assert!(names.is_empty());
     }
 }

@@ -191,7 +191,9 @@ impl Node {
             ProcessInfo {
                 header: header(&process.0),
                 name: core.name.clone(),
-                global_names: extras.map(|extras| extras.global_names.clone()).unwrap_or_default(),
+                global_names: extras
+                    .map(|extras| extras.global_names.iter().cloned().collect())
+                    .unwrap_or_default(),
                 key: extras.and_then(|extras| extras.key.clone()),
                 labels: extras.map(|extras| extras.labels.clone()).unwrap_or_default(),
                 dictionary,
@@ -250,7 +252,7 @@ impl Node {
     pub fn key_of(&self, process: &ProcessRef) -> Option<Arc<str>> {
         let core = process.0.core.lock();
         let extras = core.extras()?;
-        extras.key.clone().or_else(|| extras.global_names.first().cloned())
+        extras.key.clone().or_else(|| extras.global_names.iter().next().cloned())
     }
 
     /// The labels of a process.

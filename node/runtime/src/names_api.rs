@@ -258,9 +258,7 @@ impl Node {
         let alive = self.process(pid).is_some_and(|process| {
             let mut core = process.0.core.lock();
             process.0.set(flag::GLOBAL, true);
-            if !core.extras_mut().global_names.contains(name) {
-                core.extras_mut().global_names.push(Arc::clone(name));
-            }
+            core.extras_mut().global_names.insert(name);
             !process.0.is_dead()
         });
         if !alive && self.is_local(pid) {
@@ -271,7 +269,7 @@ impl Node {
 
     fn forget_global_name(&self, pid: Pid, name: &Arc<str>) {
         if let Some(process) = self.process(pid) {
-            process.0.core.lock().extras_mut().global_names.retain(|held| held != name);
+            process.0.core.lock().extras_mut().global_names.remove(name);
         }
     }
 
