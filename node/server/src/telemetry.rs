@@ -105,16 +105,19 @@ pub fn prepare(
         .with_target(false)
         .with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
     let export = if settings.otlp_endpoint.is_empty() { None } else { Some(export(settings)?) };
-    let spans = export.as_ref().map(|export| {
-        tracing_opentelemetry::layer()
+    // a list, since an `Option` that is `None` wants every span to be made
+    let mut layers = vec![logs.boxed()];
+    if let Some(export) = &export {
+        let spans = tracing_opentelemetry::layer()
             .with_tracer(export.provider.tracer("arsenal"))
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
             // ours alone, or the exporter would trace its own calls
-            .with_filter(filter_fn(|metadata| metadata.target().starts_with("arsenal")))
-    });
-    Ok((tracing_subscriber::registry().with(logs).with(spans), Telemetry { export }))
+            .with_filter(filter_fn(|metadata| metadata.target().starts_with("arsenal")));
+        layers.push(spans.boxed());
+    }
+    Ok((tracing_subscriber::registry().with(layers), Telemetry { export }))
 }
 
 /// The exporter works on a thread of its own: neither a busy node nor one that stops holds it up.
@@ -166,5 +169,19 @@ impl Telemetry {
         if let Some(Err(error)) = self.export.map(|export| export.provider.shutdown_with_timeout(FLUSH_MAX)) {
             tracing::warn!(%error, "the last spans could not be exported");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_endpoint_no_span_is_made_and_events_are_logged() {
+        let (subscriber, _telemetry) = prepare(&crate::config::Config::default().telemetry).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(tracing::info_span!("rpc").is_disabled());
+            assert!(tracing::event_enabled!(tracing::Level::WARN));
+        });
     }
 }
