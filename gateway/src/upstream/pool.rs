@@ -20,7 +20,10 @@ mod tally;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError, RwLock, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -50,7 +53,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub struct PoolConfig {
     /// How often a call is made at most.
     pub attempts_max: u32,
-    /// How many calls may be made again at once; one in five is earned back.
+    /// How many calls that may have been done may be made again at once; one in five is earned back. Of those whose
+    /// connection broke it is at least as many as were under way together of late, so that a node may die; what never left
+    /// is not counted.
     pub budget: u32,
     /// The bytes of a request, and of an answer, that are kept for making a call again.
     pub replay_bytes_max: usize,
@@ -98,10 +103,28 @@ struct Shared {
     /// The gRPC paths whose repetition does no harm; unary ones only.
     idempotent: RwLock<HashSet<String>>,
     budget: Mutex<Budget>,
+    /// Calls that may be made again and have no answer yet.
+    under_way: AtomicUsize,
     dice: Dice,
     /// Told when a node fails.
     failed: Notify,
     tally: Tally,
+}
+
+/// Counts a call under way until it is dropped.
+struct UnderWay<'c>(&'c AtomicUsize);
+
+impl<'c> UnderWay<'c> {
+    fn begin(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One attempt.
@@ -126,7 +149,9 @@ impl Pool {
         let (budget, failed) = (Mutex::new(Budget::new(config.budget)), Notify::new());
         let idempotent = RwLock::new(idempotent);
         let (dice, tally) = (Dice::new(), Tally::default());
-        Self { shared: Arc::new(Shared { nodes, idempotent, budget, dice, failed, tally, config }) }
+        let under_way = AtomicUsize::new(0);
+        let shared = Shared { nodes, idempotent, budget, under_way, dice, failed, tally, config };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Calls go to the nodes of these names from now on. Those that are there already keep what is known of them, others
@@ -202,6 +227,7 @@ impl Shared {
         }
         let body = body.collect().await?.to_bytes();
         let (started, mut tried) = (Instant::now(), Vec::<Arc<Node>>::new());
+        let _under_way = UnderWay::begin(&self.under_way);
         loop {
             let node = self.choose(&tried, parts.headers.get(IDEMPOTENCY_KEY))?;
             if tried.iter().any(|tried| Arc::ptr_eq(tried, &node)) {
@@ -214,8 +240,11 @@ impl Shared {
                 Attempt::Failed(failed, told) => (failed, told),
             };
             let attempts = u32::try_from(tried.len()).unwrap_or(u32::MAX);
+            let call =
+                retry::Call { idempotent, attempts, under_way: self.under_way.load(Ordering::Relaxed) };
             let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            let again = retry::again(failed, idempotent, attempts, self.config.attempts_max, &mut budget);
+            let again = retry::again(failed, call, self.config.attempts_max, &mut budget);
+            drop(budget);
             self.tally.decide(again);
             if !again {
                 return told;
@@ -273,7 +302,8 @@ impl Shared {
     /// An answer, whatever it says: the node is there.
     fn succeed(&self, node: &Node) {
         node.circuit().succeed();
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).earn();
+        let under_way = self.under_way.load(Ordering::Relaxed);
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).earn(under_way);
     }
 
     fn fail(&self, node: &Node, error: &(dyn std::error::Error + 'static)) {

@@ -341,10 +341,7 @@ fn quick_to_notice(address: &http::Uri) -> Arc<dyn Upstream> {
 #[tokio::test]
 async fn a_node_that_freezes_costs_no_idempotent_request() {
     let (mut first, second) = (Served::start(), Served::start());
-    let (service, _) = pooled(
-        vec![quick_to_notice(&first.address), second.remote()],
-        PoolConfig { budget: 10_000, ..PoolConfig::default() },
-    );
+    let (service, _) = pooled(vec![quick_to_notice(&first.address), second.remote()], PoolConfig::default());
     for round in 0..6 {
         if round == 3 {
             first.freeze();
@@ -361,7 +358,7 @@ async fn a_node_that_accepts_and_never_answers_costs_no_idempotent_request() {
     let address = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
     let good = Served::start();
     let nodes = vec![quick_to_notice(&address), good.remote()];
-    let (service, _) = pooled(nodes, PoolConfig { budget: 10_000, ..PoolConfig::default() });
+    let (service, _) = pooled(nodes, PoolConfig::default());
     let statuses = join_all((0..32).map(|_| ask(&service, BOOK))).await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
 }
@@ -385,7 +382,7 @@ async fn calls_that_begin_together_share_the_connection_that_is_opened() {
 async fn the_death_of_a_node_costs_no_idempotent_request() {
     let mut nodes: Vec<Served> = (0..3).map(|_| Served::start()).collect();
     let remotes = nodes.iter().map(Served::remote).collect();
-    let (service, _) = pooled(remotes, PoolConfig { budget: 10_000, ..PoolConfig::default() });
+    let (service, _) = pooled(remotes, PoolConfig::default());
     for round in 0..30 {
         let under_way = (0..32).map(|_| ask(&service, BOOK));
         let (statuses, ()) = tokio::join!(join_all(under_way), async {
@@ -396,4 +393,78 @@ async fn the_death_of_a_node_costs_no_idempotent_request() {
         });
         assert!(statuses.iter().all(|status| *status == 200), "round {round}: {statuses:?}");
     }
+}
+
+/// A node that takes calls until so many were asked of all, then breaks those that it has, and cannot be reached any more.
+#[derive(Clone)]
+struct Dying {
+    all: Arc<AtomicUsize>,
+    dies_at: usize,
+    broken: Arc<AtomicUsize>,
+    dead: Arc<tokio::sync::watch::Sender<bool>>,
+}
+
+impl Upstream for Dying {
+    fn call(&self, _: Request<Body>) -> Answer {
+        if *self.dead.borrow() {
+            return Box::pin(async { Err(Unsent("refused".into()).into()) });
+        }
+        self.broken.fetch_add(1, Ordering::SeqCst);
+        let mut dead = self.dead.subscribe();
+        if self.all.fetch_add(1, Ordering::SeqCst) + 1 == self.dies_at {
+            self.dead.send_replace(true);
+        }
+        Box::pin(async move {
+            let _ = dead.wait_for(|dead| *dead).await;
+            Err("reset".into())
+        })
+    }
+}
+
+/// A node that counts its calls as one that dies does, and answers them once that one is dead.
+struct Surviving(Dying);
+
+impl Upstream for Surviving {
+    fn call(&self, request: Request<Body>) -> Answer {
+        let (mut dead, answer) = (self.0.dead.subscribe(), answering().call(request));
+        if self.0.all.fetch_add(1, Ordering::SeqCst) + 1 == self.0.dies_at {
+            self.0.dead.send_replace(true);
+        }
+        Box::pin(async move {
+            let _ = dead.wait_for(|dead| *dead).await;
+            answer.await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_node_may_die_with_more_calls_than_are_repeated_in_the_long_run() {
+    const CALLS: usize = 512;
+    let dying = Dying { all: Arc::default(), dies_at: CALLS, broken: Arc::default(), dead: Arc::default() };
+    let nodes: Vec<Arc<dyn Upstream>> = vec![Arc::new(dying.clone()), Arc::new(Surviving(dying.clone()))];
+    let (service, _) = pooled(nodes, PoolConfig::default());
+    let statuses = join_all((0..CALLS).map(|_| ask(&service, BOOK))).await;
+    let failed = statuses.iter().filter(|status| **status != 200).count();
+    let broken = dying.broken.load(Ordering::SeqCst);
+    assert!(broken > PoolConfig::default().budget as usize, "only {broken} calls broke");
+    assert_eq!(failed, 0, "of {broken} that broke");
+}
+
+#[tokio::test]
+async fn a_call_of_a_client_with_stubs_is_made_again_as_any_other() {
+    let (bad, good) = (Failing::new(How::Broken), answering());
+    let circuit = CircuitLimits { failures_max: u32::MAX, ..CircuitLimits::default() };
+    let config = PoolConfig { circuit, ..PoolConfig::default() };
+    let (service, _) = pooled(vec![Arc::new(bad.clone()), Arc::new(good.clone())], config);
+    for _ in 0..20 {
+        // a server hands a body over without its size
+        let body = Body::from_stream(futures_util::stream::iter([Ok::<_, axum::Error>("\0\0\0\0\0")]));
+        let request = Request::post("/t.Library/GetBook").header("content-type", "application/grpc");
+        let response = service.handle(request.body(body).unwrap()).await;
+        assert!(!response.headers().contains_key("grpc-status"), "{:?}", response.headers());
+        let trailers = response.into_body().collect().await.unwrap().trailers().cloned().unwrap();
+        assert_eq!(trailers["grpc-status"], "0");
+    }
+    assert!(bad.asked() > 0);
+    assert_eq!(good.asked().len(), 20);
 }
