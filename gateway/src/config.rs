@@ -106,12 +106,15 @@ impl Default for Config {
 pub struct Limits {
     /// The bytes of a request body, and of one message of a client stream. More is 413.
     pub request_bytes_max: usize,
+    /// The bytes that the bodies of all requests may have in memory together, but for those of up to 16 KiB. Beyond it a
+    /// request is 503.
+    pub bodies_bytes_max: usize,
     /// How long the next piece of a request body may take. Longer is 408.
     pub body_idle_max: Duration,
     /// The bytes of a request body that must come in a second of waiting for them, on the whole; 0 asks for none. Fewer is
     /// 408. In a client's stream that holds for each message from its first byte, and not between two.
     pub body_bytes_per_second_min: u32,
-    /// How much longer than at that rate a body may take.
+    /// How much longer than at that rate a body may take. What came quicker is credited, up to `body_idle_max`.
     pub body_grace: Duration,
     /// The bytes of one message from upstream. More is RESOURCE_EXHAUSTED, found from its prefix before memory is taken.
     pub response_bytes_max: usize,
@@ -131,6 +134,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_bytes_max: 4 << 20,
+            bodies_bytes_max: 256 << 20,
             body_idle_max: Duration::from_secs(30),
             body_bytes_per_second_min: 240,
             body_grace: Duration::from_secs(5),

@@ -93,11 +93,13 @@ pub enum Reason {
     InvalidHandshake,
     /// A page of an origin that may not speak to this gateway.
     OriginNotAllowed,
+    /// The bodies of all requests together would be too many bytes.
+    Overloaded,
 }
 
 impl Reason {
     /// All of them, in their order.
-    pub const ALL: [Reason; 24] = [
+    pub const ALL: [Reason; 25] = [
         Reason::RouteNotFound,
         Reason::MethodNotAllowed,
         Reason::InvalidTarget,
@@ -122,6 +124,7 @@ impl Reason {
         Reason::PreconditionFailed,
         Reason::InvalidHandshake,
         Reason::OriginNotAllowed,
+        Reason::Overloaded,
     ];
 
     /// As ErrorInfo has it.
@@ -151,6 +154,7 @@ impl Reason {
             Reason::PreconditionFailed => "PRECONDITION_FAILED",
             Reason::InvalidHandshake => "INVALID_HANDSHAKE",
             Reason::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
+            Reason::Overloaded => "OVERLOADED",
         }
     }
 
@@ -162,7 +166,7 @@ impl Reason {
                 Code::ResourceExhausted
             }
             Reason::DeadlineExceeded | Reason::BodyTooSlow => Code::DeadlineExceeded,
-            Reason::UpstreamUnavailable => Code::Unavailable,
+            Reason::UpstreamUnavailable | Reason::Overloaded => Code::Unavailable,
             Reason::OriginNotAllowed => Code::PermissionDenied,
             Reason::PreconditionFailed => Code::FailedPrecondition,
             Reason::UpstreamBroken | Reason::ResponseUnprintable => Code::Internal,

@@ -30,6 +30,7 @@ pub mod config;
 pub mod failure;
 pub mod gateway;
 pub mod grpc;
+mod held;
 pub mod live;
 pub mod metadata;
 pub mod method;

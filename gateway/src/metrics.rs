@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -23,9 +23,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use crate::failure::Reason;
 
 /// The statuses that are told apart, in order; all others are one.
-const STATUSES: [u16; 27] = [
-    101, 200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 429, 431,
-    499, 500, 501, 502, 503, 504,
+const STATUSES: [u16; 28] = [
+    101, 200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 421, 429,
+    431, 499, 500, 501, 502, 503, 504,
 ];
 const ENDS: usize = STATUSES.len() + 1;
 
@@ -52,6 +52,7 @@ struct Shared {
     /// Calls in gRPC and gRPC-Web.
     calls: Arc<Requests>,
     failures: [AtomicU64; Reason::ALL.len()],
+    held_bytes: AtomicUsize,
 }
 
 /// A route as labels tell it: the template, and the HTTP method.
@@ -79,6 +80,11 @@ impl Metrics {
 
     pub(crate) fn call(&self) -> Timed {
         begin(&self.0.calls)
+    }
+
+    /// What bodies take of what they may have together. It is here since it outlives a change of descriptors too.
+    pub(crate) fn held_bytes(&self) -> &AtomicUsize {
+        &self.0.held_bytes
     }
 
     /// The gateway says by itself that a request fails.
@@ -124,6 +130,10 @@ impl Metrics {
         for (route, method, requests) in &all {
             family.histogram(&labels(*route, *method), requests.durations());
         }
+        let help =
+            "Bytes of request bodies that are held until they are whole and answered, small bodies apart.";
+        let held = self.0.held_bytes.load(Ordering::Relaxed);
+        text.one("gateway_held_body_bytes", Kind::Gauge, help, held as f64);
         let help = "Requests that the gateway itself refused or could not answer, by the reason that they were told.";
         let mut family = text.family("gateway_failures_total", Kind::Counter, help);
         for (reason, count) in Reason::ALL.iter().zip(&self.0.failures) {

@@ -2,7 +2,9 @@
 //!
 //! A body may stop for a while, and has to come at a rate on the whole, with some time in hand. Without the rate a client
 //! that sends a byte now and then holds a request for as long as it likes: each byte would begin the while anew. Only
-//! time in which more was waited for counts, so that nobody pays for an upstream that takes the body slowly.
+//! time in which more was waited for counts, so that nobody pays for an upstream that takes the body slowly. What came
+//! quickly is credited, but no more than a silence may last: a body that came but for its last bytes could drip these for
+//! hours else.
 
 use std::{
     fmt,
@@ -14,21 +16,22 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
     config::Limits,
     failure::{Failure, Reason},
     gateway::Compiled,
-    stream::{Refusal, Refused},
 };
 
 /// How a body came so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Account {
     received: usize,
     waited: Duration,
+    /// How much longer it may be waited for, were there no limit on silence.
+    credit: Duration,
 }
 
 /// What is wrong with a body that has come too slowly.
@@ -52,14 +55,26 @@ impl fmt::Display for TooSlow {
 }
 
 impl Account {
+    /// Nothing came yet.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { received: 0, waited: Duration::ZERO, credit: limits.body_grace }
+    }
+
     /// More came.
-    pub(crate) fn receive(&mut self, bytes: usize) {
+    pub(crate) fn receive(&mut self, bytes: usize, limits: &Limits) {
         self.received = self.received.saturating_add(bytes);
+        let least = limits.body_bytes_per_second_min;
+        if least > 0 {
+            let worth = Duration::try_from_secs_f64(bytes as f64 / f64::from(least)).unwrap_or(Duration::MAX);
+            let most = limits.body_grace.max(limits.body_idle_max);
+            self.credit = self.credit.saturating_add(worth).min(most);
+        }
     }
 
     /// It was waited for, so long.
     pub(crate) fn wait(&mut self, waited: Duration) {
         self.waited = self.waited.saturating_add(waited);
+        self.credit = self.credit.saturating_sub(waited);
     }
 
     /// How long the next wait may last, and what is wrong if it lasts longer.
@@ -69,13 +84,11 @@ impl Account {
         if least == 0 {
             return silent;
         }
-        let paid = Duration::try_from_secs_f64(self.received as f64 / f64::from(least));
-        let allowed = limits.body_grace.saturating_add(paid.unwrap_or(Duration::MAX));
-        let left = allowed.saturating_sub(self.waited);
-        if left >= silent.0 {
+        if self.credit >= silent.0 {
             return silent;
         }
-        (left, TooSlow::Dripping { received: self.received, waited: self.waited.max(allowed), least })
+        let waited = self.waited.saturating_add(self.credit);
+        (self.credit, TooSlow::Dripping { received: self.received, waited, least })
     }
 }
 
@@ -90,12 +103,13 @@ pub(crate) struct Paced {
 
 impl Paced {
     pub(crate) fn new(compiled: Arc<Compiled>, body: Body) -> Self {
-        Self { body, compiled, account: Account::default(), waiting: None }
+        let account = Account::new(&compiled.config.limits);
+        Self { body, compiled, account, waiting: None }
     }
 
     /// Lets the body pause here for as long as it likes; what comes next is held to the pace anew.
     pub(crate) fn rest(&mut self) {
-        (self.account, self.waiting) = (Account::default(), None);
+        (self.account, self.waiting) = (Account::new(&self.compiled.config.limits), None);
     }
 
     /// The next piece; trailers say nothing here. `hurried` is whether it must come in time.
@@ -122,7 +136,7 @@ impl Paced {
                 Ok(None) => return Poll::Ready(None),
                 Ok(Some(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        self.account.receive(data.len());
+                        self.account.receive(data.len(), &self.compiled.config.limits);
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
@@ -139,43 +153,6 @@ impl Paced {
         });
         ready!(late.as_mut().poll(context));
         Poll::Ready(self.compiled.failure(Reason::BodyTooSlow, why.to_string()))
-    }
-}
-
-/// A body that goes on to upstream as it is, and has to come at the pace.
-pub(crate) struct Passed {
-    paced: Paced,
-    refusal: Refusal,
-}
-
-impl Passed {
-    /// Why it broke off is left in `refusal`: upstream sees no more than that it did.
-    pub(crate) fn new(compiled: Arc<Compiled>, body: Body, refusal: Refusal) -> Self {
-        Self { paced: Paced::new(compiled, body), refusal }
-    }
-}
-
-impl http_body::Body for Passed {
-    type Data = Bytes;
-    type Error = Refused;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
-        let piece = ready!(self.paced.poll_piece(true, context));
-        Poll::Ready(piece.map(|piece| match piece {
-            Ok(data) => Ok(Frame::data(data)),
-            Err(failure) => Err(Refused::told(&self.refusal, failure)),
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.paced.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.paced.body.size_hint()
     }
 }
 
@@ -196,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_byte_now_and_then_does_not_begin_the_patience_anew() {
-        let (limits, mut account) = (limits(30, 5, 100), Account::default());
+        let limits = limits(30, 5, 100);
+        let mut account = Account::new(&limits);
         let mut elapsed = Duration::ZERO;
         let why = loop {
             let (patience, why) = account.patience(&limits);
@@ -206,7 +184,7 @@ mod tests {
             }
             elapsed += pause;
             account.wait(pause);
-            account.receive(1);
+            account.receive(1, &limits);
         };
         assert_eq!(elapsed, Duration::from_secs(5));
         assert!(matches!(why, TooSlow::Dripping { received: 5, least: 100, .. }), "{why:?}");
@@ -214,10 +192,25 @@ mod tests {
 
     #[test]
     fn without_a_rate_only_silence_counts() {
-        let mut account = Account::default();
+        let limits = limits(30, 5, 0);
+        let mut account = Account::new(&limits);
         account.wait(Duration::from_secs(3_600));
         let silent = (Duration::from_secs(30), TooSlow::Silent(Duration::from_secs(30)));
-        assert_eq!(account.patience(&limits(30, 5, 0)), silent);
+        assert_eq!(account.patience(&limits), silent);
+    }
+
+    #[test]
+    fn what_came_quickly_pays_for_no_longer_a_drip_than_a_silence_may_last() {
+        let limits = limits(30, 5, 240);
+        let mut account = Account::new(&limits);
+        account.receive(4 << 20, &limits);
+        let mut elapsed = 0;
+        while account.patience(&limits).0 >= Duration::from_secs(1) {
+            elapsed += 1;
+            account.wait(Duration::from_secs(1));
+            account.receive(1, &limits);
+        }
+        assert_eq!(elapsed, 30);
     }
 
     proptest! {
@@ -226,11 +219,12 @@ mod tests {
             seconds in proptest::collection::vec(0u64..20, 1..50),
             least in 1u32..10_000,
         ) {
-            let (limits, mut account) = (limits(30, 5, least), Account::default());
+            let limits = limits(30, 5, least);
+            let mut account = Account::new(&limits);
             for seconds in seconds {
                 let waited = Duration::from_secs(seconds);
                 account.wait(waited);
-                account.receive(seconds as usize * least as usize);
+                account.receive(seconds as usize * least as usize, &limits);
                 let (patience, _) = account.patience(&limits);
                 // but for what a float rounds
                 prop_assert!(patience > Duration::from_millis(4_999), "{patience:?}");

@@ -33,6 +33,7 @@ use crate::{
     failure::{Failure, GRPC_STATUS, Reason},
     gateway::Compiled,
     grpc::Messages,
+    held::Held,
     metadata,
     method::Method,
     metrics::{self, Timed},
@@ -254,21 +255,24 @@ impl GatewayService {
             Target { path: &path[..path.len() - verb_length], query: parts.uri.query().unwrap_or_default() };
         let refusal = method.client_streaming.then(stream::Refusal::default);
         let call = pin!(async {
-            let frames = if let Some(refusal) = &refusal {
+            // the body is held for as long as upstream may have it
+            let (frames, _held) = if let Some(refusal) = &refusal {
                 let target = compiled.target_bytes(method, target, &parts.headers)?;
                 let body = match coding {
                     Some(coding) => Body::new(Decoded::new(coding, body)),
                     None => body,
                 };
                 let (compiled, refusal) = (self.compiled.clone(), refusal.clone());
-                if method.body.is_raw() {
+                let frames = if method.body.is_raw() {
                     stream::upload_body(compiled, method, target, &parts.headers, body, refusal)
                 } else {
                     stream::request_body(compiled, method, target, body, refusal)
-                }
+                };
+                (frames, Held::default())
             } else {
-                let body = self.plain(coding, self.read_body(body).await?)?;
-                Body::from(compiled.request_frame(method, target, &parts.headers, &body)?)
+                let body = self.read_body(body, compiled.config.limits.request_bytes_max).await?;
+                let (body, held) = self.plain(coding, body)?;
+                (Body::from(compiled.request_frame(method, target, &parts.headers, &body)?), held)
             };
             let answer = self.upstream.call(grpc_request(method, metadata, extensions, frames)).await;
             let response = answer.map_err(|error| compiled.unreachable(&error))?;

@@ -19,7 +19,7 @@ use crate::{
     negotiate,
 };
 
-pub(crate) use elements::{Refusal, Refused, request_body};
+pub(crate) use elements::{Refusal, request_body};
 use framing::Framing;
 use items::{Items, Source};
 pub(crate) use pieces::upload_body;

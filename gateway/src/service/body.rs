@@ -13,39 +13,44 @@ use super::GatewayService;
 use crate::{
     coding::{self, Coding, DecodeError},
     failure::{Failure, Reason},
+    held::Held,
     pace::Account,
 };
 
 impl GatewayService {
-    /// Reads a body whole, and stops as soon as it is too large. One that comes in one piece is not copied.
-    pub(crate) async fn read_body(&self, mut body: Body) -> Result<Bytes, Failure> {
-        let max = self.compiled.config.limits.request_bytes_max;
+    /// Reads a body whole, and stops as soon as it is larger than `max`. One that comes in one piece is not copied. What it
+    /// takes of memory is to be held for as long as it is there.
+    pub(crate) async fn read_body(&self, mut body: Body, max: usize) -> Result<(Bytes, Held), Failure> {
+        let limits = &self.compiled.config.limits;
         let too_large =
             || self.compiled.failure(Reason::BodyTooLarge, format!("a body of more than {max} bytes"));
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > max {
             return Err(too_large());
         }
-        let (mut first, mut all, mut account) = (Bytes::new(), BytesMut::new(), Account::default());
+        let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+        let (mut account, mut held) = (Account::new(limits), Held::default());
         // the end of a body of a known length shows by itself
         while !body.is_end_stream()
             && let Some(data) = self.next_piece(&mut body, &mut account).await?
         {
-            account.receive(data.len());
-            if first.len() + all.len() + data.len() > max {
+            account.receive(data.len(), limits);
+            let bytes = first.len() + all.len() + data.len();
+            if bytes > max {
                 return Err(too_large());
             }
+            held.grow(bytes, &self.compiled)?;
             if first.is_empty() && all.is_empty() {
                 first = data;
                 continue;
             }
             if all.is_empty() {
-                all.reserve(announced.max(first.len() + data.len()));
+                all.reserve(announced.max(bytes));
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&data);
         }
-        Ok(if all.is_empty() { first } else { all.freeze() })
+        Ok((if all.is_empty() { first } else { all.freeze() }, held))
     }
 
     /// The next piece of a body. A timer costs more than reading what is there, so only what is not is waited for with
@@ -75,15 +80,22 @@ impl GatewayService {
     }
 
     /// A body without its coding, within the same bound.
-    pub(super) fn plain(&self, coding: Option<Coding>, body: Bytes) -> Result<Bytes, Failure> {
-        let Some(coding) = coding else { return Ok(body) };
-        coding::decode(coding, body, self.compiled.config.limits.request_bytes_max).map_err(|error| {
+    pub(super) fn plain(
+        &self,
+        coding: Option<Coding>,
+        (body, mut held): (Bytes, Held),
+    ) -> Result<(Bytes, Held), Failure> {
+        let Some(coding) = coding else { return Ok((body, held)) };
+        let plain = coding::decode(coding, body, self.compiled.config.limits.request_bytes_max);
+        let plain = plain.map_err(|error| {
             let reason = match error {
                 DecodeError::TooLarge(_) => Reason::BodyTooLarge,
                 _ => Reason::InvalidBody,
             };
             self.compiled.failure(reason, format!("body: {error}"))
-        })
+        })?;
+        held.grow(plain.len(), &self.compiled)?;
+        Ok((plain, held))
     }
 }
 

@@ -13,6 +13,7 @@ use http_body::Frame;
 use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
+    held::Held,
     method::Method,
     pace::Paced,
 };
@@ -31,7 +32,8 @@ pub(crate) fn request_body(
 ) -> Body {
     let splitter = Splitter::new(compiled.config.limits.request_bytes_max);
     let body = Paced::new(compiled.clone(), body);
-    Body::new(Elements { compiled, method: method.index, target, body, splitter, refusal, ended: false })
+    let (method, held) = (method.index, Held::default());
+    Body::new(Elements { compiled, method, target, body, splitter, held, refusal, ended: false })
 }
 
 /// Cuts a JSON array, or a row of JSON values with blanks between, into its elements. Whether an element is JSON is
@@ -46,6 +48,9 @@ pub(super) struct Splitter {
     depth: usize,
     in_string: bool,
     escaped: bool,
+    /// The last byte of the element that is being read, but for blanks; nothing before it has begun. Blanks may be most of
+    /// what comes, so what was looked at once is never looked at again.
+    last: Option<u8>,
     /// A comma came between elements.
     comma: bool,
     place: Place,
@@ -87,6 +92,7 @@ impl Splitter {
             depth: 0,
             in_string: false,
             escaped: false,
+            last: None,
             comma: false,
             place,
             element_max,
@@ -127,6 +133,10 @@ impl Splitter {
     }
 
     fn step(&mut self, byte: u8, array: bool) -> Result<Option<Vec<u8>>, SplitError> {
+        if byte.is_ascii_whitespace() && self.last.is_none() {
+            self.pass();
+            return Ok(None);
+        }
         if self.in_string {
             self.at += 1;
             match byte {
@@ -142,7 +152,7 @@ impl Splitter {
             b'{' | b'[' => self.depth += 1,
             b'}' | b']' if self.depth > 0 => self.depth -= 1,
             b']' if array => {
-                let last = self.cut(1);
+                let last = self.cut(1)?;
                 self.place = Place::End;
                 // Nothing but blanks before the end is an empty array; behind a comma it is a comma too many.
                 return if last.is_none() && self.comma { Err(SplitError::NoArray) } else { Ok(last) };
@@ -150,21 +160,29 @@ impl Splitter {
             b'}' | b']' => return Err(SplitError::NoArray),
             b',' if array && self.depth == 0 => {
                 self.comma = true;
-                return self.cut(1).map(Some).ok_or(SplitError::NoArray);
+                return self.cut(1)?.map(Some).ok_or(SplitError::NoArray);
             }
-            b'\n' if !array && self.depth == 0 => return Ok(self.cut(1)),
+            b'\n' if !array && self.depth == 0 => return self.cut(1),
             _ => {}
+        }
+        if !byte.is_ascii_whitespace() {
+            self.last = Some(byte);
         }
         self.at += 1;
         Ok(None)
     }
 
     /// Takes the text so far as an element, and passes over `behind` bytes after it.
-    fn cut(&mut self, behind: usize) -> Option<Vec<u8>> {
-        let element = self.buffer[self.start..self.at].trim_ascii().to_vec();
+    fn cut(&mut self, behind: usize) -> Result<Option<Vec<u8>>, SplitError> {
+        let element = self.buffer[self.start..self.at].trim_ascii();
+        if element.len() > self.element_max {
+            return Err(SplitError::TooLarge(self.element_max));
+        }
+        let element = element.to_vec();
         self.at += behind;
         self.start = self.at;
-        (!element.is_empty()).then_some(element)
+        self.last = None;
+        Ok((!element.is_empty()).then_some(element))
     }
 
     /// Passes over a byte that belongs to no element.
@@ -176,8 +194,7 @@ impl Splitter {
     /// Whether an element has begun that is not complete. An object or array is, though what parts it from the next has
     /// not come.
     pub(super) fn is_within(&self) -> bool {
-        let last = self.buffer[self.start..].trim_ascii().last();
-        last.is_some_and(|last| self.in_string || self.depth > 0 || !matches!(last, b'}' | b']'))
+        self.last.is_some_and(|last| self.in_string || self.depth > 0 || !matches!(last, b'}' | b']'))
     }
 
     /// The end of the text came: the last line, if there is one.
@@ -186,7 +203,7 @@ impl Splitter {
             Place::Start | Place::End => Ok(None),
             Place::Elements { array: false } if self.depth == 0 && !self.in_string => {
                 self.at = self.buffer.len();
-                Ok(self.cut(0))
+                self.cut(0)
             }
             Place::Elements { .. } => Err(SplitError::Incomplete),
         }
@@ -199,6 +216,7 @@ struct Elements {
     target: Vec<u8>,
     body: Paced,
     splitter: Splitter,
+    held: Held,
     refusal: Refusal,
     ended: bool,
 }
@@ -232,7 +250,12 @@ impl Elements {
                 self.body.rest();
             }
             match ready!(self.body.poll_piece(within, context)) {
-                Some(Ok(piece)) => self.splitter.push(&piece),
+                Some(Ok(piece)) => {
+                    self.splitter.push(&piece);
+                    if let Err(failure) = self.held.grow(self.splitter.buffer.len(), &self.compiled) {
+                        return Poll::Ready(Some(Err(failure)));
+                    }
+                }
                 Some(Err(failure)) => return Poll::Ready(Some(Err(failure))),
                 None => {
                     self.ended = true;
@@ -311,6 +334,31 @@ mod tests {
         assert_eq!(split(b"[]", 1).unwrap(), Vec::<String>::new());
         assert_eq!(split(b"[1", 1), Err(SplitError::Incomplete));
         assert_eq!(split(b"[1] 2", 1), Err(SplitError::NoArray));
+    }
+
+    #[test]
+    fn blanks_before_an_element_are_not_kept() {
+        let mut splitter = Splitter::new(1024);
+        for text in ["[", "1,"] {
+            splitter.push(text.as_bytes());
+            while splitter.next().unwrap().is_some() {}
+            for _ in 0..5_000 {
+                splitter.push(b" ");
+                assert_eq!(splitter.next(), Ok(None));
+                assert!(!splitter.is_within());
+            }
+            assert!(splitter.buffer.len() <= 2, "{} bytes", splitter.buffer.len());
+        }
+    }
+
+    #[test]
+    fn an_element_that_comes_whole_is_held_to_the_limit_as_one_that_comes_in_pieces() {
+        let text = format!("[1, \"{}\", 2]", "x".repeat(2_000));
+        for cut in [7, 100, text.len()] {
+            assert_eq!(split(text.as_bytes(), cut), Err(SplitError::TooLarge(1024)), "pieces of {cut}");
+        }
+        let line = format!("{}\n", "1".repeat(1_025));
+        assert_eq!(split(line.as_bytes(), line.len()), Err(SplitError::TooLarge(1024)));
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! gRPC and grpc-web on the gateway's own port, for clients that have stubs: the messages pass through untouched.
+//! gRPC and grpc-web on the gateway's own port, for clients that have stubs: the messages pass through untouched. The
+//! request of a method that takes one message is read whole, so that the call can be made again on another node.
 //!
 //! grpc-web (github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) puts the trailers into a last frame of the body, and
 //! its text form wraps the body in base64. It has no client streams: the request is read whole.
@@ -17,10 +18,9 @@ use http_body::Frame;
 use crate::{
     code::Code,
     failure::{Failure, Reason},
-    grpc::{Deframer, FrameError},
-    pace::Passed,
+    grpc::{Deframer, FrameError, PREFIX},
+    held::Held,
     service::GatewayService,
-    stream::Refusal,
     transcode,
 };
 
@@ -69,30 +69,24 @@ pub(crate) async fn pass(
     dialect: Dialect,
     request: Request<Body>,
 ) -> Response<Body> {
-    let (mut parts, mut body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     service.compiled.crossing.forward(&mut parts);
     for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::HOST, header::CONTENT_LENGTH] {
         parts.headers.remove(name);
     }
-    if dialect != Dialect::Grpc {
-        let frames = request_frames(service, dialect, body).await;
-        body = match frames.and_then(|frames| check_frames(service, &parts, &frames).map(|()| frames)) {
-            Ok(frames) => Body::from(frames),
+    // one that is there whole can be sent again, to another node; it is held for as long as upstream may have it
+    let (body, _held) = if dialect != Dialect::Grpc || !takes_stream(service, parts.uri.path()) {
+        match request_frames(service, dialect, &parts, body).await {
+            Ok((frames, held)) => (Body::from(frames), held),
             Err(failure) => return failed(dialect, &failure),
-        };
-    }
-    let refusal = Refusal::default();
-    if dialect == Dialect::Grpc && !takes_stream(service, parts.uri.path()) {
-        body = Body::new(Passed::new(service.compiled.clone(), body, refusal.clone()));
-    }
+        }
+    } else {
+        (body, Held::default())
+    };
     parts.version = Version::HTTP_2;
     parts.headers.insert(header::CONTENT_TYPE, Dialect::Grpc.content_type());
     parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
     let answer = service.upstream.call(Request::from_parts(parts, body)).await;
-    // upstream can only say that the body broke off
-    if let Some(failure) = refusal.lock().ok().and_then(|mut refusal| refusal.take()) {
-        return failed(dialect, &failure);
-    }
     let response = match answer {
         Ok(response) => response,
         Err(error) => {
@@ -114,15 +108,26 @@ pub(crate) async fn pass(
     Response::from_parts(parts, Body::new(WebBody { body, dialect, trailers, ended: false }))
 }
 
-/// The request's frames.
-async fn request_frames(service: &GatewayService, dialect: Dialect, body: Body) -> Result<Bytes, Failure> {
-    let bytes = service.read_body(body).await?;
-    if dialect != Dialect::WebText {
-        return Ok(bytes);
+/// The request's frames. What gRPC itself says with them is between client and upstream.
+async fn request_frames(
+    service: &GatewayService,
+    dialect: Dialect,
+    parts: &Parts,
+    body: Body,
+) -> Result<(Bytes, Held), Failure> {
+    let max = service.compiled.config.limits.request_bytes_max;
+    if dialect == Dialect::Grpc {
+        return service.read_body(body, max.saturating_add(PREFIX)).await;
     }
-    let text = std::str::from_utf8(&bytes).ok();
-    let decoded = text.and_then(|text| transcode::base64(text.trim_ascii()));
-    decoded.map(Bytes::from).ok_or_else(|| service.compiled.failure(Reason::InvalidBody, "body: no base64"))
+    let (mut frames, held) = service.read_body(body, max).await?;
+    if dialect == Dialect::WebText {
+        let text = std::str::from_utf8(&frames).ok();
+        let decoded = text.and_then(|text| transcode::base64(text.trim_ascii()));
+        let failure = || service.compiled.failure(Reason::InvalidBody, "body: no base64");
+        frames = decoded.map(Bytes::from).ok_or_else(failure)?;
+    }
+    check_frames(service, parts, &frames)?;
+    Ok((frames, held))
 }
 
 /// Refuses frames that no server could take: none, several where the method takes one, pressed by no coding that is told.
@@ -196,7 +201,7 @@ impl WebBody {
     }
 
     fn last_frame(&self) -> Bytes {
-        let mut frame = vec![0; crate::grpc::PREFIX];
+        let mut frame = vec![0; PREFIX];
         for (name, value) in self.trailers.iter().flatten() {
             for part in [name.as_str().as_bytes(), b":", value.as_bytes(), b"\r\n"] {
                 frame.extend_from_slice(part);

@@ -4,6 +4,7 @@
 
 #[path = "../../../tls/tests/support/authority.rs"]
 mod authority;
+mod bodies;
 #[path = "../support/canned.rs"]
 mod canned;
 mod crossing;

@@ -176,12 +176,15 @@ pub struct GatewaySection {
     pub health_timeout_ms: u64,
     /// Bytes of a request body. A larger one is 413.
     pub body_bytes_max: usize,
+    /// Bytes that the bodies of all requests may have in memory together, but for those of up to 16 KiB. A request
+    /// beyond it is 503; one that is alone is taken.
+    pub bodies_bytes_max: usize,
     /// Milliseconds for which the bytes of a request body may stop coming. Longer is 408.
     pub body_idle_ms: u64,
     /// Bytes of a request body that must come in a second of waiting for them, on the whole; 0 asks for none. Fewer is 408.
     /// In a client's stream that holds for each message from its first byte, and not between two.
     pub body_bytes_per_second_min: u32,
-    /// Milliseconds that a body may take longer than at that rate.
+    /// Milliseconds that a body may take longer than at that rate. What came quicker is credited, up to `body_idle_ms`.
     pub body_grace_ms: u64,
     /// Nesting of a JSON body. A deeper one is 400.
     pub json_depth_max: usize,
@@ -347,6 +350,7 @@ impl Default for GatewaySection {
             health_ms: 2_000,
             health_timeout_ms: 2_000,
             body_bytes_max: 4 << 20,
+            bodies_bytes_max: 256 << 20,
             body_idle_ms: 30_000,
             body_bytes_per_second_min: 240,
             body_grace_ms: 5_000,
@@ -520,6 +524,7 @@ impl Config {
         zero("grpc.header_bytes_max", self.grpc.header_bytes_max.into())?;
         zero("grpc.request_idle_ms", self.grpc.request_idle_ms)?;
         zero("gateway.body_bytes_max", self.gateway.body_bytes_max as u64)?;
+        zero("gateway.bodies_bytes_max", self.gateway.bodies_bytes_max as u64)?;
         zero("gateway.body_idle_ms", self.gateway.body_idle_ms)?;
         zero("gateway.json_depth_max", self.gateway.json_depth_max as u64)?;
         zero("gateway.json_values_max", self.gateway.json_values_max as u64)?;
