@@ -91,6 +91,8 @@ struct Session {
     established: bool,
     /// The lines are open and the greetings exchanged.
     up: bool,
+    /// Since when, at the last time.
+    since: Duration,
     control: Option<Line>,
     data: Option<Line>,
     out: Outflow,
@@ -323,7 +325,7 @@ impl Peer {
                     && session.data.is_none() =>
             {
                 session.data = Some(line);
-                session.up = true;
+                (session.up, session.since) = (true, now);
                 session.heard = [now; 2];
             }
             _ => {
@@ -376,7 +378,7 @@ impl Peer {
             return self.lose("the other side began a new life", now);
         }
         session.established = true;
-        session.up = true;
+        (session.up, session.since) = (true, now);
         session.redial_at = None;
         let (known, number) = (session.out.resume(&welcome.received), session.number);
         self.meet(welcome.from.incarnation);
@@ -430,7 +432,9 @@ impl Peer {
     fn cut(&mut self, now: Duration, lost_at: Duration) {
         let Some(session) = &mut self.session else { return };
         let lines = (session.control.take(), session.data.take());
-        let pause = if session.up { Duration::ZERO } else { self.config.redial_pause };
+        // lines that break as soon as they are open are not dialled as fast as that goes
+        let held = session.up && now >= session.since + self.config.redial_pause;
+        let pause = if held { Duration::ZERO } else { self.config.redial_pause };
         if session.up {
             session.lost_at = lost_at;
         }
@@ -515,6 +519,7 @@ impl Session {
             attempt,
             established: false,
             up: false,
+            since: now,
             control: None,
             data: None,
             out: Outflow::default(),

@@ -117,6 +117,29 @@ fn a_session_that_is_over_is_not_resumed() {
 }
 
 #[test]
+fn lines_that_break_as_soon_as_they_are_open_are_dialled_after_a_pause() {
+    let pause = LinkConfig::default().redial_pause;
+    for (held, redials) in [(Duration::ZERO, false), (pause, true)] {
+        let mut peer = peer();
+        queue(&peer);
+        peer.step(Event::Queued, Duration::ZERO);
+        peer.step(Event::Dialed { attempt: 1, control: 1, data: 2 }, Duration::ZERO);
+        let welcome = Head::Welcome(Welcome {
+            protocol: PROTOCOL_MAX,
+            from: THEIRS,
+            session: 1,
+            attempt: 1,
+            received: Received::default(),
+        });
+        peer.step(Event::Frame { line: 1, frame: welcome.alone() }, Duration::ZERO);
+        assert_eq!(peer.data_line(), Some(2));
+        let dials = |actions: Vec<Action>| actions.iter().any(|action| matches!(action, Action::Dial { .. }));
+        assert_eq!(dials(peer.step(Event::Closed { line: 2 }, held)), redials);
+        assert_eq!(dials(peer.step(Event::Tick, held + pause)), !redials);
+    }
+}
+
+#[test]
 fn an_acknowledgement_of_what_was_never_sent_ends_the_session() {
     let mut peer = peer();
     accept(&mut peer, 1, hello());
