@@ -55,8 +55,8 @@ impl Outflow {
     /// Whether [`Outflow::next`] would give a frame.
     pub(crate) fn may_send(&self, outgoing: &Outgoing, config: &LinkConfig) -> bool {
         let part = |lane| self.part_bytes < config.fragment_window_bytes && outgoing.has_part(lane);
-        !self.again.is_empty()
-            || self.lanes_in_turn(config).any(|lane| outgoing.has_batch(lane) || part(lane))
+        let of_lane = |lane| outgoing.has_batch(lane) || part(lane);
+        !self.again.is_empty() || (!outgoing.is_empty() && self.lanes_in_turn(config).any(of_lane))
     }
 
     fn next_batch(&mut self, outgoing: &Outgoing, config: &LinkConfig) -> Option<Frame> {

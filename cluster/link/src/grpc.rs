@@ -2,7 +2,7 @@
 
 use crate::frame::Frame;
 use crate::links::Links;
-use crate::network::{Connection, DialError, Dialing, Frames, LINE_FRAMES, Network};
+use crate::network::{Connection, DialError, Dialing, Frames, Knowing, LINE_FRAMES, Network};
 use arsenal_membership::{Nodes, PeerNode};
 use arsenal_proto::internal::v1::LinkFrame;
 use arsenal_proto::internal::v1::link_service_client::LinkServiceClient;
@@ -30,6 +30,17 @@ impl GrpcNetwork {
 impl Network for GrpcNetwork {
     fn knows(&self, node: u32) -> bool {
         self.0.membership().nodes.contains_key(&node)
+    }
+
+    fn until_known(&self, node: u32) -> Knowing {
+        let (known, mut membership) = (self.knows(node), self.0.watch());
+        Box::pin(async move {
+            let known = known || membership.wait_for(|seen| seen.nodes.contains_key(&node)).await.is_ok();
+            if !known {
+                // nobody tells of nodes any more
+                std::future::pending::<()>().await;
+            }
+        })
     }
 
     fn dial(&self, node: u32) -> Dialing {

@@ -2,8 +2,8 @@
 
 use crate::frame::Frame;
 use crate::links::Links;
-use crate::network::{Connection, DialError, Dialing, Frames, LINE_FRAMES, Network};
-use futures_util::stream;
+use crate::network::{Connection, DialError, Dialing, Frames, Knowing, LINE_FRAMES, Network};
+use futures_util::{future, stream};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +26,13 @@ impl MemoryNetwork {
     /// Adds a node.
     pub fn join(&self, node: u32, links: Links) {
         self.0.lock().nodes.insert(node, links);
+    }
+
+    /// Takes a node away, and breaks its lines: nobody knows it from now on.
+    pub fn remove(&self, node: u32) {
+        let mut state = self.0.lock();
+        state.nodes.remove(&node);
+        state.lines.remove(&node);
     }
 
     /// Breaks all lines of a node; none can be opened until [`MemoryNetwork::mend`].
@@ -54,6 +61,11 @@ struct From {
 impl Network for From {
     fn knows(&self, node: u32) -> bool {
         self.network.0.lock().nodes.contains_key(&node)
+    }
+
+    fn until_known(&self, node: u32) -> Knowing {
+        // who joins dials once more
+        if self.knows(node) { Box::pin(future::ready(())) } else { Box::pin(future::pending()) }
     }
 
     fn dial(&self, node: u32) -> Dialing {

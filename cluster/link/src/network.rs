@@ -23,6 +23,9 @@ pub struct Connection {
 /// Both lines of a link, control first.
 pub type Dialing = Pin<Box<dyn Future<Output = Result<[Connection; 2], DialError>> + Send>>;
 
+/// Ends once a node is known.
+pub type Knowing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A link could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("node n{node} cannot be reached: {reason}")]
@@ -41,4 +44,7 @@ pub trait Network: Send + Sync + 'static {
 
     /// Whether there is such a node, as far as is known here. To one that there is not nothing is dialled.
     fn knows(&self, node: u32) -> bool;
+
+    /// Waits until there is such a node, as far as is known here; it may wait for ever.
+    fn until_known(&self, node: u32) -> Knowing;
 }

@@ -40,8 +40,8 @@ pub(crate) enum Event {
     Delivered { lane: u8, toll: u32 },
     /// What arrived could not be read.
     Corrupt { reason: String },
-    /// The cluster says that the node's life is over.
-    NodeDown,
+    /// The cluster says that this life of the node is over.
+    NodeDown { incarnation: u32 },
     /// Time has passed.
     Tick,
 }
@@ -146,7 +146,9 @@ impl Peer {
                 }
             }
             Event::Corrupt { reason } => self.lose(&reason, now),
-            Event::NodeDown => self.lose("the node is down", now),
+            // another word may have been faster: a later life speaks here already
+            Event::NodeDown { incarnation } if incarnation < self.incarnation => {}
+            Event::NodeDown { .. } => self.lose("the node is down", now),
             Event::Tick => {}
         }
         self.look_at_the_clock(now);
@@ -168,6 +170,11 @@ impl Peer {
     pub(crate) fn may_send(&self) -> bool {
         let session = self.session.as_ref().filter(|session| session.up);
         session.is_some_and(|session| session.out.may_send(&self.outgoing, &self.config))
+    }
+
+    /// Whether a session is open, or being opened; if there is none, what waits is looked at by [`Event::Queued`] alone.
+    pub(crate) fn has_session(&self) -> bool {
+        self.session.is_some()
     }
 
     /// When [`Event::Tick`] is due, if nothing happens before.

@@ -3,7 +3,7 @@
 use crate::config::LinkConfig;
 use crate::flow::Arrived;
 use crate::frame::{Frame, Head, Life};
-use crate::links::{Command, Peering};
+use crate::links::{Command, Peering, Place};
 use crate::network::{Connection, DialError, Dialing, Frames, Network};
 use crate::peer::{Action, Event, Line, Peer};
 use arsenal_runtime::codec::Reader;
@@ -20,11 +20,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+#[cfg(test)]
+mod tests;
+
 /// Data frames sent in a row before the task looks at what arrived.
 const FRAMES_IN_A_ROW: usize = 8;
 
 pub(crate) struct Task {
-    node: u32,
+    place: Place,
     runtime: WeakNode,
     network: Arc<dyn Network>,
     peering: Arc<Peering>,
@@ -33,6 +36,8 @@ pub(crate) struct Task {
     config: LinkConfig,
     lines: Vec<OpenLine>,
     last_line: Line,
+    /// The place in `lines` of the one that is looked at first: each has its turn.
+    turn: usize,
     /// The lines that are being opened, and for which attempt.
     dialing: Option<(u32, Dialing)>,
     /// The data line's next free place, while it has none.
@@ -41,7 +46,11 @@ pub(crate) struct Task {
     began: Instant,
 }
 
-type Room = Pin<Box<dyn Future<Output = bool> + Send>>;
+/// A wait for room on a line.
+struct Room {
+    line: Line,
+    came: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
 
 struct OpenLine {
     number: Line,
@@ -58,14 +67,14 @@ enum Woken {
     Look,
     /// There is more to send, once others have had their turn.
     More,
-    /// Nobody needs it any more.
+    /// The node's links are gone.
     Over,
 }
 
 impl Task {
     pub(crate) fn new(
         own: Life,
-        node: u32,
+        place: Place,
         runtime: WeakNode,
         config: LinkConfig,
         network: Arc<dyn Network>,
@@ -73,15 +82,16 @@ impl Task {
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         Self {
-            node,
+            peer: Peer::new(own, place.node(), config.clone(), Arc::clone(&peering.outgoing)),
+            place,
             runtime,
             network,
             commands,
-            peer: Peer::new(own, node, config.clone(), Arc::clone(&peering.outgoing)),
             peering,
             config,
             lines: Vec::new(),
             last_line: 0,
+            turn: 0,
             dialing: None,
             room: None,
             events: VecDeque::new(),
@@ -93,19 +103,13 @@ impl Task {
         self.began.elapsed()
     }
 
-    /// Runs until the node is gone.
+    /// Runs until this node is gone, or the other one no part of the cluster any more.
     pub(crate) async fn run(mut self) {
         loop {
-            self.step(Event::Queued);
-            self.send();
-            // whoever puts something in from here on wakes the task
-            self.peering.awake.store(false, SeqCst);
-            let more = !self.peering.outgoing.is_empty() && self.room.is_none();
-            let woken = if more && self.can_send() { Woken::More } else { self.wait().await };
-            self.peering.awake.store(true, SeqCst);
-            match woken {
+            self.look();
+            match self.woken().await {
                 Woken::Event(event) => self.step(event),
-                Woken::Command(Command::NodeDown) => self.step(Event::NodeDown),
+                Woken::Command(Command::NodeDown(incarnation)) => self.step(Event::NodeDown { incarnation }),
                 Woken::Command(Command::Accepted(connection, head)) => self.accept(connection, head),
                 Woken::Dialed(attempt, dialed) => self.dialed(attempt, dialed),
                 Woken::Look => {}
@@ -115,12 +119,38 @@ impl Task {
             if self.runtime.upgrade().is_none_or(|node| node.is_closed()) {
                 return;
             }
+            if self.is_needless() && self.place.leave() {
+                return;
+            }
         }
     }
 
-    /// Whether the last look left something that could leave.
-    fn can_send(&self) -> bool {
-        self.peer.may_send()
+    /// Whether the other node is not there any more, and no session with it either.
+    fn is_needless(&self) -> bool {
+        !self.peer.has_session() && !self.network.knows(self.place.node())
+    }
+
+    /// Has a session begun for what waits, or sends it, as far as that goes.
+    fn look(&mut self) {
+        self.step(Event::Queued);
+        self.send();
+    }
+
+    async fn woken(&mut self) -> Woken {
+        // whoever puts something in from here on wakes the task
+        self.peering.awake.store(false, SeqCst);
+        let woken = if self.has_more() { Woken::More } else { self.wait().await };
+        self.peering.awake.store(true, SeqCst);
+        woken
+    }
+
+    /// Whether something waits that another look would move. Who put it in since the last one found the task awake, and
+    /// wakes nobody.
+    fn has_more(&self) -> bool {
+        if !self.peer.has_session() {
+            return !self.peering.outgoing.is_empty();
+        }
+        self.room.is_none() && self.peer.may_send()
     }
 
     async fn wait(&mut self) -> Woken {
@@ -156,26 +186,43 @@ impl Task {
             self.dialing = None;
             return Poll::Ready(Woken::Dialed(attempt, dialed));
         }
-        for line in &mut self.lines {
-            if let Poll::Ready(frame) = line.frames.as_mut().poll_next(context) {
-                let number = line.number;
-                let event = match frame {
-                    Some(frame) => Event::Frame { line: number, frame },
-                    None => Event::Closed { line: number },
-                };
-                if matches!(event, Event::Closed { .. }) {
-                    self.lines.retain(|line| line.number != number);
-                }
-                return Poll::Ready(Woken::Event(event));
-            }
+        if let Poll::Ready(event) = self.poll_lines(context) {
+            return Poll::Ready(Woken::Event(event));
         }
         if let Some(room) = &mut self.room
-            && room.poll_unpin(context).is_ready()
+            && room.came.as_mut().poll(context).is_ready()
         {
             self.room = None;
             return Poll::Ready(Woken::Look);
         }
         Poll::Pending
+    }
+
+    /// What comes on a line, the one after the last that gave something first: data in a flood must not keep
+    /// acknowledgements and signs of life on control from being heard.
+    fn poll_lines(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let count = self.lines.len();
+        for at in (0..count).map(|offset| (self.turn + offset) % count) {
+            let OpenLine { number: line, frames, .. } = &mut self.lines[at];
+            let line = *line;
+            if let Poll::Ready(frame) = frames.as_mut().poll_next(context) {
+                self.turn = at + 1;
+                let Some(frame) = frame else {
+                    self.close(line);
+                    return Poll::Ready(Event::Closed { line });
+                };
+                return Poll::Ready(Event::Frame { line, frame });
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Gives a line up, and the wait for room on it.
+    fn close(&mut self, line: Line) {
+        self.lines.retain(|open| open.number != line);
+        if self.room.as_ref().is_some_and(|room| room.line == line) {
+            self.room = None;
+        }
     }
 
     fn accept(&mut self, connection: Connection, head: Head) {
@@ -214,8 +261,8 @@ impl Task {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Dial { attempt } => {
-                let dialing = tokio::time::timeout(self.config.dial_timeout, self.network.dial(self.node));
-                let node = self.node;
+                let node = self.place.node();
+                let dialing = tokio::time::timeout(self.config.dial_timeout, self.network.dial(node));
                 let timed_out = move |_| Err(DialError { node, reason: "it does not answer".into() });
                 let dialing = async move { dialing.await.unwrap_or_else(timed_out) };
                 self.dialing = Some((attempt, Box::pin(dialing)));
@@ -230,16 +277,17 @@ impl Task {
                 };
                 if failed {
                     // it is broken, or the other side does not even take what control says
-                    self.lines.retain(|open| open.number != line);
+                    self.close(line);
                     self.events.push_back(Event::Closed { line });
                 }
             }
-            Action::Close { line } => self.lines.retain(|open| open.number != line),
+            Action::Close { line } => self.close(line),
             Action::Deliver(arrived) => self.deliver(&arrived),
             Action::Lost { reason } => {
-                tracing::info!(node = self.node, reason, "the link is lost");
+                let other = self.place.node();
+                tracing::info!(node = other, reason, "the link is lost");
                 if let Some(node) = self.runtime.upgrade() {
-                    node.connection_lost(self.node);
+                    node.connection_lost(other);
                 }
                 self.peering.outgoing.accept();
             }
@@ -275,11 +323,13 @@ impl Task {
                 Ok(permit) => permit,
                 Err(mpsc::error::TrySendError::Full(())) => {
                     let sender = sender.clone();
-                    self.room = Some(Box::pin(async move { sender.reserve().await.is_ok() }));
+                    // a line that broke meanwhile is found out by the next try
+                    let came = async move { sender.reserve().await.map(drop).unwrap_or_default() };
+                    self.room = Some(Room { line, came: Box::pin(came) });
                     break;
                 }
                 Err(mpsc::error::TrySendError::Closed(())) => {
-                    self.lines.retain(|open| open.number != line);
+                    self.close(line);
                     return self.step(Event::Closed { line });
                 }
             };
@@ -288,7 +338,7 @@ impl Task {
         }
         for number in self.peering.outgoing.room_came() {
             if let Some(node) = self.runtime.upgrade() {
-                node.room_again(Queue { node: self.node, number });
+                node.room_again(Queue { node: self.place.node(), number });
             }
         }
     }

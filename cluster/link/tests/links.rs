@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use arsenal_link::memory::MemoryNetwork;
+use arsenal_link::network::{DialError, Dialing, Knowing, Network};
 use arsenal_link::{LinkConfig, Links};
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Receive,
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -206,7 +207,7 @@ async fn a_node_that_the_cluster_calls_down_is_lost_at_once() {
     pair.nodes[0].send(there, Message::info(here, Term::OK));
     next(&mut other).await;
     pair.network.cut(2);
-    pair.links[0].node_down(2).await;
+    pair.links[0].node_down(2, pair.nodes[1].incarnation()).await;
     assert_eq!(next(&mut heard).await.payload, Term::from("noconnection"));
 }
 
@@ -221,4 +222,36 @@ async fn both_ends_may_open_the_link_at_once() {
         );
         assert_eq!(calls, (Ok(Term::Int(number)), Ok(Term::Int(number))));
     }
+}
+
+/// A network in which nobody is reached; tells when the last who has it lets go.
+struct Nowhere {
+    _gone: oneshot::Sender<()>,
+}
+
+impl Network for Nowhere {
+    fn dial(&self, node: u32) -> Dialing {
+        Box::pin(async move { Err(DialError { node, reason: "there is no way".into() }) })
+    }
+
+    fn knows(&self, _node: u32) -> bool {
+        true
+    }
+
+    fn until_known(&self, _node: u32) -> Knowing {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_sleeps_ends_with_its_node() {
+    let (gone, is_gone) = oneshot::channel();
+    let node = Node::start(NodeConfig { id: 1, schedulers: 1, ..NodeConfig::default() }).unwrap();
+    let network = Arc::new(Nowhere { _gone: gone });
+    let links = Links::start(&node, LinkConfig::default(), network, Handle::current());
+    assert!(node.call(Pid::new(2, 1, 1), Term::OK, Some(PATIENCE), 0).await.is_err());
+    node.close();
+    drop((node, links));
+    let gone = tokio::time::timeout(PATIENCE, is_gone).await.expect("nothing has the network any more");
+    assert!(gone.is_err(), "nothing is ever said");
 }

@@ -162,14 +162,16 @@ fn for_nodes(table: Table, recognition: &Recognition, stopped: watch::Receiver<b
     wire.layer(&NodesOnlyLayer::new(recognition))
 }
 
-/// Tells the links of lives that ended, until the cluster's view is gone.
+/// Tells the links of lives that ended and of nodes that are gone, until the cluster's view is gone.
 async fn tell_ends(links: Links, mut membership: watch::Receiver<Arc<arsenal_membership::Membership>>) {
     let mut before = Arc::clone(&membership.borrow_and_update());
     while membership.changed().await.is_ok() {
         let now = Arc::clone(&membership.borrow_and_update());
         for change in changes(&before, &now) {
-            if let NodeChange::Down(node) = change {
-                links.node_down(node.id).await;
+            match change {
+                NodeChange::Down(node) => links.node_down(node.id, node.incarnation).await,
+                NodeChange::Removed(node) => links.node_removed(node.id),
+                NodeChange::Up(_) | NodeChange::Changed(_) => {}
             }
         }
         before = now;

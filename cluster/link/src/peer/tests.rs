@@ -116,6 +116,19 @@ fn a_session_that_is_over_is_not_resumed() {
     assert_eq!(refusal(&accept(&mut peer(), 1, resumed)).unwrap().0, Refused::UnknownSession);
 }
 
+fn loses(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Lost { .. }))
+}
+
+#[test]
+fn word_of_the_end_of_a_former_life_comes_too_late_for_a_session_with_the_next() {
+    let mut peer = peer();
+    accept(&mut peer, 1, hello());
+    let mut down = |incarnation| peer.step(Event::NodeDown { incarnation }, Duration::ZERO);
+    assert!(!loses(&down(THEIRS.incarnation - 1)));
+    assert!(loses(&down(THEIRS.incarnation)));
+}
+
 #[test]
 fn lines_that_break_as_soon_as_they_are_open_are_dialled_after_a_pause() {
     let pause = LinkConfig::default().redial_pause;
