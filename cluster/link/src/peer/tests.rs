@@ -1,7 +1,7 @@
 //! What a peer answers to what it should not hear.
 
 use super::*;
-use crate::frame::{LANES, Received};
+use crate::frame::{Hello, LANES, PROTOCOL_MAX, PROTOCOL_MIN, Received, Refused, Welcome};
 use arsenal_runtime::remote::Parcel;
 use arsenal_runtime::{Message, Pid, Term};
 
