@@ -59,12 +59,14 @@ impl Outgoing {
     pub(crate) fn put(&self, parcel: &Parcel) -> Carried {
         let size = parcel.size_bytes();
         let big = size >= self.limits.batch_bytes;
-        let too_big = size > self.limits.signal_bytes_max;
         let is_full = || self.queued_bytes().saturating_add(size) > self.limits.queued_bytes_max;
-        if too_big || (parcel.may_be_refused() && is_full()) {
+        if size > self.limits.signal_bytes_max {
+            return Carried::TooBig;
+        }
+        if parcel.may_be_refused() && is_full() {
             let number = if big { BIG } else { SMALL };
             self.queue(number).awaited.store(true, SeqCst);
-            return if parcel.may_be_refused() { Carried::Full(number) } else { Carried::NoConnection };
+            return Carried::Full(number);
         }
         let apart = big.then(|| {
             // outside of the lock: it takes as long as thousands of small ones

@@ -10,13 +10,13 @@
 
 mod acting;
 mod cut;
+mod refusal;
 mod ties;
 mod wire;
 
 pub(crate) use ties::Ties;
 
 use crate::codec::{DecodeError, Reader};
-use crate::dead_letters::DeadLetterReason;
 use crate::message::{Kind, Message, Signal};
 use crate::node::Node;
 use crate::outbox::Outbox;
@@ -59,6 +59,8 @@ pub enum Carried {
     Crowded(u8),
     /// It was not taken: it is a message, and too much waits in the queue of this number.
     Full(u8),
+    /// It was not taken, and never will be: it has more bytes than a signal to another node may have.
+    TooBig,
     /// It was not taken: there is no way to that node.
     NoConnection,
 }
@@ -210,6 +212,7 @@ impl Outbox {
                 self.crowded_link(Queue { node: parcel.node(), number });
                 self.refused(node, parcel);
             }
+            Carried::TooBig => self.too_big(node, parcel),
             Carried::NoConnection => {
                 let to = parcel.to.stand_in();
                 self.bounce(node, to, parcel.signal);
@@ -219,13 +222,18 @@ impl Outbox {
     }
 
     /// Sends on what came to a former pid of its receiver, in the lane of that one. What there is no room for stays where it
-    /// is.
+    /// is; what is too big is lost.
     pub(crate) fn pass(&mut self, node: &Node, to: Pid, via: Pid, signal: Signal) -> Carried {
         self.flush(node);
         if let Some(process) = signal.ties().and_then(|pid| node.process(pid)) {
             node.remote().ties.note(to.node, &process.0);
         }
-        node.remote().carry(&Parcel { to: Address::Pid(to), signal, via })
+        let parcel = Parcel { to: Address::Pid(to), signal, via };
+        let carried = node.remote().carry(&parcel);
+        if carried == Carried::TooBig {
+            self.too_big(node, parcel);
+        }
+        carried
     }
 
     /// Has the process whose turn this is wait when the turn is over.
@@ -233,18 +241,6 @@ impl Outbox {
         if self.in_turn {
             self.clogged = Some(queue);
             self.toll = self.toll.max(SLICE);
-        }
-    }
-
-    fn refused(&mut self, node: &Node, parcel: Parcel) {
-        let to = parcel.to.stand_in();
-        let Signal::Message(message) = parcel.signal else { return self.bounce(node, to, parcel.signal) };
-        let call = message.reply_to().filter(|_| message.kind == Kind::Call);
-        node.lost(to, [message], DeadLetterReason::Limit);
-        if let Some(call) = call {
-            let reason = Term::Atom("queue_full");
-            let down = Signal::Down { reference: call.reference, from: to, object: Term::Pid(to), reason };
-            self.send(node, call.to, down);
         }
     }
 

@@ -42,6 +42,9 @@ pub enum CallError {
     /// Its mailbox, or the way to it, is full.
     #[error("the mailbox of {0} is full")]
     MailboxFull(Pid),
+    /// It is on another node, and a signal to one may not have so many bytes.
+    #[error("the message has more bytes than one to process {0} of another node may have")]
+    TooBig(Pid),
     /// The node has too many requests waiting.
     #[error("the node waits for {0} answers, its maximum")]
     TooManyRequests(usize),
@@ -67,6 +70,8 @@ pub enum Sent {
     NoProcess,
     /// The mailbox, or the way to its node, is full; the message is among the dead letters.
     MailboxFull,
+    /// It has more bytes than a message to another node may have; it is among the dead letters.
+    TooBig,
     /// There is no way to its node.
     NoConnection,
 }
@@ -82,6 +87,7 @@ impl Node {
             None if self.is_remote(to) => match self.send_away(Address::Pid(to), message) {
                 Carried::Sent | Carried::Crowded(_) => Sent::Delivered,
                 Carried::Full(_) => Sent::MailboxFull,
+                Carried::TooBig => Sent::TooBig,
                 Carried::NoConnection => Sent::NoConnection,
             },
             None => self.no_process(to, message),
@@ -182,6 +188,7 @@ impl Node {
             Sent::NoConnection => return Err(CallError::NoConnection(to)),
             Sent::NoProcess => return Err(CallError::NoProcess(to)),
             Sent::MailboxFull => return Err(CallError::MailboxFull(to)),
+            Sent::TooBig => return Err(CallError::TooBig(to)),
         }
         self.answer_of(&mut waiting, to, timeout).await
     }
@@ -210,6 +217,7 @@ impl Node {
         match self.send_away(to, message) {
             Carried::Sent | Carried::Crowded(_) => {}
             Carried::Full(_) => return Err(CallError::MailboxFull(nobody)),
+            Carried::TooBig => return Err(CallError::TooBig(nobody)),
             Carried::NoConnection => return Err(CallError::NoConnection(nobody)),
         }
         let reply = self.answer_of(&mut waiting, nobody, timeout).await?;

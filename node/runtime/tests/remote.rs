@@ -32,12 +32,16 @@ struct Wire {
     cut: std::sync::atomic::AtomicBool,
     crowded_from: AtomicUsize,
     full_from: AtomicUsize,
+    signal_bytes_max: AtomicUsize,
 }
 
 impl Carrier for Wire {
     fn carry(&self, parcel: &Parcel) -> Carried {
         if self.cut.load(Relaxed) {
             return Carried::NoConnection;
+        }
+        if parcel.size_bytes() > self.signal_bytes_max.load(Relaxed) {
+            return Carried::TooBig;
         }
         let mut queue = self.queue.lock().unwrap();
         if parcel.may_be_refused() && queue.len() >= self.full_from.load(Relaxed) {
@@ -71,6 +75,7 @@ impl Pair {
             let wire = Wire::default();
             wire.crowded_from.store(usize::MAX, Relaxed);
             wire.full_from.store(usize::MAX, Relaxed);
+            wire.signal_bytes_max.store(usize::MAX, Relaxed);
             Arc::new(wire)
         });
         let nodes = [0, 1].map(|at| {
@@ -475,6 +480,46 @@ fn a_process_that_waits_for_room_ends_of_a_kill_and_goes_on_when_the_connection_
     assert_eq!(read(&log), []);
     pair.cut();
     assert_eq!(read(&log).len(), 1);
+}
+
+#[test]
+fn of_what_is_too_big_for_a_connection_both_sides_hear_and_nobody_waits() {
+    let pair = Pair::new();
+    let ((here, log), (there, _other)) = (pair.trapping(0), pair.trapping(1));
+    let big = || Term::Bytes(bytes::Bytes::from(vec![1; 10_000]).into());
+    let too_big = [(Term::Pid(there), Term::from("system_limit"))];
+    pair.wires[1].signal_bytes_max.store(1_000, Relaxed);
+    pair.act(here, move |context| {
+        context.request(there, big());
+        wait()
+    });
+    assert_eq!(downs(&log), too_big, "the answer is too big");
+    log.lock().unwrap().clear();
+
+    pair.wires[0].signal_bytes_max.store(1_000, Relaxed);
+    pair.act(here, move |context| {
+        context.request(there, big());
+        wait()
+    });
+    assert_eq!(downs(&log), too_big, "the request is too big");
+    assert_eq!(pair.nodes[0].send(there, Message::info(Pid::NONE, big())), Sent::TooBig);
+    let letters = pair.nodes[0].dead_letters().list();
+    assert!(letters.iter().all(|letter| letter.reason == DeadLetterReason::Limit), "{letters:?}");
+    assert_eq!(letters.len(), 2);
+}
+
+#[test]
+fn a_link_ends_though_the_reason_is_too_big_for_a_connection() {
+    let pair = Pair::new();
+    let ((here, log), (there, _other)) = (pair.trapping(0), pair.spawn(1, StartOptions::default()));
+    pair.act(here, move |context| {
+        context.link(there);
+        wait()
+    });
+    pair.wires[1].signal_bytes_max.store(1_000, Relaxed);
+    let reason = Term::Bytes(bytes::Bytes::from(vec![1; 10_000]).into());
+    pair.act(there, move |_| Step::Exit(reason));
+    assert_eq!(read(&log), [exit(there, "system_limit")]);
 }
 
 #[test]

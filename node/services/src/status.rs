@@ -224,6 +224,7 @@ pub fn of_call(node: &Node, error: &CallError) -> Status {
         CallError::MailboxFull(pid) => failure(Code::ResourceExhausted, "QUEUE_FULL", message)
             .resource("process", &pid.to_string())
             .status(),
+        CallError::TooBig(_) => failure(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message).status(),
         CallError::TooManyRequests(_) => failure(Code::ResourceExhausted, "SYSTEM_LIMIT", message).status(),
         CallError::NoHook { process, hook } => no_hook(*process, hook),
         CallError::Registry(error) => of_registry(error),

@@ -66,7 +66,8 @@ fn messages_are_refused_beyond_the_bound_and_room_is_told_once() {
     while outgoing.take_batch(lane()).is_some() {}
     assert_eq!(outgoing.room_came().collect::<Vec<u8>>(), [SMALL]);
     assert_eq!(outgoing.room_came().next(), None);
-    assert_eq!(outgoing.put(&message(0, 60_000)), Carried::Full(BIG), "no signal is that big");
+    assert_eq!(outgoing.put(&message(0, 60_000)), Carried::TooBig, "there is room, and never enough");
+    assert_eq!(outgoing.room_came().next(), None, "nobody waits");
 }
 
 #[test]

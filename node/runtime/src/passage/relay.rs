@@ -219,6 +219,8 @@ impl Core {
                     node.hold_back(process, Queue { node: to.node, number });
                     break;
                 }
+                // who waits for an answer has heard
+                Carried::TooBig => drop(self.inner.pop()),
                 carried => {
                     self.inner.pop();
                     call.into_iter().for_each(|call| self.open_call(call));

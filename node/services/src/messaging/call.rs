@@ -170,7 +170,7 @@ fn reason_of(error: &CallError) -> Term {
         CallError::Died { reason, .. } => reason.clone(),
         CallError::Timeout { .. } => Term::TIMEOUT,
         CallError::MailboxFull(_) => Term::Atom("queue_full"),
-        CallError::TooManyRequests(_) => Term::Atom("system_limit"),
+        CallError::TooBig(_) | CallError::TooManyRequests(_) => Term::Atom("system_limit"),
         CallError::NoHook { .. } | CallError::Registry(_) => Term::from(error.to_string()),
     }
 }

@@ -28,6 +28,7 @@ fn deliver(node: &Node, to: Pid, message: Message) -> Result<Option<bool>, Statu
         Sent::Delivered => Ok(Some(true)),
         Sent::NoProcess | Sent::NoConnection => Ok(Some(false)),
         Sent::MailboxFull => Err(of_call(node, &CallError::MailboxFull(to))),
+        Sent::TooBig => Err(of_call(node, &CallError::TooBig(to))),
     }
 }
 
@@ -120,7 +121,7 @@ pub(super) fn broadcast(
         match node.send(member, message) {
             Sent::Delivered => *sent.entry(member.node).or_default() += 1,
             Sent::NoConnection => drop(unreached.insert(member.node)),
-            Sent::NoProcess | Sent::MailboxFull => {}
+            Sent::NoProcess | Sent::MailboxFull | Sent::TooBig => {}
         }
     }
     let name = |id: u32| format!("n{id}");

@@ -325,6 +325,7 @@ fn delivery(node: &Node, pid: Pid, message: Message) -> v1::broadcast_to_group_r
     let reason = match node.send(pid, message) {
         Sent::Delivered => "",
         Sent::MailboxFull => "QUEUE_FULL",
+        Sent::TooBig => "MESSAGE_TOO_LARGE",
         Sent::NoProcess => "NOPROC",
         Sent::NoConnection => "NOCONNECTION",
     };
