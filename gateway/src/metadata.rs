@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use forwarded::Forwarding;
+use forwarded::{Forwarding, tells_origin};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 use crate::{
@@ -69,7 +69,8 @@ impl Crossing {
         for (name, value) in &request.headers {
             let target = match name.as_str().strip_prefix(PREFIX) {
                 Some(inner) => match HeaderName::from_bytes(inner.as_bytes()) {
-                    Ok(inner) if !steers_the_call(&inner) => inner,
+                    // a proxy passes on what a client says behind the prefix
+                    Ok(inner) if !steers_the_call(&inner) && !tells_origin(&inner) => inner,
                     _ => continue,
                 },
                 None if self.request.contains_key(name) => name.clone(),
@@ -83,7 +84,7 @@ impl Crossing {
         Ok(metadata)
     }
 
-    /// Tells in the headers of a call that passes as it is whom it comes from.
+    /// Tells in the headers of a call that passes as it is whom it comes from. All others are metadata of the call's own.
     pub(crate) fn forward(&self, request: &mut Parts) {
         let claimed = request.headers.clone();
         self.forwarding.put(&claimed, request.uri.authority(), &request.extensions, &mut request.headers);
@@ -285,6 +286,8 @@ mod tests {
         let request = http::Request::get("/")
             .header("grpc-metadata-grpc-timeout", "1S")
             .header("grpc-metadata-te", "gzip")
+            .header("grpc-metadata-x-forwarded-client-cert", "Hash=0")
+            .header("grpc-metadata-forwarded", "for=1.2.3.4")
             .header("x-forwarded-for", "1.2.3.4");
         let (request, ()) = request.body(()).unwrap().into_parts();
         assert!(crossing.request(&request, "test").unwrap().is_empty());

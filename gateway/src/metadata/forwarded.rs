@@ -53,6 +53,13 @@ impl Told {
     }
 }
 
+/// Whether a header tells whom a request comes from: the three that are told anew, and all others that proxies put in,
+/// such as the certificate of a client.
+pub(super) fn tells_origin(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-") || name == "forwarded"
+}
+
 /// Who is believed.
 #[derive(Debug)]
 pub(super) struct Forwarding {
@@ -70,8 +77,8 @@ impl Forwarding {
             || peer.is_some_and(|peer| self.proxies.iter().any(|proxies| proxies.contains(&peer.0.address)))
     }
 
-    /// Puts into `metadata` whom the request comes from, in place of what it holds. `authority` is HTTP/2's word for the
-    /// host.
+    /// Puts into `metadata` whom the request comes from, in place of what it holds, and takes away what else of the kind
+    /// somebody says who is not believed. `authority` is HTTP/2's word for the host.
     pub(super) fn put(
         &self,
         headers: &HeaderMap,
@@ -81,6 +88,11 @@ impl Forwarding {
     ) {
         let peer = Peer::find(extensions);
         let believed = self.trusts(peer.as_ref()).then_some(headers);
+        if believed.is_none() {
+            let claims: Vec<HeaderName> =
+                metadata.keys().filter(|name| tells_origin(name)).cloned().collect();
+            claims.iter().for_each(|name| drop(metadata.remove(name)));
+        }
         let told = |name: &HeaderName| believed.and_then(|headers| headers.get(name)).cloned();
         let host = told(&HOST).or_else(|| headers.get(header::HOST).cloned());
         let host = host.or_else(|| HeaderValue::from_str(authority?.as_str()).ok());
@@ -144,6 +156,26 @@ mod tests {
         assert_eq!(forwarded(&["10.0.0.0/8", "fd00::/8"], peer("9.9.9.9:1", true), &CLAIM), expected);
         // nobody is known, so nobody is trusted
         assert_eq!(forwarded(&["0.0.0.0/0"], None, &CLAIM), [None, None, Some("own.test:8080".to_owned())]);
+    }
+
+    #[test]
+    fn what_other_proxies_tell_of_a_client_counts_from_a_trusted_one_alone() {
+        let config = MetadataConfig {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            ..MetadataConfig::default()
+        };
+        for (address, believed) in [("10.1.2.3:1", true), ("9.9.9.9:1", false)] {
+            let mut extensions = Extensions::new();
+            extensions.insert(peer(address, false).unwrap());
+            let claimed: HeaderMap = ["x-forwarded-client-cert", "x-forwarded-port", "forwarded"]
+                .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x")))
+                .into_iter()
+                .collect();
+            let mut metadata = claimed.clone();
+            Forwarding::new(&config).put(&claimed, None, &extensions, &mut metadata);
+            assert_eq!(claimed.keys().all(|name| metadata.contains_key(name)), believed, "{address}");
+            assert_eq!(claimed.keys().any(|name| metadata.contains_key(name)), believed, "{address}");
+        }
     }
 
     #[test]

@@ -85,6 +85,9 @@ async fn a_service_hears_whom_a_call_comes_from_by_its_connection() {
             .header("content-type", content_type)
             .header("x-forwarded-for", "1.2.3.4")
             .header("x-forwarded-proto", "gopher")
+            .header("x-forwarded-client-cert", "Hash=0")
+            .header("grpc-metadata-x-forwarded-client-cert", "Hash=0")
+            .header("forwarded", "for=1.2.3.4")
             .body(Body::from(if content_type == "application/grpc" { "\0\0\0\0\0" } else { "{}" }))
             .unwrap();
         request.extensions_mut().insert(Peer::new("9.9.9.9:1".parse().unwrap(), true));
@@ -93,6 +96,8 @@ async fn a_service_hears_whom_a_call_comes_from_by_its_connection() {
         let told =
             ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].map(|name| metadata[name].clone());
         assert_eq!(told, ["9.9.9.9", "https", "own.test"], "{content_type}");
+        assert!(!metadata.contains_key("x-forwarded-client-cert"), "{content_type}");
+        assert!(!metadata.contains_key("forwarded"), "{content_type}");
     }
 }
 
