@@ -57,7 +57,7 @@ pub struct Config {
     pub request_id: bool,
     /// The deadline of a unary call whose client sets none.
     pub default_timeout: Option<Duration>,
-    /// The longest deadline that a client can ask for.
+    /// The longest deadline that a client can ask for; one that is longer is cut to it. `None` cuts none.
     pub timeout_max: Option<Duration>,
     /// Where grpc.health.v1 is served as HTTP, such as `/healthz`.
     pub health_path: Option<String>,
@@ -92,7 +92,7 @@ impl Default for Config {
             metadata: MetadataConfig::default(),
             request_id: true,
             default_timeout: None,
-            timeout_max: None,
+            timeout_max: Some(Duration::from_secs(7 * 24 * 3_600)),
             health_path: Some("/healthz".to_owned()),
             info: Info::default(),
             transcoder: Transcoder::Plan,
@@ -193,7 +193,8 @@ pub enum StreamFormat {
 pub enum Transcoder {
     /// The compiled plans.
     Plan,
-    /// prost-reflect's DynamicMessage, for comparison.
+    /// prost-reflect's DynamicMessage, for comparison. It has no form of a field alone: a rule's `response_body` is printed
+    /// by the plans, which tests hold against it.
     Reference,
 }
 

@@ -32,6 +32,16 @@ struct Node {
     leaves: Vec<Leaf>,
 }
 
+impl Node {
+    /// The child that a raw segment of a path leads to, by its decoded text.
+    fn literal(&self, segment: &str) -> Option<&Node> {
+        if segment.contains('%') {
+            return path::decode_all(segment).ok().and_then(|decoded| self.literals.get(&*decoded));
+        }
+        self.literals.get(segment)
+    }
+}
+
 #[derive(Debug)]
 struct Leaf {
     verb: Box<str>,
@@ -39,7 +49,7 @@ struct Leaf {
     route: usize,
 }
 
-/// A route found, and how its `**` stretched.
+/// A route found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Match<'t, T> {
     /// What the route leads to.
@@ -212,12 +222,7 @@ impl Search<'_> {
         if first.is_empty() {
             return self.descend_many(node, segments);
         }
-        let literal = if first.contains('%') {
-            path::decode_all(first).ok().and_then(|decoded| node.literals.get(&*decoded))
-        } else {
-            node.literals.get(first)
-        };
-        literal
+        node.literal(first)
             .and_then(|child| self.descend(child, rest))
             .or_else(|| node.one.as_ref().and_then(|child| self.descend(child, rest)))
             .or_else(|| self.descend_many(node, segments))
@@ -235,8 +240,7 @@ impl Search<'_> {
 
     fn descend_literals(&mut self, node: &Node, segments: &[&str]) -> Option<usize> {
         let Some((&first, rest)) = segments.split_first() else { return self.leaf(node) };
-        let child = node.literals.get(first)?;
-        self.descend_literals(child, rest)
+        self.descend_literals(node.literal(first)?, rest)
     }
 
     fn leaf(&mut self, node: &Node) -> Option<usize> {
@@ -274,6 +278,14 @@ mod tests {
         assert_eq!(table.find("GET", "/v1/search", false).unwrap().route, "/v1/search");
         assert_eq!(table.find("GET", "/v1/other", false).unwrap().route, "/v1/{id}");
         assert_eq!(table.find("GET", "/v1/other/deep", false).unwrap().route, "/v1/**");
+    }
+
+    #[test]
+    fn an_encoded_literal_is_the_literal_before_and_behind_a_double_wildcard() {
+        let table = table(&[("GET", "/v1/{name=**}"), ("GET", "/v1/{name=**}/history")]);
+        for path in ["/v1/a/b/history", "/v1/a/b/%68istory", "/%761/a/histor%79"] {
+            assert_eq!(table.find("GET", path, false).unwrap().route, "/v1/{name=**}/history", "{path}");
+        }
     }
 
     #[test]

@@ -161,6 +161,28 @@ proptest! {
     }
 
     #[test]
+    fn a_field_alone_prints_as_it_does_within_its_message(seed: u64, emit_defaults: bool, scattered: bool) {
+        let case = case(seed);
+        let options = JsonOptions { emit_defaults, ..JsonOptions::default() };
+        let mut bytes = case.message.encode_to_vec();
+        if scattered {
+            bytes = reversed_fields(&bytes);
+        }
+        let Ok(whole) = case.print(&bytes, options) else { return Ok(()) };
+        let whole = parsed(&whole);
+        for (index, field) in case.schema.message(case.id).descriptor.fields().enumerate() {
+            // what is not there prints its default all the same
+            let Some(within) = whole.get(field.json_name()) else { continue };
+            let mut alone = Vec::new();
+            let printing = Printing { options, depth: 100, opaque_any: false };
+            let index = case.schema.message(case.id).field_by_name(field.name(), index).unwrap();
+            encode::field(&case.schema, case.id, index, &bytes, printing, &mut alone).unwrap();
+            let alone = String::from_utf8(alone).unwrap();
+            prop_assert!(same(&parsed(&alone), within), "{}: {alone}\n{within}", field.name());
+        }
+    }
+
+    #[test]
     fn what_one_prints_the_other_reads_as_the_same_message(seed: u64) {
         let case = case(seed);
         let bytes = case.message.encode_to_vec();

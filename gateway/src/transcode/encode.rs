@@ -8,6 +8,7 @@ use prost::Message as _;
 use prost_reflect::DynamicMessage;
 
 mod any;
+mod default;
 mod entry;
 mod well_known;
 
@@ -16,6 +17,7 @@ use super::{
     wire::{self, Malformed, Reader, WireType},
 };
 use crate::schema::{Cardinality, Field, Form, Kind, MessageId, Schema};
+use default::put_default;
 
 /// Why a message has no JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,8 +58,12 @@ pub fn message(
     printing: Printing,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
+    whole(Encoder { schema, printing, bare: false }, id, bytes, out)
+}
+
+fn whole(encoder: Encoder<'_>, id: MessageId, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
-    let result = Encoder { schema, printing }.merged(id, bytes, printing.depth, out);
+    let result = encoder.merged(id, bytes, encoder.printing.depth, out);
     if result.is_err() {
         out.truncate(start);
     }
@@ -85,13 +91,12 @@ pub fn field(
             only.extend_from_slice(&before[..before.len() - reader.rest().len()]);
         }
     }
-    let options = JsonOptions { emit_defaults: false, ..printing.options };
     let start = out.len();
-    message(schema, id, &only, Printing { options, ..printing }, out)?;
-    let frame = 1 + field.key(options.proto_names).len();
+    whole(Encoder { schema, printing, bare: true }, id, &only, out)?;
+    let frame = 1 + field.key(printing.options.proto_names).len();
     if out.len() - start <= 2 {
         out.truncate(start);
-        put_default(schema, field, options, out);
+        put_default(schema, field, printing.options, out);
         return Ok(());
     }
     out.drain(start..start + frame);
@@ -99,33 +104,12 @@ pub fn field(
     Ok(())
 }
 
-fn put_default(schema: &Schema, field: &Field, options: JsonOptions, out: &mut Vec<u8>) {
-    let literal: &[u8] = match (field.cardinality, field.kind) {
-        (Cardinality::Repeated { .. }, _) => b"[]",
-        (Cardinality::Map, _) => b"{}",
-        (_, Kind::Bool) => b"false",
-        (_, Kind::String | Kind::Bytes) => b"\"\"",
-        (_, Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64) => b"\"0\"",
-        (_, Kind::Message(id) | Kind::Group(id)) => match schema.message(id).form {
-            Form::Object | Form::Any | Form::Struct => b"{}",
-            Form::ListValue => b"[]",
-            _ => b"null",
-        },
-        (_, Kind::Enum(_)) => {
-            // A closed enum (proto2) may have no zero; its number prints then.
-            let encoder = Encoder { schema, printing: Printing { options, depth: 1, opaque_any: false } };
-            encoder.enumeration(field.kind, 0, out);
-            return;
-        }
-        _ => b"0",
-    };
-    out.extend_from_slice(literal);
-}
-
 #[derive(Clone, Copy)]
 struct Encoder<'s> {
     schema: &'s Schema,
     printing: Printing,
+    /// The outermost message is only there to hold one field, and has no defaults to print.
+    bare: bool,
 }
 
 /// Which list or map is open while fields are printed.
@@ -240,7 +224,8 @@ impl Encoder<'_> {
         }
         close(&mut open, out);
         let outermost = depth + 1 == self.printing.depth;
-        if self.printing.options.emit_defaults && (outermost || !self.printing.options.sparse) {
+        let told = if outermost { !self.bare } else { !self.printing.options.sparse };
+        if self.printing.options.emit_defaults && told {
             for (index, field) in plan.fields.iter().enumerate() {
                 let unset = field.cardinality == Cardinality::Singular && field.presence;
                 if !printed.contains(index) && !unset {
