@@ -31,7 +31,7 @@ impl<'h> Tags<'h> {
             return None;
         }
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-        let tags: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+        let tags: Vec<&str> = values.flat_map(entity_tags).collect();
         Some(if tags.contains(&"*") { Tags::Any } else { Tags::Listed(tags) })
     }
 
@@ -42,6 +42,22 @@ impl<'h> Tags<'h> {
             Tags::Listed(tags) => tags.iter().any(|tag| opaque(tag) == opaque(etag)),
         }
     }
+}
+
+/// The entity tags of a list, each with its quotes: within them a comma is text (RFC 9110, 8.8.3).
+fn entity_tags(list: &str) -> impl Iterator<Item = &str> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([',', ' ', '\t']);
+        let quote = if rest.starts_with("W/\"") { 2 } else { 0 };
+        let closed = rest.get(quote..).and_then(|tag| tag.strip_prefix('"')?.find('"'));
+        let end = closed.map_or(0, |text| quote + text + 2);
+        // what is no tag is told as it came
+        let end = end + rest[end..].find(',').unwrap_or(rest.len() - end);
+        let (tag, behind) = rest.split_at(end);
+        rest = behind;
+        Some(tag.trim_end()).filter(|tag| !tag.is_empty())
+    })
 }
 
 fn opaque(tag: &str) -> &str {
@@ -173,4 +189,18 @@ fn is_entity_tag(text: &[u8]) -> bool {
 fn put_text(tag: &[u8], value: &str, frame: &mut Vec<u8>) {
     frame.extend_from_slice(tag);
     wire::put_bytes(frame, value.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_within_a_tag_parts_no_tags() {
+        let tags = |list| entity_tags(list).collect::<Vec<_>>();
+        assert_eq!(tags(r#""a,b""#), [r#""a,b""#]);
+        assert_eq!(tags(r#" "a" ,, W/"b,c",*"#), [r#""a""#, r#"W/"b,c""#, "*"]);
+        assert_eq!(tags(r#"bare, "open, "x"y"#), ["bare", r#""open, "x"y"#]);
+        assert_eq!(tags(""), Vec::<&str>::new());
+    }
 }

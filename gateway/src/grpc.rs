@@ -110,6 +110,8 @@ pub(crate) struct Messages {
     /// The status, once it came; a trailers-only answer has it from the start.
     pub(crate) trailers: Option<HeaderMap>,
     ended: bool,
+    /// A failure was given: nothing comes behind it.
+    failed: bool,
 }
 
 impl Messages {
@@ -138,6 +140,7 @@ impl Messages {
             compiled: compiled.clone(),
             trailers: has_status.then(|| parts.headers.clone()),
             ended: false,
+            failed: false,
         };
         Ok((parts.headers, messages))
     }
@@ -155,9 +158,7 @@ impl Messages {
                 Ok(None) if self.ended => return Poll::Ready(self.finish().map(Err)),
                 Ok(None) => {}
                 Err(error) => {
-                    self.ended = true;
-                    self.deframer = Deframer::default();
-                    self.trailers.get_or_insert_default();
+                    self.stop();
                     return Poll::Ready(Some(Err(self.broken(error))));
                 }
             }
@@ -167,8 +168,7 @@ impl Messages {
                     Err(frame) => self.trailers = frame.into_trailers().ok(),
                 },
                 Some(Err(error)) => {
-                    self.ended = true;
-                    self.deframer = Deframer::default();
+                    self.stop();
                     let message = format!("the connection to upstream broke: {error}");
                     return Poll::Ready(Some(Err(self
                         .compiled
@@ -179,30 +179,30 @@ impl Messages {
         }
     }
 
+    /// Nothing more is read: what fails here is told once.
+    fn stop(&mut self) {
+        (self.ended, self.failed) = (true, true);
+        self.deframer = Deframer::default();
+    }
+
     fn finish(&mut self) -> Option<Failure> {
+        if self.failed {
+            return None;
+        }
         if let Err(error) = self.deframer.finish() {
-            self.deframer = Deframer::default();
+            self.stop();
             return Some(self.broken(error));
         }
-        match &self.trailers {
-            // A second call after the failure was told ends the stream.
-            Some(trailers) if trailers.is_empty() => None,
-            Some(trailers) => {
-                let failure = Failure::from_trailers(trailers);
-                if failure.is_some() {
-                    self.trailers = Some(HeaderMap::new());
-                }
-                failure
-            }
+        let failure = match self.trailers.as_ref().filter(|trailers| trailers.contains_key(GRPC_STATUS)) {
+            Some(trailers) => Failure::from_trailers(trailers)?,
+            // trailers that say nothing are no status either
             None => {
-                self.trailers = Some(HeaderMap::new());
                 let message = "upstream ended the call without a status";
-                Some(Failure {
-                    code: Code::Unknown,
-                    ..self.compiled.failure(Reason::UpstreamBroken, message)
-                })
+                Failure { code: Code::Unknown, ..self.compiled.failure(Reason::UpstreamBroken, message) }
             }
-        }
+        };
+        self.stop();
+        Some(failure)
     }
 
     fn broken(&self, error: FrameError) -> Failure {

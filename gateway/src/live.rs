@@ -40,12 +40,23 @@ pub trait Source: Send + Sync + 'static {
     fn fetch(&self) -> Fetching<'_>;
 }
 
+/// How long a source may take to tell all that it has. One that never does would be the last that is looked at.
+const FETCH_MAX: Duration = Duration::from_secs(30);
+
+async fn fetch(source: &dyn Source, within: Duration) -> Result<Bytes, LiveError> {
+    let fetched = tokio::time::timeout(within, source.fetch()).await;
+    fetched.map_err(|_| LiveError::Late(within))?.map_err(LiveError::Fetch)
+}
+
 /// Why a gateway cannot be made of a source.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
     /// There are no descriptors.
     #[error("the descriptors cannot be read: {0}")]
     Fetch(BoxError),
+    /// They do not come.
+    #[error("the descriptors do not come within {0:?}")]
+    Late(Duration),
     /// They make no gateway.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -78,7 +89,7 @@ impl Live {
         upstream: impl Upstream,
         told: impl Fn(&Gateway) + Send + Sync + 'static,
     ) -> Result<Self, LiveError> {
-        let seen = source.fetch().await.map_err(LiveError::Fetch)?;
+        let seen = fetch(&source, FETCH_MAX).await?;
         let gateway = Gateway::builder(seen.clone()).config(config.clone()).build()?;
         told(&gateway);
         let current = Arc::new(RwLock::new(gateway.service(upstream)));
@@ -104,7 +115,7 @@ impl Live {
 
     /// Looks at the source. Gives whether what is served changed.
     pub async fn look(&mut self) -> Result<bool, LiveError> {
-        let bytes = self.source.fetch().await.map_err(LiveError::Fetch)?;
+        let bytes = fetch(&*self.source, FETCH_MAX).await?;
         if bytes == self.seen {
             return Ok(false);
         }
@@ -141,5 +152,22 @@ impl Service<Request<Body>> for LiveService {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let service = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move { Ok(service.handle(request).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_never_tells_is_not_waited_for() {
+        struct Silent;
+        impl Source for Silent {
+            fn fetch(&self) -> Fetching<'_> {
+                Box::pin(std::future::pending())
+            }
+        }
+        let late = fetch(&Silent, Duration::from_millis(1)).await;
+        assert!(matches!(late, Err(LiveError::Late(_))), "{late:?}");
     }
 }

@@ -57,7 +57,7 @@ pub struct Method {
     pub etag: etag::Place,
     /// The request has a field `read_mask` (AIP-157): resources are answered in part.
     pub partial: bool,
-    /// The request has a field `after` by which a stream is resumed.
+    /// The request has a field `after` by which a stream is resumed, and its items have the ids that go there.
     pub resumes: bool,
     /// The number of the items' field `sequence`.
     pub sequence: Option<u32>,
@@ -185,6 +185,8 @@ impl Method {
             if streaming { etag::Place::default() } else { etag::Place::of(schema, answered, &rule.method) };
         let item = schema.message(output);
         let sequence = item.field_by_name("sequence", 0).map(|index| &item.fields[index]);
+        let sequence = sequence.filter(|field| is_id(field)).map(|field| field.number);
+        let after = plan.field_by_name("after", 0).is_some_and(|index| is_id(&plan.fields[index]));
         Ok(Self {
             index,
             descriptor: descriptor.clone(),
@@ -203,8 +205,8 @@ impl Method {
             guard,
             etag,
             partial: plan.field_by_name("read_mask", 0).is_some(),
-            resumes: plan.field_by_name("after", 0).is_some(),
-            sequence: sequence.filter(|field| is_id(field)).map(|field| field.number),
+            resumes: descriptor.is_server_streaming() && after && sequence.is_some(),
+            sequence,
             client_streaming: descriptor.is_client_streaming(),
             server_streaming: descriptor.is_server_streaming(),
         })

@@ -53,8 +53,10 @@ pub(crate) fn check(
         failure.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(Coding::ALL));
         failure
     })?;
-    if !method.raw_response && !accepted(headers).any(|(media_type, _)| offered(media_type)) {
-        let message = "none of the accepted media types is offered, only application/json";
+    let streams = method.server_streaming;
+    if !method.raw_response && !accepted(headers).any(|(media_type, _)| offered(media_type, streams)) {
+        let offered = if streams { "text/event-stream, application/x-ndjson and " } else { "" };
+        let message = format!("none of the accepted media types is offered, only {offered}application/json");
         return Err(compiled.failure(Reason::NotAcceptable, message));
     }
     Ok(coding)
@@ -65,13 +67,15 @@ pub(crate) fn stream_format(configured: StreamFormat, headers: &HeaderMap) -> St
     let mut best: Option<(StreamFormat, f32)> = None;
     for (media_type, quality) in accepted(headers) {
         let format = match media_type {
-            _ if media_type.eq_ignore_ascii_case(SSE) => StreamFormat::Sse,
+            _ if media_type.eq_ignore_ascii_case(SSE) || media_type.eq_ignore_ascii_case("text/*") => {
+                StreamFormat::Sse
+            }
             _ if media_type.eq_ignore_ascii_case(NDJSON)
                 || media_type.eq_ignore_ascii_case("application/jsonl") =>
             {
                 StreamFormat::Ndjson
             }
-            _ if media_type.eq_ignore_ascii_case("application/json") => match configured {
+            _ if is_json(media_type) => match configured {
                 StreamFormat::GatewayResult => StreamFormat::GatewayResult,
                 _ => StreamFormat::JsonArray,
             },
@@ -85,9 +89,11 @@ pub(crate) fn stream_format(configured: StreamFormat, headers: &HeaderMap) -> St
     best.map_or(configured, |(format, _)| format)
 }
 
-/// The accepted media types with their qualities; without the header, anything.
+/// The accepted media types with their qualities; without the header, or with an empty one, anything.
 fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (&str, f32)> {
-    let any = if headers.contains_key(header::ACCEPT) { None } else { Some(("*/*", 1.0)) };
+    let said =
+        headers.get_all(header::ACCEPT).into_iter().any(|value| !value.as_bytes().trim_ascii().is_empty());
+    let any = if said { None } else { Some(("*/*", 1.0)) };
     any.into_iter().chain(listed(headers, &header::ACCEPT))
 }
 
@@ -105,9 +111,12 @@ pub(crate) fn listed<'h>(
     })
 }
 
-fn offered(media_type: &str) -> bool {
+/// Whether an answer of one message, or a stream, may be sent to who accepts this type. Who takes a stream's forms takes the one
+/// message that there is as JSON (so does Envoy): a client asks alike of all methods.
+fn offered(media_type: &str, streams: bool) -> bool {
     const OFFERED: [&str; 5] = ["*/*", "application/*", SSE, NDJSON, "application/jsonl"];
-    OFFERED.iter().any(|known| media_type.eq_ignore_ascii_case(known)) || is_json(media_type)
+    let text = streams && media_type.eq_ignore_ascii_case("text/*");
+    text || OFFERED.iter().any(|known| media_type.eq_ignore_ascii_case(known)) || is_json(media_type)
 }
 
 fn is_json(essence: &str) -> bool {
@@ -117,4 +126,48 @@ fn is_json(essence: &str) -> bool {
 
 fn essence(content_type: &str) -> &str {
     content_type.split(';').next().unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepting(types: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(types))])
+    }
+
+    #[test]
+    fn what_is_offered_is_json_and_the_forms_of_streams() {
+        for (types, unary, stream) in [
+            ("text/event-stream", true, true),
+            ("application/x-ndjson", true, true),
+            ("application/jsonl", true, true),
+            ("text/*", false, true),
+            ("application/json", true, true),
+            ("application/vnd.api+json;q=0.5", true, true),
+            ("*/*", true, true),
+            ("", true, true),
+            (" ", true, true),
+            ("text/html", false, false),
+            ("application/json;q=0", false, false),
+        ] {
+            let headers = accepting(types);
+            let found = [false, true]
+                .map(|streams| accepted(&headers).any(|(media_type, _)| offered(media_type, streams)));
+            assert_eq!(found, [unary, stream], "{types:?}");
+        }
+    }
+
+    #[test]
+    fn json_by_any_name_makes_a_stream_an_array() {
+        for types in ["application/json", "application/problem+json"] {
+            assert_eq!(
+                stream_format(StreamFormat::Ndjson, &accepting(types)),
+                StreamFormat::JsonArray,
+                "{types}"
+            );
+        }
+        assert_eq!(stream_format(StreamFormat::Ndjson, &accepting("text/*")), StreamFormat::Sse);
+        assert_eq!(stream_format(StreamFormat::Sse, &accepting("")), StreamFormat::Sse);
+    }
 }

@@ -68,8 +68,11 @@ pub(crate) fn drop_trailing_slash(uri: &mut Uri) {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
+    // HTTP/2 has scheme and host in it too
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = target.parse().ok();
     // a part of a target that was valid is one
-    if let Ok(target) = target.parse() {
+    if let Ok(target) = Uri::from_parts(parts) {
         *uri = target;
     }
 }
@@ -130,6 +133,20 @@ mod tests {
         assert_eq!(decode_multi("a%2Fb%20c/d", Unescape::SlashKept).unwrap(), "a%2Fb c/d");
         assert_eq!(decode_multi("a%2fb%3a", Unescape::ReservedKept).unwrap(), "a%2Fb%3A");
         assert_eq!(decode_all("a%2Fb").unwrap(), "a/b");
+    }
+
+    #[test]
+    fn a_target_without_its_last_slash_keeps_its_host_and_query() {
+        for (target, expected) in [
+            ("http://own.test:8080/a/b/?c=d/", "http://own.test:8080/a/b?c=d/"),
+            ("http://own.test/", "http://own.test/"),
+            ("/a/", "/a"),
+            ("/a", "/a"),
+        ] {
+            let mut uri = Uri::from_static(target);
+            drop_trailing_slash(&mut uri);
+            assert_eq!(uri, expected);
+        }
     }
 
     #[test]

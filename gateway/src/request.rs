@@ -123,7 +123,7 @@ impl Compiled {
         if let Some(mask) = method.mask.filter(|_| self.config.patch_mask) {
             self.put_mask(method, mask, &assigned, body, frame)?;
         }
-        if method.server_streaming && method.resumes {
+        if method.resumes {
             self.put_last_event_id(method, headers, frame)?;
         }
         self.put_guard(method, headers, frame)?;

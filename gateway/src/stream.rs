@@ -57,7 +57,8 @@ pub(crate) async fn respond(
         headers.insert(header::TRAILER, names);
     }
     let shape = items::Shape::of(method);
-    let deadline = deadline.map(|timeout| started + timeout);
+    // one that no clock can tell is none
+    let deadline = deadline.and_then(|timeout| started.checked_add(timeout));
     let items = Items::new(compiled, shape, framing, Source { messages, first, refusal }, deadline, trailers);
     *response.body_mut() = Body::new(items);
     Ok(response)

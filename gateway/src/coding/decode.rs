@@ -19,6 +19,10 @@ const PIECE_BYTES: usize = 16 << 10;
 /// A client can ask for a zstd window of 2^31 bytes; RFC 8878 wants 8 MiB to be enough for all.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// How many members (gzip) or frames (zstd) a body may be joined of. An empty one has a few bytes, and costs as much work as
+/// a piece of text.
+const PARTS_MAX: u32 = 1_000;
+
 /// A body that cannot be taken apart.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
@@ -31,6 +35,9 @@ pub(crate) enum DecodeError {
     /// It ends early.
     #[error("the {} ends early", .0.name())]
     Truncated(Coding),
+    /// It is joined of very many parts.
+    #[error("{coding} of more than {PARTS_MAX} parts", coding = .0.name())]
+    TooManyParts(Coding),
     /// The body itself broke off.
     #[error("the body broke off: {0}")]
     Broken(axum::Error),
@@ -41,6 +48,8 @@ struct Decoder {
     state: State,
     /// All that began has ended: the body may end here.
     whole: bool,
+    /// The parts that have ended.
+    parts: u32,
 }
 
 enum State {
@@ -59,7 +68,7 @@ impl Decoder {
                 State::Zstd(Box::new(decoder))
             }
         };
-        Ok(Self { coding, state, whole: true })
+        Ok(Self { coding, state, whole: true, parts: 0 })
     }
 
     /// Takes from `input` and adds at most a piece to `out`. Gives whether more may come without more input.
@@ -76,7 +85,10 @@ impl Decoder {
                 let (read, written) = (decompress.total_in(), decompress.total_out());
                 let status = decompress.decompress(input, &mut out[from..], FlushDecompress::None);
                 let status = status.map_err(|error| DecodeError::Corrupt(self.coding, error.to_string()))?;
-                self.whole |= status == Status::StreamEnd;
+                if status == Status::StreamEnd {
+                    self.whole = true;
+                    self.parts += 1;
+                }
                 (decompress.total_in() - read, decompress.total_out() - written)
             }
             State::Zstd(decoder) => {
@@ -84,10 +96,14 @@ impl Decoder {
                 let status = status.map_err(|error| DecodeError::Corrupt(self.coding, error.to_string()))?;
                 if status.bytes_read + status.bytes_written > 0 {
                     self.whole = status.remaining == 0;
+                    self.parts += u32::from(self.whole);
                 }
                 (status.bytes_read as u64, status.bytes_written as u64)
             }
         };
+        if self.parts > PARTS_MAX {
+            return Err(DecodeError::TooManyParts(self.coding));
+        }
         input.advance(read as usize);
         out.truncate(from + written as usize);
         Ok(!input.is_empty() || written as usize == PIECE_BYTES)
@@ -201,6 +217,17 @@ mod tests {
             assert!(bomb.len() < 1 << 20);
             let result = decode(coding, bomb.into(), 1 << 20);
             assert!(matches!(result, Err(DecodeError::TooLarge(_))), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_very_many_empty_parts_is_given_up() {
+        for coding in [Coding::Gzip, Coding::Zstd] {
+            let empty = pressed(coding, b"");
+            let result = decode(coding, empty.repeat(PARTS_MAX as usize).into(), 10).unwrap();
+            assert_eq!(result, "");
+            let result = decode(coding, empty.repeat(PARTS_MAX as usize + 1).into(), 10);
+            assert!(matches!(result, Err(DecodeError::TooManyParts(_))), "{result:?}");
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) fn describe(
         let bound = bound_by_path(context, method);
         query_parameters(context, schemas, method, method.input, &mut Vec::new(), &bound, &mut parameters);
     }
-    if method.server_streaming && method.resumes {
+    if method.resumes {
         parameters.push(json!({
             "name": "Last-Event-ID",
             "in": "header",
@@ -73,8 +73,7 @@ fn conditions(method: &Method) -> Vec<Value> {
 /// How a stream that broke off is taken up again: which member of an item is its id, and which of the request, or which
 /// header, says behind which id to go on.
 fn resumption(method: &Method) -> Option<Value> {
-    let resumable = method.server_streaming && method.resumes && method.sequence.is_some();
-    resumable.then(|| json!({"id": "sequence", "parameter": "after", "header": "Last-Event-ID"}))
+    method.resumes.then(|| json!({"id": "sequence", "parameter": "after", "header": "Last-Event-ID"}))
 }
 
 /// How the method is spoken to through a WebSocket; OpenAPI has no words for one.

@@ -145,6 +145,14 @@ impl Items {
                 return Poll::Ready(Some(Ok(format!("retry: {}\n\n", retry.as_millis()).into_bytes())));
             }
         }
+        // first, and by the clock: while there is one more item each time, nobody comes to run timers
+        if self.deadline.as_mut().is_some_and(|deadline| {
+            deadline.deadline() <= Instant::now() || deadline.as_mut().poll(context).is_ready()
+        }) {
+            let failure =
+                self.compiled.failure(Reason::DeadlineExceeded, "the deadline passed in mid stream");
+            return Poll::Ready(Some(self.failed(&failure)));
+        }
         if let Poll::Ready(message) = self.source.poll_next(context) {
             self.heartbeat.reset();
             let item = match message {
@@ -165,11 +173,6 @@ impl Items {
                 }
                 Err(failure) => self.failed(&failure),
             }));
-        }
-        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(context).is_ready()) {
-            let failure =
-                self.compiled.failure(Reason::DeadlineExceeded, "the deadline passed in mid stream");
-            return Poll::Ready(Some(self.failed(&failure)));
         }
         if self.framing == Framing::Sse && self.heartbeat.poll_tick(context).is_ready() {
             return Poll::Ready(Some(Ok(b":\n\n".to_vec())));

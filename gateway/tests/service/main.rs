@@ -9,6 +9,7 @@ mod bodies;
 mod canned;
 mod crossing;
 mod discovery;
+mod endings;
 mod library;
 mod live;
 mod origins;

@@ -393,7 +393,8 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     settings.limits.body_bytes_per_second_min = config.gateway.body_bytes_per_second_min;
     settings.limits.body_grace = Duration::from_millis(config.gateway.body_grace_ms);
     settings.json.enum_case_insensitive = true;
-    settings.json.emit_defaults = true;
+    settings.json.emit_defaults = config.gateway.emit_defaults;
+    settings.timeout_max = Some(Duration::from_millis(config.gateway.timeout_max_ms));
     settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
     settings.sse_retry =
         (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));

@@ -200,12 +200,17 @@ pub struct GatewaySection {
     pub header_read_ms: u64,
     /// Concurrent requests on one HTTP/2 connection; more wait for a place.
     pub streams_per_connection_max: u32,
+    /// Milliseconds of the longest deadline that a client can ask for; a longer one is cut to it, and a stream ends
+    /// with it. A stream whose client asks for none has none.
+    pub timeout_max_ms: u64,
     /// Milliseconds between heartbeats on a quiet event stream, and between pings on a quiet WebSocket.
     pub heartbeat_ms: u64,
     /// Milliseconds after which an event stream's client is told to reconnect; 0 leaves it to the client.
     pub reconnect_ms: u64,
     /// Bytes from which an answer is compressed, with gzip or zstd, for clients that accept it; 0 for never.
     pub compress_bytes_min: usize,
+    /// Print fields that have their default, as 0, "" or an empty list, in answers.
+    pub emit_defaults: bool,
     /// Origins whose pages may speak to it, `["https://example.com"]`; `["*"]` for all. Its own needs no mention, unless
     /// it is a domain over plain HTTP: whoever owns a domain can point it at this gateway.
     pub origins: Vec<String>,
@@ -361,9 +366,11 @@ impl Default for GatewaySection {
             headers_max: 100,
             header_read_ms: 30_000,
             streams_per_connection_max: 1_024,
+            timeout_max_ms: 7 * 24 * 3_600_000,
             heartbeat_ms: 15_000,
             reconnect_ms: 2_000,
             compress_bytes_min: 1_024,
+            emit_defaults: true,
             origins: Vec::new(),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
@@ -533,6 +540,7 @@ impl Config {
         zero("gateway.headers_max", self.gateway.headers_max as u64)?;
         zero("gateway.header_read_ms", self.gateway.header_read_ms)?;
         zero("gateway.streams_per_connection_max", self.gateway.streams_per_connection_max.into())?;
+        zero("gateway.timeout_max_ms", self.gateway.timeout_max_ms)?;
         zero("shutdown.timeout_ms", self.shutdown.timeout_ms)?;
         if !(0.0..=1.0).contains(&self.telemetry.sample_ratio) {
             return Err(ConfigError::Value {

@@ -1,0 +1,76 @@
+//! How calls end that upstream ends without a word, or does not end, and those whose client has all the time in the world.
+
+use arsenal_gateway::{
+    Config, Gateway, GatewayService,
+    upstream::{Answer, Upstream},
+};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+
+use super::{
+    DEADLINE,
+    canned::{Canned, Recorder, frame},
+    library, protos,
+};
+
+const BOOK: &str = "/v1/shelves/1/books/2";
+const EVENTS: &str = "/v1/events:watch";
+
+fn service(config: Config, upstream: impl Upstream) -> GatewayService {
+    let descriptors = protos::descriptor_set(library::PROTO).unwrap();
+    Gateway::builder(descriptors).config(config).build().unwrap().service(upstream)
+}
+
+async fn get(service: &GatewayService, path: &str, timeout: &str) -> (u16, String) {
+    let request = Request::get(path).header("request-timeout", timeout).body(Body::empty()).unwrap();
+    let asking = async {
+        let (parts, body) = service.handle(request).await.into_parts();
+        (parts.status.as_u16(), body.collect().await.unwrap().to_bytes())
+    };
+    let (status, bytes) = tokio::time::timeout(DEADLINE, asking).await.unwrap();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn trailers_that_tell_no_status_are_no_success() {
+    for trailers in [vec![], vec![("x-other".to_owned(), "1".to_owned())]] {
+        let canned = Canned { messages: vec![vec![]], trailers: Some(trailers), ..Canned::default() };
+        let service = service(Config::default(), Recorder::new(canned));
+        let (status, text) = get(&service, BOOK, "10").await;
+        assert_eq!(status, 500, "{text}");
+        assert!(text.contains("without a status") && text.contains("UPSTREAM_BROKEN"), "{text}");
+        let (status, text) = get(&service, EVENTS, "10").await;
+        let told = text.lines().filter(|line| line.contains("without a status")).count();
+        assert_eq!((status, text.lines().count(), told), (200, 2, 1), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_always_has_one_more_item_ends_at_its_deadline() {
+    struct Endless;
+    impl Upstream for Endless {
+        fn call(&self, _: Request<Body>) -> Answer {
+            let items = futures_util::stream::repeat_with(|| Ok::<Bytes, std::io::Error>(frame(b"")));
+            let response = Response::builder().header("content-type", "application/grpc");
+            Box::pin(async { Ok(response.body(Body::from_stream(items))?) })
+        }
+    }
+    let (status, text) = get(&service(Config::default(), Endless), EVENTS, "0.05").await;
+    let last = text.lines().last().unwrap();
+    assert!(status == 200 && last.contains("DEADLINE_EXCEEDED"), "{last}");
+}
+
+#[tokio::test]
+async fn a_client_may_say_that_it_has_more_time_than_a_clock_can_tell() {
+    for timeout_max in [None, Config::default().timeout_max] {
+        let upstream = Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() });
+        let service = service(Config { timeout_max, ..Config::default() }, upstream.clone());
+        for path in [BOOK, EVENTS] {
+            assert_eq!(get(&service, path, "1e19").await.0, 200, "{path} {timeout_max:?}");
+        }
+        let told = upstream.asked()[0].metadata.get("grpc-timeout").cloned();
+        assert_eq!(told, timeout_max.map(|_| "604800S".parse().unwrap()));
+    }
+}
