@@ -416,6 +416,22 @@ fn a_relay_waits_for_room_and_loses_nothing_for_want_of_it() {
 }
 
 #[test]
+fn a_message_that_is_too_big_to_be_sent_on_holds_up_none_behind_it() {
+    let world = World::new(23);
+    let (first, log) = world.mover(1);
+    world.migrate(first, 2);
+    world.settle();
+    world.limit_signals(1, 1_000);
+    let big = Term::Bytes(bytes::Bytes::from(vec![1; 10_000]).into());
+    for payload in [Term::Int(1), big, Term::Int(2)] {
+        world.node(1).send(first, Message::info(Pid::NONE, payload));
+    }
+    world.settle();
+    assert_eq!(read(&log), [Term::Int(1), Term::Int(2)]);
+    assert_eq!(world.node(1).dead_letters().count(), 1);
+}
+
+#[test]
 fn whoever_waits_until_all_is_passed_on_finds_it_there() {
     let world = World::new(18);
     let (first, log) = world.mover(1);

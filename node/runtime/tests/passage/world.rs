@@ -35,6 +35,7 @@ struct Wires {
     cut: Mutex<BTreeSet<u32>>,
     /// Messages that wait at most.
     room: AtomicUsize,
+    signal_bytes_max: AtomicUsize,
 }
 
 impl Wires {
@@ -47,6 +48,9 @@ impl Carrier for Wires {
     fn carry(&self, parcel: &Parcel) -> Carried {
         if self.cut.lock().unwrap().contains(&parcel.node()) {
             return Carried::NoConnection;
+        }
+        if parcel.size_bytes() > self.signal_bytes_max.load(Relaxed) {
+            return Carried::TooBig;
         }
         let room = self.room.load(Relaxed);
         if parcel.may_be_refused() && self.waiting() >= room {
@@ -78,8 +82,8 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let (deeds, logs) = (Deeds::default(), Arc::default());
         let wires = (0..NODES).map(|_| {
-            let room = AtomicUsize::new(usize::MAX);
-            Arc::new(Wires { lanes: Mutex::default(), cut: Mutex::default(), room })
+            let [room, signal_bytes_max] = [(); 2].map(|()| AtomicUsize::new(usize::MAX));
+            Arc::new(Wires { lanes: Mutex::default(), cut: Mutex::default(), room, signal_bytes_max })
         });
         let wires: Vec<_> = wires.collect();
         let nodes = (1..=NODES).zip(&wires).map(|(id, wires)| {
@@ -177,6 +181,11 @@ impl World {
     /// From now on so many messages of a node wait to be moved at most.
     pub(crate) fn narrow(&self, node: u32, room: usize) {
         self.wires[node as usize - 1].room.store(room, Relaxed);
+    }
+
+    /// From now on a signal that leaves a node may have so many bytes.
+    pub(crate) fn limit_signals(&self, node: u32, bytes: usize) {
+        self.wires[node as usize - 1].signal_bytes_max.store(bytes, Relaxed);
     }
 
     pub(crate) fn spawn(&self, at: u32) -> (Pid, Log) {
