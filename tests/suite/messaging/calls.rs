@@ -18,6 +18,21 @@ fn a_call_answers_the_reply_of_who_was_called() {
     });
 }
 
+#[test]
+fn a_counter_adds_integers_of_any_size_and_answers_that_it_does_not_know_what_is_none() {
+    both(|api| async move {
+        let counter = api.start("counter", json!(null)).await;
+        let added = json!({"process": counter, "message": ["add", "9007199254740993"]});
+        assert_eq!(api.ok("CallProcess", added).await["reply"], json!("9007199254740993"));
+        for amount in [json!("x"), json!(1.5), json!(null)] {
+            let answer = api.ok("CallProcess", json!({"process": counter, "message": ["add", amount]})).await;
+            assert_eq!(answer["reply"], json!(["error", "unknown_request"]), "{amount}");
+        }
+        let answer = api.ok("CallProcess", json!({"process": counter, "message": "get"})).await;
+        assert_eq!(answer["reply"], json!("9007199254740993"));
+    });
+}
+
 // covers: call_process/3
 #[test]
 fn a_call_without_a_reply_ends_at_its_timeout_and_a_late_reply_is_dropped() {

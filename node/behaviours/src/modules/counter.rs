@@ -20,7 +20,7 @@
 //! `init_sleep` ms before that; `trap_exit`; `terminate_notify`: a pid that is sent `["terminate", pid, reason]`; then
 //! `terminate_sleep` ms, and `terminate_crash` or `terminate_exit` with a reason.
 
-use super::args::{milliseconds, request};
+use super::args::{integer, milliseconds, request};
 use crate::gen_server::{GenServer, GenServerModule, Init, Next, Outcome, Termination};
 use crate::pause::Pause;
 use crate::raise;
@@ -81,16 +81,16 @@ impl Counter {
         Some(Self { count: count.as_int()?, terminate })
     }
 
-    fn add(&mut self, amount: Option<i64>) -> Term {
-        self.count = self.count.saturating_add(amount.unwrap_or(0));
+    fn add(&mut self, amount: i64) -> Term {
+        self.count = self.count.saturating_add(amount);
         self.count.into()
     }
 
     /// What a call and a cast have in common; the reply is the call's.
     fn obey(&mut self, message: &Term) -> Option<Outcome<Self>> {
         Some(match request(message) {
-            ("incr", []) => Outcome::reply(self.add(Some(1))),
-            ("add", [amount]) => Outcome::reply(self.add(amount.as_int())),
+            ("incr", []) => Outcome::reply(self.add(1)),
+            ("add", [amount]) => Outcome::reply(self.add(integer(amount)?)),
             ("sleep", [pause]) => {
                 Pause::sleep(milliseconds(pause)?, |_: &mut Self, _| Outcome::reply(Term::OK)).into()
             }

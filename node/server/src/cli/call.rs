@@ -4,6 +4,7 @@ use super::connect::{NODE_VARIABLE, TlsArguments, connect};
 use super::{CommandError, Output, requests, say, table};
 use crate::dynamic::{self, RestRequest};
 use arsenal_gateway::code::Code;
+use arsenal_gateway::transcode::nearest;
 use arsenal_services::operations::{self, Operation};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
@@ -106,29 +107,13 @@ fn explain(status: &tonic::Status) -> String {
 /// The operation with this name, or what it may have been meant to be.
 pub(super) fn find(name: &str) -> Result<Operation, CommandError> {
     operations::find(name).ok_or_else(|| {
-        let mut near: Vec<String> = operations::all().into_iter().map(|operation| operation.name).collect();
-        near.sort_by_key(|candidate| distance(name, candidate.split('/').next().unwrap_or_default()));
-        near.truncate(3);
-        CommandError::Usage(format!(
-            "no operation is called `{name}`; near it: {}; `arsenal ops` lists all",
-            near.join(", ")
-        ))
+        let all = operations::all();
+        let base = |operation: &Operation| operation.name.split('/').next().unwrap_or_default().to_owned();
+        let bases: Vec<String> = all.iter().map(base).collect();
+        let near = nearest(name, bases.iter().map(String::as_str));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        CommandError::Usage(format!("no operation is called `{name}`{near}; `arsenal ops` lists all"))
     })
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, cb) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(ca != *cb);
-            let least = cost.min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], least);
-        }
-    }
-    row[b.len()]
 }
 
 /// Returns when whoever reads the output has gone away: on a quiet stream no write would tell.
@@ -166,10 +151,12 @@ fn curl(
     if rest.starts_with("https:") {
         command.push_str(&tls.curl_options(quote));
     }
-    if verb != "GET" && !(verb == "POST" && body.is_some()) {
+    let lines = operation.method.is_client_streaming();
+    // what curl would take by itself; it would put what it uploads
+    let is_plain = verb == "GET" || (verb == "POST" && body.is_some());
+    if lines || !is_plain {
         let _ = write!(command, " -X {verb}");
     }
-    let lines = operation.method.is_client_streaming();
     if lines {
         // each line of its input is a message, and each line that it prints
         command.push_str(" -N --http2-prior-knowledge -H 'accept: application/x-ndjson'");
@@ -216,12 +203,15 @@ mod tests {
         assert_eq!(line, "curl -s -H 'arsenal-session: n1.1-s3' 'http://h/v1/processes?pageSize=5'");
         let session = operations::find("open_session").unwrap();
         let line = curl(&session, &json!({}), "http://h", &tls, None);
-        assert!(line.contains("--http2-prior-knowledge") && line.ends_with("-T -"), "{line}");
+        assert!(line.starts_with("curl -s -X GET -N --http2-prior-knowledge"), "{line}");
+        assert!(line.ends_with("-T -"), "{line}");
     }
 
     #[test]
     fn a_name_that_is_almost_right_is_corrected() {
         let error = find("start_proces").unwrap_err().to_string();
-        assert!(error.contains("start_process/3"), "{error}");
+        assert!(error.contains("did you mean `start_process`?"), "{error}");
+        let error = find("nope").unwrap_err().to_string();
+        assert!(!error.contains("did you mean"), "{error}");
     }
 }

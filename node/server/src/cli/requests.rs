@@ -5,6 +5,7 @@
 
 use super::CommandError;
 use crate::dynamic;
+use arsenal_gateway::transcode::nearest;
 use arsenal_services::operations::Operation;
 use futures_util::Stream;
 use serde_json::Value;
@@ -25,11 +26,22 @@ pub(super) fn read_one(argument: &str) -> Result<Value, CommandError> {
 pub(super) fn encode(operation: &Operation, request: &Value) -> Result<Vec<u8>, CommandError> {
     dynamic::encode(operation, request).map_err(|error| {
         let name = operation.method.input().full_name().to_owned();
+        let meant = misspelt(operation, request).map(|meant| format!("; {meant}")).unwrap_or_default();
         CommandError::Usage(format!(
-            "{error}: the request is no {name}; `arsenal ops {}` shows its fields",
+            "{error}{meant}: the request is no {name}; `arsenal ops {}` shows its fields",
             operation.name
         ))
     })
+}
+
+/// Which field the first unknown one of a request may have been meant to be.
+fn misspelt(operation: &Operation, request: &Value) -> Option<String> {
+    let input = operation.method.input();
+    let names: Vec<String> =
+        input.fields().flat_map(|field| [field.json_name().to_owned(), field.name().to_owned()]).collect();
+    let unknown = request.as_object()?.keys().find(|key| !names.contains(key))?;
+    let near = nearest(unknown, names.iter().map(String::as_str))?;
+    Some(format!("did you mean `{near}`?"))
 }
 
 /// The requests of an operation whose client streams, and what is wrong with the first that is wrong, which ends them.
@@ -81,4 +93,19 @@ fn unreadable(error: &dyn std::fmt::Display) -> CommandError {
 
 fn no_json(error: &serde_json::Error) -> CommandError {
     unreadable(&format!("{error}; it has to be JSON like '{{\"process\": \"c\"}}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arsenal_services::operations;
+    use serde_json::json;
+
+    #[test]
+    fn a_field_that_is_almost_right_is_corrected() {
+        let operation = operations::find("get_process_info").unwrap();
+        let told = |request| encode(&operation, &request).unwrap_err().to_string();
+        assert!(told(json!({"proces": "cart"})).contains("did you mean `process`?"));
+        assert!(!told(json!({"entirely_else": 1})).contains("did you mean"));
+    }
 }
