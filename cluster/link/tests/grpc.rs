@@ -7,6 +7,7 @@ use arsenal_membership::{
     Dialer, Membership, Node as Member, NodeError, NodeState, Nodes, PeerNode, Recognition,
 };
 use arsenal_proto::internal::v1::link_service_server::LinkServiceServer;
+use arsenal_runtime::request::Sent;
 use arsenal_runtime::{
     Behaviour, Body, Context, Description, Event, Kind, Message, Node, NodeConfig, Pid, Receive,
     StartOptions, Step, Term,
@@ -154,6 +155,23 @@ async fn calls_floods_and_big_messages_cross_sockets_in_order() {
     for number in 0..10_000 {
         let expected = if number == 5_000 { big.clone() } else { Term::Int(number) };
         assert_eq!(next(&mut heard).await.payload, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_big_message_crosses_sockets_though_no_frame_could_hold_it() {
+    let pair = Pair::start(&LinkConfig::default()).await;
+    let ((there, mut heard), (sender, _)) = (pair.teller(1), pair.teller(0));
+    let bytes = |count| Term::Bytes(Bytes::from(vec![3; count]).into());
+    // the link's task runs where this does: nothing leaves before all is put in
+    pair.nodes[0].send(there, Message::info(sender, bytes(1 << 20)));
+    for number in 0..2_000 {
+        let payload = [Term::Int(number), bytes(10_000)].into();
+        assert_eq!(pair.nodes[0].send(there, Message::info(sender, payload)), Sent::Delivered);
+    }
+    assert_eq!(next(&mut heard).await.payload, bytes(1 << 20));
+    for number in 0..2_000 {
+        assert_eq!(next(&mut heard).await.payload.as_list().unwrap()[0], Term::Int(number));
     }
 }
 
