@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::{
+    hosts::Hosts,
     metrics::Metrics,
     path::Unescape,
     transcode::{JsonOptions, lexer::JsonLimits, query::QueryOptions},
@@ -51,6 +52,9 @@ pub struct Config {
     /// The origins whose pages may speak to it: `https://example.com`, or `*` for all. Its own needs no mention, unless it
     /// is a domain over plain HTTP: whoever owns a domain can point it at this gateway.
     pub origins: Vec<String>,
+    /// The hosts that requests may name; all by default. A gateway on loopback takes [`Hosts::local`], for what it is worth to
+    /// be out of others' reach.
+    pub hosts: Hosts,
     /// Which metadata crosses.
     pub metadata: MetadataConfig,
     /// A request without `x-request-id` gets one, and every answer tells it.
@@ -61,6 +65,8 @@ pub struct Config {
     pub timeout_max: Option<Duration>,
     /// Where grpc.health.v1 is served as HTTP, such as `/healthz`.
     pub health_path: Option<String>,
+    /// Paths that whoever serves the gateway answers before it, such as `/metrics`: no rule may have them.
+    pub taken_paths: Vec<String>,
     /// The title and version in the OpenAPI document.
     pub info: Info,
     /// Which transcoder works: the plans, or prost-reflect as the reference.
@@ -89,11 +95,13 @@ impl Default for Config {
             heartbeat: Duration::from_secs(15),
             sse_retry: None,
             origins: Vec::new(),
+            hosts: Hosts::Any,
             metadata: MetadataConfig::default(),
             request_id: true,
             default_timeout: None,
             timeout_max: Some(Duration::from_secs(7 * 24 * 3_600)),
             health_path: Some("/healthz".to_owned()),
+            taken_paths: Vec::new(),
             info: Info::default(),
             transcoder: Transcoder::Plan,
             metrics: Metrics::default(),

@@ -93,13 +93,15 @@ pub enum Reason {
     InvalidHandshake,
     /// A page of an origin that may not speak to this gateway.
     OriginNotAllowed,
+    /// A host that this gateway is not called by.
+    HostNotAllowed,
     /// The bodies of all requests together would be too many bytes.
     Overloaded,
 }
 
 impl Reason {
     /// All of them, in their order.
-    pub const ALL: [Reason; 25] = [
+    pub const ALL: [Reason; 26] = [
         Reason::RouteNotFound,
         Reason::MethodNotAllowed,
         Reason::InvalidTarget,
@@ -124,6 +126,7 @@ impl Reason {
         Reason::PreconditionFailed,
         Reason::InvalidHandshake,
         Reason::OriginNotAllowed,
+        Reason::HostNotAllowed,
         Reason::Overloaded,
     ];
 
@@ -154,6 +157,7 @@ impl Reason {
             Reason::PreconditionFailed => "PRECONDITION_FAILED",
             Reason::InvalidHandshake => "INVALID_HANDSHAKE",
             Reason::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
+            Reason::HostNotAllowed => "HOST_NOT_ALLOWED",
             Reason::Overloaded => "OVERLOADED",
         }
     }
@@ -167,7 +171,7 @@ impl Reason {
             }
             Reason::DeadlineExceeded | Reason::BodyTooSlow => Code::DeadlineExceeded,
             Reason::UpstreamUnavailable | Reason::Overloaded => Code::Unavailable,
-            Reason::OriginNotAllowed => Code::PermissionDenied,
+            Reason::OriginNotAllowed | Reason::HostNotAllowed => Code::PermissionDenied,
             Reason::PreconditionFailed => Code::FailedPrecondition,
             Reason::UpstreamBroken | Reason::ResponseUnprintable => Code::Internal,
             _ => Code::InvalidArgument,
@@ -184,6 +188,7 @@ impl Reason {
             Reason::UnsupportedMediaType => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Reason::NotAcceptable => Some(StatusCode::NOT_ACCEPTABLE),
             Reason::PreconditionFailed => Some(StatusCode::PRECONDITION_FAILED),
+            Reason::HostNotAllowed => Some(StatusCode::MISDIRECTED_REQUEST),
             _ => None,
         }
     }

@@ -189,7 +189,8 @@ impl Builder {
     /// A rule that names one of the gateway's own paths would never be asked; a wildcard that could is.
     fn check_own_pages(&self, routes: &Table<Method>) -> Result<(), BuildError> {
         let health = self.config.health_path.as_deref();
-        for path in [web::OPENAPI_PATH, web::DOCS_PATH].into_iter().chain(health) {
+        let taken = self.config.taken_paths.iter().map(String::as_str);
+        for path in [web::OPENAPI_PATH, web::DOCS_PATH].into_iter().chain(health).chain(taken) {
             let found = routes.find("GET", path, self.config.strict_verbs);
             if let Ok(found) = found
                 && found.route.template.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))

@@ -31,6 +31,7 @@ pub mod failure;
 pub mod gateway;
 pub mod grpc;
 mod held;
+pub mod hosts;
 pub mod live;
 pub mod metadata;
 pub mod method;
@@ -53,6 +54,7 @@ mod web;
 
 pub use config::{Config, EtagFields, Info, Limits};
 pub use gateway::{BuildError, Builder, Gateway};
+pub use hosts::Hosts;
 pub use live::Live;
 pub use metadata::Peer;
 pub use metrics::Metrics;

@@ -96,10 +96,14 @@ impl GatewayService {
         let compiled = &*self.compiled;
         let sender = Sender::of(compiled, &request);
         let told_id = request.headers().get(metadata::REQUEST_ID).cloned();
-        let answer = match origin::may_change(request.method()).then(|| sender.check(compiled)) {
-            Some(Err(failure)) => Err(failure),
-            _ if origin::is_preflight(&request) => Ok(origin::preflight(&request)),
-            _ => self.answer(request, counted).await,
+        let mut admitted = origin::check_host(compiled, &request);
+        if admitted.is_ok() && origin::may_change(request.method()) {
+            admitted = sender.check(compiled);
+        }
+        let answer = match admitted {
+            Err(failure) => Err(failure),
+            Ok(()) if origin::is_preflight(&request) => Ok(origin::preflight(&request)),
+            Ok(()) => self.answer(request, counted).await,
         };
         let mut response = answer.unwrap_or_else(|mut failure| {
             // what is refused before there is a call has an id too
@@ -337,6 +341,9 @@ impl GatewayService {
         let out = response.headers_mut();
         out.insert(header::CONTENT_TYPE, content_type);
         out.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if method.raw_response {
+            out.insert(header::X_CONTENT_TYPE_OPTIONS, web::NOSNIFF);
+        }
         compiled.crossing.response(headers, out);
         let told = messages.trailers.as_ref().filter(|_| !headers.contains_key(GRPC_STATUS));
         let trailers = told.map(|told| compiled.crossing.unary_end(told, out)).unwrap_or_default();

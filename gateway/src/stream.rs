@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::{
     config::StreamFormat, failure::Failure, gateway::Compiled, grpc::Messages, metadata, method::Method,
-    negotiate,
+    negotiate, web::NOSNIFF,
 };
 
 pub(crate) use elements::{Refusal, request_body};
@@ -49,6 +49,9 @@ pub(crate) async fn respond(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if method.raw_response {
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    }
     // Proxies that gather answers before they pass them on leave this one alone.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     compiled.crossing.response(&initial, headers);

@@ -5,6 +5,7 @@
 
 mod dial;
 mod discovery;
+pub(crate) mod health;
 mod line;
 mod pool;
 mod remote;

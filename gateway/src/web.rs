@@ -16,6 +16,8 @@ use crate::service::{Answering, GatewayService, ready};
 
 /// Where the OpenAPI document is.
 pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
+/// What keeps a browser from reading bytes as another type than they are said to be, such as an upload as a page.
+pub(crate) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Where its page is.
 pub(crate) const DOCS_PATH: &str = "/docs";
 
@@ -32,9 +34,7 @@ pub(crate) fn answer<'a>(service: &'a GatewayService, request: &Request<Body>) -
     let compiled = &service.compiled;
     match request.uri().path() {
         OPENAPI_PATH => Some(ready(document("application/json", compiled.openapi.clone()))),
-        DOCS_PATH => {
-            Some(ready(document("text/html; charset=utf-8", Bytes::from_static(docs::PAGE.as_bytes()))))
-        }
+        DOCS_PATH => Some(ready(docs::page())),
         path if compiled.config.health_path.as_deref() == Some(path) => {
             Some(Box::pin(health::check(service)))
         }
@@ -47,6 +47,7 @@ fn document(content_type: &'static str, body: Bytes) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     *response.body_mut() = Body::from(body);
     response
 }

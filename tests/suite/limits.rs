@@ -38,7 +38,7 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
 
 /// An HTTP/1 request on a connection that stays open; gives the status line.
 async fn get(stream: &mut TcpStream, path: &str) -> String {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     loop {
         assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "the connection was closed");
@@ -75,7 +75,7 @@ fn headers_that_never_end_close_the_connection() {
         |config| config.gateway.header_read_ms = 50,
         |sandbox| async move {
             let mut slow = connect(sandbox.rest()).await;
-            slow.write_all(b"GET /v1/processes HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
+            slow.write_all(b"GET /v1/processes HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await.unwrap();
             let answer = read_to_end(&mut slow).await;
             assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
             still_serves(&sandbox.api(Transport::Rest).await).await;
@@ -112,8 +112,9 @@ fn headers_that_are_too_many_or_too_long_are_431() {
             let endless = format!("x: {}\r\n", "y".repeat(1 << 20));
             for headers in [many, long, endless] {
                 let mut stream = connect(sandbox.rest()).await;
-                let head =
-                    format!("GET /v1/operations HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+                let head = format!(
+                    "GET /v1/operations HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"
+                );
                 // it may be closed before everything is written
                 let _ = stream.write_all(head.as_bytes()).await;
                 let answer = read_to_end(&mut stream).await;
@@ -127,7 +128,8 @@ fn headers_that_are_too_many_or_too_long_are_431() {
                 hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
             tokio::spawn(connection);
             for (length, status) in [(1_000, 200), (9_000, 431), (1_000, 200)] {
-                let request = http::Request::get("http://x/v1/operations").header("x", "y".repeat(length));
+                let request =
+                    http::Request::get("http://localhost/v1/operations").header("x", "y".repeat(length));
                 let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
                 assert_eq!(sender.send_request(request).await.unwrap().status(), status, "{length}");
             }
@@ -142,7 +144,7 @@ fn a_body_that_stops_coming_is_408() {
         |config| config.gateway.body_idle_ms = 50,
         |sandbox| async move {
             let mut slow = connect(sandbox.rest()).await;
-            let head = "POST /v1/processes HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            let head = "POST /v1/processes HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
                         content-type: application/json\r\ncontent-length: 100\r\n\r\n{\"module\"";
             slow.write_all(head.as_bytes()).await.unwrap();
             let answer = read_to_end(&mut slow).await;
@@ -162,7 +164,7 @@ fn a_body_that_drips_is_408_over_either_protocol() {
         },
         |sandbox| async move {
             let (mut read, mut write) = connect(sandbox.rest()).await.into_split();
-            let head = "POST /v1/processes HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+            let head = "POST /v1/processes HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                         content-length: 4000000\r\n\r\n";
             write.write_all(head.as_bytes()).await.unwrap();
             // a byte for each request that another client has answered meanwhile
@@ -195,7 +197,7 @@ fn a_body_that_drips_is_408_over_either_protocol() {
                 Some((Ok::<_, std::convert::Infallible>(drop), other))
             });
             let body = http_body_util::StreamBody::new(Box::pin(drops));
-            let request = http::Request::post("http://x/v1/processes").body(body).unwrap();
+            let request = http::Request::post("http://localhost/v1/processes").body(body).unwrap();
             assert_eq!(sender.send_request(request).await.unwrap().status(), 408);
             still_serves(&sandbox.api(Transport::Rest).await).await;
         },
@@ -286,7 +288,10 @@ fn connections_of_one_address_beyond_the_limit_are_closed_and_counted() {
             assert_eq!(read_to_end(&mut connect(sandbox.rest()).await).await, "");
             // those that are there go on, and the other port counts for itself
             let [mut first, second] = held;
-            first.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+            first
+                .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                .await
+                .unwrap();
             let metrics = read_to_end(&mut first).await;
             for sample in [
                 "arsenal_connections{port=\"rest\"} 2",
@@ -299,8 +304,9 @@ fn connections_of_one_address_beyond_the_limit_are_closed_and_counted() {
             // its place is free once the other end has seen that it went
             loop {
                 let mut next = connect(sandbox.rest()).await;
-                let _ =
-                    next.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+                let _ = next
+                    .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                    .await;
                 if read_to_end(&mut next).await.starts_with("HTTP/1.1 200") {
                     break;
                 }
@@ -497,4 +503,29 @@ async fn until(watch: &mut arsenal_tests::Answers, kind: &str) -> Value {
 
 async fn still_answers(api: &Api) {
     api.ok("GetSystemInfo", json!({})).await;
+}
+
+#[test]
+fn a_name_that_nobody_told_a_node_on_loopback_reads_nothing_there() {
+    limited(
+        |config| config.gateway.hosts = vec!["known.test".into()],
+        |sandbox| async move {
+            for path in ["/v1/processes", "/metrics", "/openapi.json"] {
+                for (host, status) in
+                    [("localhost", 200), ("127.0.0.1:1", 200), ("known.test:80", 200), ("x.test", 421)]
+                {
+                    let mut stream = connect(sandbox.rest()).await;
+                    let head = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    let answer = read_to_end(&mut stream).await;
+                    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}{path}: {answer}");
+                    assert_eq!(
+                        answer.contains(r#""reason":"HOST_NOT_ALLOWED""#),
+                        status == 421,
+                        "{host}{path}: {answer}"
+                    );
+                }
+            }
+        },
+    );
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
+    hosts,
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -35,14 +36,7 @@ pub(crate) enum Sender {
 /// this machine (DNS rebinding), and a page from there then comes from the same origin; not where the connection is
 /// encrypted, since nobody here has a certificate of that domain.
 fn is_certain(scheme: &str, host: &str) -> bool {
-    if scheme == "https" {
-        return true;
-    }
-    let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name.parse::<std::net::IpAddr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || name.to_ascii_lowercase().ends_with(".localhost")
+    scheme == "https" || hosts::is_local(hosts::name_of(host))
 }
 
 impl Sender {
@@ -57,8 +51,7 @@ impl Sender {
         if compiled.config.origins.iter().any(|known| known == "*") {
             return Sender::Any;
         }
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.or(request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+        let host = hosts::told(headers, request.uri()).unwrap_or_default();
         let (scheme, of_origin) = text.split_once("://").unwrap_or_default();
         let same = match headers.get(SEC_FETCH_SITE) {
             Some(site) => site == "same-origin" || site == "none",
@@ -99,6 +92,19 @@ impl Sender {
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }
+}
+
+/// Refuses a request that names a host which is not the gateway's.
+pub(crate) fn check_host<B>(compiled: &Compiled, request: &Request<B>) -> Result<(), Failure> {
+    if compiled.config.hosts.admit(request) {
+        return Ok(());
+    }
+    let host = hosts::told(request.headers(), request.uri()).unwrap_or_default();
+    let message = format!(
+        "host `{host}` is none of this gateway, which listens for its own machine alone: call it by an address or as localhost, or \
+         name the host in its setting gateway.hosts"
+    );
+    Err(compiled.failure(Reason::HostNotAllowed, message))
 }
 
 /// Whether a request may change something, by its method.

@@ -1,8 +1,9 @@
 //! Pages of other origins: what they may read, and what they may not do.
 
-use arsenal_gateway::{Config, Gateway};
+use arsenal_gateway::{Config, Gateway, Hosts};
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, header};
+use http_body_util::BodyExt as _;
 
 use crate::{
     canned::{Canned, Recorder},
@@ -93,4 +94,37 @@ async fn a_named_page_is_let_in_after_it_asked_and_may_read_what_crosses() {
     assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
     let (_, headers, _) = ask(&["https://other.example"], Method::OPTIONS, SEND, &preflight).await;
     assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+}
+
+#[tokio::test]
+async fn a_gateway_for_its_own_machine_answers_to_no_name_that_nobody_told_it() {
+    let upstream = Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() });
+    let hosts = Hosts::local(["known.example"]);
+    let config = Config { hosts, ..Config::default() };
+    let gateway = Gateway::builder(protos::descriptor_set(library::PROTO).unwrap()).config(config);
+    let service = gateway.build().unwrap().service(upstream.clone());
+    let paths = [
+        (Method::GET, BOOK),
+        (Method::GET, "/openapi.json"),
+        (Method::GET, "/healthz"),
+        (Method::POST, SEND),
+    ];
+    for (method, path) in paths {
+        for (host, answered) in [
+            ("localhost:8080", true),
+            ("127.0.0.1:8080", true),
+            ("known.example", true),
+            ("evil.example:8080", false),
+        ] {
+            let request = Request::builder().method(method.clone()).uri(path).header("host", host);
+            let before = upstream.asked().len();
+            let (parts, body) = service.handle(request.body(Body::from("{}")).unwrap()).await.into_parts();
+            let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+            assert_eq!(parts.status != 421, answered, "{path} {host}: {text}");
+            if !answered {
+                assert!(text.contains("HOST_NOT_ALLOWED") && text.contains("gateway.hosts"), "{text}");
+                assert_eq!(upstream.asked().len(), before);
+            }
+        }
+    }
 }

@@ -326,11 +326,12 @@ fn a_rule_on_a_path_of_the_gateway_s_own_is_named_at_the_start() {
     let rule = |path: &str| {
         let proto = PROTO.replace("/v1/{name=shelves/*}:watch", path);
         Gateway::builder(protos::descriptor_set(&proto).unwrap())
+            .config(Config { taken_paths: vec!["/metrics".to_owned()], ..Config::default() })
             .build()
             .map(|_| ())
             .map_err(|error| error.to_string())
     };
-    for path in ["/docs", "/openapi.json", "/healthz"] {
+    for path in ["/docs", "/openapi.json", "/healthz", "/metrics"] {
         let wanted = format!("method `t.Shelves.Watch` and the gateway itself both answer GET {path}");
         assert_eq!(rule(path), Err(wanted));
     }

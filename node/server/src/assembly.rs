@@ -10,10 +10,10 @@ use crate::memory;
 use crate::metrics::{self, Metrics};
 use crate::parting::PartingLayer;
 use crate::probes::{self, Probes};
-use crate::rest::RestPort;
+use crate::rest::{METRICS_PATH, RestPort};
 use crate::telemetry::{self, context::CallerContextLayer};
-use arsenal_gateway::Gateway;
 use arsenal_gateway::upstream::{self, RemoteError};
+use arsenal_gateway::{Gateway, Hosts};
 use arsenal_membership::{Alone, ClusterError, Dialer, Nodes};
 use arsenal_raft::End;
 use arsenal_runtime::registry::LocalRegistry;
@@ -378,6 +378,17 @@ pub(crate) fn gateway_of(settings: arsenal_gateway::Config) -> Result<Gateway, S
         .map_err(|error| StartupError::Descriptor(error.to_string()))
 }
 
+/// The hosts that its REST port is called by: on loopback it does not answer to whichever name somebody has for it. Where it is
+/// encrypted its certificate sees to that.
+pub(crate) fn hosts(config: &Config) -> Hosts {
+    let local = config.listen.rest.ip().to_canonical().is_loopback();
+    if !local || !config.tls.certificate.is_empty() {
+        return Hosts::Any;
+    }
+    let names = config.gateway.hosts.iter().chain(&config.gateway.origins);
+    Hosts::local(names.map(String::as_str))
+}
+
 /// How a gateway is set, whatever it serves.
 pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     let mut settings = arsenal_gateway::Config::default();
@@ -400,12 +411,14 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
         (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
     settings.compress_bytes_min = Some(config.gateway.compress_bytes_min).filter(|&bytes_min| bytes_min > 0);
     settings.origins.clone_from(&config.gateway.origins);
+    settings.hosts = hosts(config);
     settings.metadata.trusted_proxies = config.gateway.proxies().unwrap_or_default();
     settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
     settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();
     settings.metadata.response_headers.push(arsenal_services::layer::OPERATION_HEADER.to_owned());
     settings.metadata.request_headers.extend_from_slice(&config.gateway.request_headers);
     settings.metadata.response_headers.extend_from_slice(&config.gateway.response_headers);
+    settings.taken_paths = vec![METRICS_PATH.to_owned()];
     settings.info = arsenal_gateway::Info {
         title: "Arsenal".to_owned(),
         version: "v1".to_owned(),
@@ -489,7 +502,7 @@ where
     let head_bytes_max = config.gateway.target_bytes_max + config.gateway.header_bytes_max as usize;
     protocols.http1().max_buf_size(head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
     let door = door.telling_peers();
-    let port = RestPort::new(gateway, metrics.router());
+    let port = RestPort::new(gateway, metrics.router(), hosts(config));
     match is_traced(config) {
         true => {
             let port = CallerContextLayer.layer(port);

@@ -214,6 +214,11 @@ pub struct GatewaySection {
     /// Origins whose pages may speak to it, `["https://example.com"]`; `["*"]` for all. Its own needs no mention, unless
     /// it is a domain over plain HTTP: whoever owns a domain can point it at this gateway.
     pub origins: Vec<String>,
+    /// Names by which clients may call it where it listens on loopback alone, `["arsenal.test"]`, besides addresses,
+    /// `localhost` and those of `origins`; `["*"]` for all. A request for another is 421: whoever owns a domain can
+    /// point it at this machine, and have a page read what is answered. A proxy on the same machine that passes on what
+    /// its clients call it by needs its names here.
+    pub hosts: Vec<String>,
     /// Headers of requests that services see, `["x-tenant"]`, besides `authorization`, `traceparent`, `tracestate`,
     /// `idempotency-key`, `x-request-id` and, without that prefix, all behind `grpc-metadata-`. No others do.
     pub request_headers: Vec<String>,
@@ -372,6 +377,7 @@ impl Default for GatewaySection {
             compress_bytes_min: 1_024,
             emit_defaults: true,
             origins: Vec::new(),
+            hosts: Vec::new(),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             trusted_proxies: Vec::new(),
