@@ -68,7 +68,7 @@ pub(crate) fn document(schema: &Schema, routes: &Table<Method>, config: &Config)
         "paths": operations,
         "components": {
             "schemas": schemas.finish(),
-            "responses": errors::responses(config),
+            "responses": errors::responses(),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
         // Whether credentials are needed is upstream's decision; the gateway passes them through.

@@ -168,6 +168,8 @@ fn an_operation_tells_which_conditions_it_takes() {
         (&document["paths"]["/v1/cards/{name}"]["get"], &document["paths"]["/v1/cards/{name}"]["delete"]);
     assert!(names(&get["parameters"]).contains(&"If-None-Match"));
     assert!(names(&drop["parameters"]).contains(&"If-Match"));
+    let told = |operation: &Value| ["304", "412"].map(|status| operation["responses"].get(status).is_some());
+    assert_eq!((told(get), told(drop)), ([true, true], [false, true]));
     assert_eq!(get["responses"]["200"]["headers"]["ETag"]["schema"]["type"], "string");
     assert!(!names(&document["paths"]["/v1/book/{name}"]["get"]["parameters"]).contains(&"If-None-Match"));
 }

@@ -57,11 +57,12 @@ pub(super) fn schema(config: &Config) -> Value {
 }
 
 /// The shared responses.
-pub(super) fn responses(_: &Config) -> Value {
+pub(super) fn responses() -> Value {
     json!({"Error": response("Any other error.")})
 }
 
-fn response(description: &str) -> Value {
+/// A response with an error as its body.
+pub(super) fn response(description: &str) -> Value {
     json!({
         "description": description,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},

@@ -254,6 +254,15 @@ fn responses(
         success.insert("headers".to_owned(), json!({"ETag": etag}));
     }
     responses.insert("200".to_owned(), success);
+    let read = method.http_method == "GET" && !method.etag.numbers.is_empty();
+    if read {
+        let told = json!({"description": "The state is one that `If-None-Match` names."});
+        responses.insert("304".to_owned(), told);
+    }
+    if read || method.guard.is_some() {
+        responses
+            .insert("412".to_owned(), errors::response("The state is not the one that `If-Match` names."));
+    }
     errors::of_method(context.config, errors, &mut responses);
     responses
 }

@@ -119,3 +119,26 @@ async fn an_upload_that_breaks_off_is_no_upload() {
     let (status, _) = send("POST", "/v1/raw", None, body).await;
     assert_eq!(status, 400);
 }
+
+#[tokio::test]
+async fn bytes_of_somebody_else_s_are_taken_for_no_other_type_and_the_own_page_stands_in_no_frame() {
+    let proto = r#"
+        syntax = "proto3";
+        package t;
+        import "google/api/annotations.proto";
+        import "google/api/httpbody.proto";
+        message Named { string name = 1; }
+        service Files {
+          rpc Get(Named) returns (google.api.HttpBody) { option (google.api.http) = { get: "/v1/{name}" }; }
+          rpc Follow(Named) returns (stream google.api.HttpBody) { option (google.api.http) = { get: "/v1/{name}:follow" }; }
+        }"#;
+    let message = piece("text/plain", b"<script>").encode_to_vec();
+    let upstream = Recorder::new(Canned { messages: vec![message], ..Canned::default() });
+    let service = Gateway::builder(protos::descriptor_set(proto).unwrap()).build().unwrap().service(upstream);
+    for path in ["/v1/a", "/v1/a:follow", "/docs", "/openapi.json"] {
+        let response = service.handle(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff", "{path}");
+        let framed = response.headers().get("content-security-policy");
+        assert_eq!(framed.is_some_and(|policy| policy == "frame-ancestors 'none'"), path == "/docs");
+    }
+}

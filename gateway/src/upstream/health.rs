@@ -1,0 +1,78 @@
+//! The question that grpc.health.v1 is for: whether a server serves, asked of it as a whole.
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http_body_util::BodyExt as _;
+use tower::BoxError;
+
+use super::Upstream;
+use crate::{
+    code::Code,
+    failure::GRPC_STATUS,
+    grpc::{Deframer, PREFIX},
+    transcode::wire::{Reader, WireType},
+};
+
+/// A health answer has a few bytes.
+const ANSWER_BYTES_MAX: usize = 1024;
+
+/// What a server says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// A grpc.health.v1.HealthCheckResponse.ServingStatus, by its number.
+    Told(u64),
+    /// It has no health service.
+    Unknown,
+}
+
+/// Two of those numbers.
+pub(crate) const SERVING: u64 = 1;
+pub(crate) const NOT_SERVING: u64 = 2;
+
+/// Asks. Whoever answers something else than its health has failed.
+pub(crate) async fn ask(upstream: &dyn Upstream) -> Result<Health, BoxError> {
+    let mut request = Request::new(Body::from(vec![0; PREFIX]));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static("/grpc.health.v1.Health/Check");
+    let headers = request.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    let (parts, body) = upstream.call(request).await?.into_parts();
+    if let Some(code) = code_of(&parts.headers) {
+        return refused(code);
+    }
+    let collected = http_body_util::Limited::new(body, ANSWER_BYTES_MAX).collect().await?;
+    match collected.trailers().and_then(code_of) {
+        Some(Code::Ok) => {}
+        Some(code) => return refused(code),
+        None => return Err("it told no status".into()),
+    }
+    let mut deframer = Deframer::default();
+    deframer.push(collected.to_bytes());
+    let message = deframer.next(ANSWER_BYTES_MAX)?.ok_or("it told no health")?;
+    Ok(Health::Told(status_of(&message)?))
+}
+
+/// An answer without a message: success is none either.
+fn refused(code: Code) -> Result<Health, BoxError> {
+    match code {
+        Code::Unimplemented => Ok(Health::Unknown),
+        // the server is there, and says that it is not well
+        _ => Ok(Health::Told(NOT_SERVING)),
+    }
+}
+
+fn code_of(status: &HeaderMap) -> Option<Code> {
+    Some(Code::from_number(status.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()?))
+}
+
+fn status_of(message: &[u8]) -> Result<u64, BoxError> {
+    let (mut reader, mut status) = (Reader::new(message), 0);
+    while !reader.is_empty() {
+        match reader.tag()? {
+            (1, WireType::Varint) => status = reader.varint()?,
+            (field, wire_type) => reader.skip(field, wire_type, 10)?,
+        }
+    }
+    Ok(status)
+}
