@@ -64,7 +64,9 @@ impl Outgoing {
             return Carried::TooBig;
         }
         if parcel.may_be_refused() && is_full() {
-            let number = if big { BIG } else { SMALL };
+            // what has to leave first: whoever waited for a queue that has room would be refused again at once
+            let waiting = |number| self.queue(number).bytes.load(SeqCst);
+            let number = if waiting(BIG) > waiting(SMALL) { BIG } else { SMALL };
             self.queue(number).awaited.store(true, SeqCst);
             return Carried::Full(number);
         }

@@ -91,6 +91,16 @@ fn a_big_signal_holds_back_its_sender_and_what_follows_it_and_nobody_else() {
 }
 
 #[test]
+fn who_is_refused_waits_for_the_queue_that_fills_the_node_not_for_its_own() {
+    let outgoing = outgoing();
+    assert_eq!(outgoing.put(&message(0, 19_800)), Carried::Crowded(BIG));
+    let small = Message::info(Pid::new(1, 1, 8), Term::Bytes(Bytes::from(vec![0; 300]).into()));
+    let refused = outgoing.put(&Parcel::message(Pid::new(2, 1, 1), small));
+    assert_eq!(refused, Carried::Full(BIG));
+    assert!(!outgoing.has_room(BIG) && outgoing.has_room(SMALL));
+}
+
+#[test]
 fn nothing_is_taken_between_a_loss_and_the_moment_in_which_all_were_told() {
     let outgoing = outgoing();
     (0..5).for_each(|number| {
