@@ -39,7 +39,7 @@ use crate::{
     metrics::{self, Timed},
     negotiate, path,
     request::Target,
-    route::Miss,
+    route::{Match, Miss},
     stream::{self, websocket},
     transcode::nearest,
     upstream::Upstream,
@@ -178,7 +178,7 @@ impl GatewayService {
     /// The route of a WebSocket handshake, which is a GET whatever method the rule has. Without a stream there, the
     /// request is taken as if it had not asked for one.
     fn stream_route(&self, path: &str) -> Option<(&Method, usize)> {
-        let find = |method: &str| self.compiled.routes.find(method, path, self.compiled.config.strict_verbs);
+        let find = |method: &str| self.find(method, path);
         let found = match find("GET") {
             Err(Miss::MethodNotAllowed(allowed)) => allowed.iter().find_map(|method| find(method).ok()),
             found => found.ok(),
@@ -187,11 +187,21 @@ impl GatewayService {
         streams.then_some((found.route, found.verb_length))
     }
 
+    /// The route of a method and a path; the gateway's own pages are for GET alone.
+    fn find(&self, method: &str, path: &str) -> Result<Match<'_, Method>, Miss> {
+        let found = self.compiled.routes.find(method, path, self.compiled.config.strict_verbs);
+        match found {
+            Err(Miss::NotFound) if web::is_page(self, path) => {
+                Err(Miss::MethodNotAllowed(BTreeSet::from([HttpMethod::GET.to_string()])))
+            }
+            found => found,
+        }
+    }
+
     fn route(&self, http_method: &HttpMethod, path: &str) -> Result<(&Method, usize), Failure> {
-        let find = |method: &str| self.compiled.routes.find(method, path, self.compiled.config.strict_verbs);
-        let mut found = find(http_method.as_str());
+        let mut found = self.find(http_method.as_str(), path);
         if http_method == HttpMethod::HEAD && found.is_err() {
-            found = find("GET").or(found);
+            found = self.find("GET", path).or(found);
         }
         match found {
             Ok(found) => Ok((found.route, found.verb_length)),
@@ -226,11 +236,7 @@ impl GatewayService {
 
     /// What is allowed on a path, unless a rule of the service's own takes OPTIONS there.
     fn options(&self, path: &str) -> Option<Response<Body>> {
-        let Err(Miss::MethodNotAllowed(allowed)) =
-            self.compiled.routes.find("OPTIONS", path, self.compiled.config.strict_verbs)
-        else {
-            return None;
-        };
+        let Err(Miss::MethodNotAllowed(allowed)) = self.find("OPTIONS", path) else { return None };
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&allow(allowed)).ok()?);

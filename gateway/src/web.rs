@@ -26,6 +26,11 @@ pub(crate) fn dialect(request: &Request<Body>) -> Option<Dialect> {
     if request.method() == Method::POST { Dialect::of(request.headers()) } else { None }
 }
 
+/// Whether one of these is at a path.
+pub(crate) fn is_page(service: &GatewayService, path: &str) -> bool {
+    path == OPENAPI_PATH || path == DOCS_PATH || service.compiled.config.health_path.as_deref() == Some(path)
+}
+
 /// The answer, if the request is for one of these.
 pub(crate) fn answer<'a>(service: &'a GatewayService, request: &Request<Body>) -> Option<Answering<'a>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {

@@ -337,3 +337,18 @@ fn a_rule_on_a_path_of_the_gateway_s_own_is_named_at_the_start() {
     }
     assert_eq!(rule("/{name}"), Ok(()));
 }
+
+#[tokio::test]
+async fn the_gateway_s_own_pages_are_there_for_get_alone() {
+    for page in ["/docs", "/openapi.json", "/healthz"] {
+        for method in ["POST", "DELETE", "PUT"] {
+            let request = Request::builder().method(method).uri(page);
+            let got = ask(Config::default(), Canned::default(), request, "").await;
+            assert_eq!((got.status, reason(&got)), (405, "METHOD_NOT_ALLOWED".into()), "{method} {page}");
+            assert_eq!(got.headers["allow"], "GET, HEAD, OPTIONS");
+        }
+        let options = Request::builder().method("OPTIONS").uri(page);
+        let got = ask(Config::default(), Canned::default(), options, "").await;
+        assert_eq!((got.status, &got.headers["allow"]), (204, &"GET, HEAD, OPTIONS".parse().unwrap()));
+    }
+}
