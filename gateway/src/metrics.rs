@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::failure::Reason;
+use crate::{failure::Reason, held::Account};
 
 /// The statuses that are told apart, in order; all others are one.
 const STATUSES: [u16; 28] = [
@@ -52,7 +52,8 @@ struct Shared {
     /// Calls in gRPC and gRPC-Web.
     calls: Arc<Requests>,
     failures: [AtomicU64; Reason::ALL.len()],
-    held_bytes: AtomicUsize,
+    bodies: Arc<Account>,
+    answers: Arc<Account>,
 }
 
 /// A route as labels tell it: the template, and the HTTP method.
@@ -82,9 +83,15 @@ impl Metrics {
         begin(&self.0.calls)
     }
 
-    /// What bodies take of what they may have together. It is here since it outlives a change of descriptors too.
-    pub(crate) fn held_bytes(&self) -> &AtomicUsize {
-        &self.0.held_bytes
+    /// What the bodies of requests take of what they may have together. It is here since it outlives a change of
+    /// descriptors too.
+    pub(crate) fn bodies(&self) -> &Arc<Account> {
+        &self.0.bodies
+    }
+
+    /// As [`Metrics::bodies`], for answers that are not read yet.
+    pub(crate) fn answers(&self) -> &Arc<Account> {
+        &self.0.answers
     }
 
     /// The gateway says by itself that a request fails.
@@ -130,10 +137,21 @@ impl Metrics {
         for (route, method, requests) in &all {
             family.histogram(&labels(*route, *method), requests.durations());
         }
-        let help =
-            "Bytes of request bodies that are held until they are whole and answered, small bodies apart.";
-        let held = self.0.held_bytes.load(Ordering::Relaxed);
-        text.one("gateway_held_body_bytes", Kind::Gauge, help, held as f64);
+        let accounts = [
+            (
+                "gateway_held_body_bytes",
+                "Bytes of request bodies that are held until they are whole and answered, small bodies apart.",
+                &self.0.bodies,
+            ),
+            (
+                "gateway_held_answer_bytes",
+                "Bytes of answers that are held until their clients have read them, small answers apart.",
+                &self.0.answers,
+            ),
+        ];
+        for (name, help, account) in accounts {
+            text.one(name, Kind::Gauge, help, account.taken() as f64);
+        }
         let help = "Requests that the gateway itself refused or could not answer, by the reason that they were told.";
         let mut family = text.family("gateway_failures_total", Kind::Counter, help);
         for (reason, count) in Reason::ALL.iter().zip(&self.0.failures) {

@@ -8,6 +8,7 @@ use crate::{
     config::Transcoder,
     failure::{Failure, Reason},
     gateway::Compiled,
+    held,
     method::Method,
     transcode::{
         JsonOptions,
@@ -24,12 +25,14 @@ impl Compiled {
         method: &Method,
         message: &Bytes,
     ) -> Result<(HeaderValue, Bytes), Failure> {
-        if method.raw_response {
-            return self.raw_body(method, message);
-        }
-        let mut json = Vec::with_capacity(message.len() * 2 + 64);
-        self.put_response(method, message, &mut json)?;
-        Ok((HeaderValue::from_static("application/json"), json.into()))
+        let (content_type, body) = if method.raw_response {
+            self.raw_body(method, message)?
+        } else {
+            let mut json = Vec::with_capacity(message.len() * 2 + 64);
+            self.put_response(method, message, &mut json)?;
+            (HeaderValue::from_static("application/json"), json.into())
+        };
+        Ok((content_type, held::answer(body, self)?))
     }
 
     /// Appends a message as JSON, or the field of it that the rule chose.

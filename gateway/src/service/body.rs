@@ -39,7 +39,7 @@ impl GatewayService {
             if bytes > max {
                 return Err(too_large());
             }
-            held.grow(bytes, &self.compiled)?;
+            held.grow_body(bytes, &self.compiled)?;
             if first.is_empty() && all.is_empty() {
                 first = data;
                 continue;
@@ -94,7 +94,7 @@ impl GatewayService {
             };
             self.compiled.failure(reason, format!("body: {error}"))
         })?;
-        held.grow(plain.len(), &self.compiled)?;
+        held.grow_body(plain.len(), &self.compiled)?;
         Ok((plain, held))
     }
 }

@@ -252,7 +252,7 @@ impl Elements {
             match ready!(self.body.poll_piece(within, context)) {
                 Some(Ok(piece)) => {
                     self.splitter.push(&piece);
-                    if let Err(failure) = self.held.grow(self.splitter.buffer.len(), &self.compiled) {
+                    if let Err(failure) = self.held.grow_body(self.splitter.buffer.len(), &self.compiled) {
                         return Poll::Ready(Some(Err(failure)));
                     }
                 }

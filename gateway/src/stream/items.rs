@@ -17,6 +17,7 @@ use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
     grpc::Messages,
+    held,
     method::Method,
 };
 
@@ -101,22 +102,22 @@ impl Items {
         Self { compiled, shape, framing, source, heartbeat, deadline, trailers, state: State::Fresh }
     }
 
-    fn item(&mut self, message: &Bytes) -> Result<Vec<u8>, Failure> {
+    fn item(&mut self, message: &Bytes) -> Result<Bytes, Failure> {
         let compiled = self.compiled.clone();
-        let Some(method) = compiled.routes.route(self.shape.0) else { return Ok(Vec::new()) };
+        let Some(method) = compiled.routes.route(self.shape.0) else { return Ok(Bytes::new()) };
         if self.framing == Framing::Raw {
-            return Ok(compiled.raw_body(method, message)?.1.to_vec());
+            return held::answer(compiled.raw_body(method, message)?.1, &compiled);
         }
         let mut out = Vec::with_capacity(message.len() * 2 + 64);
         let id = if self.framing == Framing::Sse { compiled.item_id(method, message) } else { None };
         self.framing.open(self.state != State::Flowing, id.as_deref(), &mut out);
         compiled.put_response(method, message, &mut out)?;
         self.framing.close(&mut out);
-        Ok(out)
+        held::answer(out.into(), &compiled)
     }
 
     /// The last frame of a stream that failed.
-    fn failed(&mut self, failure: &Failure) -> Result<Vec<u8>, BrokenOff> {
+    fn failed(&mut self, failure: &Failure) -> Result<Bytes, BrokenOff> {
         self.state = State::Done;
         self.keep_trailers(&failure.metadata);
         let mut json = Vec::new();
@@ -126,7 +127,11 @@ impl Items {
             _ => failure.put_json(schema, config, &mut json),
         }
         let mut out = Vec::new();
-        if self.framing.error(&json, &mut out) { Ok(out) } else { Err(BrokenOff(failure.message.clone())) }
+        if self.framing.error(&json, &mut out) {
+            Ok(out.into())
+        } else {
+            Err(BrokenOff(failure.message.clone()))
+        }
     }
 
     fn keep_trailers(&mut self, told: &HeaderMap) {
@@ -135,14 +140,14 @@ impl Items {
         }
     }
 
-    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Vec<u8>, BrokenOff>>> {
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         if self.state == State::Done {
             return Poll::Ready(None);
         }
         if self.state == State::Fresh {
             self.state = State::Greeted;
             if let Some(retry) = self.compiled.config.sse_retry.filter(|_| self.framing == Framing::Sse) {
-                return Poll::Ready(Some(Ok(format!("retry: {}\n\n", retry.as_millis()).into_bytes())));
+                return Poll::Ready(Some(Ok(format!("retry: {}\n\n", retry.as_millis()).into())));
             }
         }
         // first, and by the clock: while there is one more item each time, nobody comes to run timers
@@ -162,7 +167,7 @@ impl Items {
                     let mut out = Vec::new();
                     self.framing.end(self.state != State::Flowing, &mut out);
                     self.state = State::Done;
-                    return Poll::Ready(if out.is_empty() { None } else { Some(Ok(out)) });
+                    return Poll::Ready(if out.is_empty() { None } else { Some(Ok(out.into())) });
                 }
                 Some(message) => message.and_then(|message| self.item(&message)),
             };
@@ -175,7 +180,7 @@ impl Items {
             }));
         }
         if self.framing == Framing::Sse && self.heartbeat.poll_tick(context).is_ready() {
-            return Poll::Ready(Some(Ok(b":\n\n".to_vec())));
+            return Poll::Ready(Some(Ok(Bytes::from_static(b":\n\n"))));
         }
         Poll::Pending
     }
@@ -191,7 +196,7 @@ impl http_body::Body for Items {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let items = self.get_mut();
         let bytes = ready!(items.poll_bytes(context));
-        let frame = bytes.map(|bytes| bytes.map(|bytes| Frame::data(bytes.into())));
+        let frame = bytes.map(|bytes| bytes.map(Frame::data));
         if frame.is_some() {
             return Poll::Ready(frame);
         }

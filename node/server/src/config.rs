@@ -179,6 +179,9 @@ pub struct GatewaySection {
     /// Bytes that the bodies of all requests may have in memory together, but for those of up to 16 KiB. A request
     /// beyond it is 503; one that is alone is taken.
     pub bodies_bytes_max: usize,
+    /// Bytes that answers, and items of streams, may have in memory together until their clients have read them, but
+    /// for those of up to 16 KiB. A large answer beyond it is 503.
+    pub answers_bytes_max: usize,
     /// Milliseconds for which the bytes of a request body may stop coming. Longer is 408.
     pub body_idle_ms: u64,
     /// Bytes of a request body that must come in a second of waiting for them, on the whole; 0 asks for none. Fewer is 408.
@@ -361,6 +364,7 @@ impl Default for GatewaySection {
             health_timeout_ms: 2_000,
             body_bytes_max: 4 << 20,
             bodies_bytes_max: 256 << 20,
+            answers_bytes_max: 512 << 20,
             body_idle_ms: 30_000,
             body_bytes_per_second_min: 240,
             body_grace_ms: 5_000,
@@ -538,6 +542,7 @@ impl Config {
         zero("grpc.request_idle_ms", self.grpc.request_idle_ms)?;
         zero("gateway.body_bytes_max", self.gateway.body_bytes_max as u64)?;
         zero("gateway.bodies_bytes_max", self.gateway.bodies_bytes_max as u64)?;
+        zero("gateway.answers_bytes_max", self.gateway.answers_bytes_max as u64)?;
         zero("gateway.body_idle_ms", self.gateway.body_idle_ms)?;
         zero("gateway.json_depth_max", self.gateway.json_depth_max as u64)?;
         zero("gateway.json_values_max", self.gateway.json_values_max as u64)?;
