@@ -31,7 +31,7 @@ pub struct Config {
     pub read_timeout: Duration,
     /// Bytes of a log file.
     pub segment_bytes_max: usize,
-    /// Bytes of log after which a snapshot is made and the log cut.
+    /// Bytes of log after which a snapshot is made and the log cut; half of it stays for followers that lag a little.
     pub compaction_bytes: usize,
     /// Bytes of a snapshot that is taken from a leader.
     pub snapshot_bytes_max: u64,
@@ -70,8 +70,8 @@ impl Config {
             election_timeout_max: milliseconds(self.election_timeout * 2),
             // snapshots go by bytes: entries differ in size by three orders of magnitude
             snapshot_policy: openraft::SnapshotPolicy::Never,
-            // what stays for followers that lag a little is at most half of what triggers the next snapshot
-            max_in_snapshot_log_to_keep: (self.compaction_bytes / 2 / self.batch_bytes_max.max(1)) as u64,
+            // the keeper cuts the log: by bytes as well
+            max_in_snapshot_log_to_keep: u64::MAX,
             // a follower gets a snapshot only if the entries it lacks are gone
             replication_lag_threshold: u64::MAX,
             ..openraft::Config::default()

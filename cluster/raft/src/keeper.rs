@@ -4,6 +4,7 @@
 use crate::core::Core;
 use crate::runtime::Runtime;
 use crate::seat::Voting;
+use crate::types::LogId;
 use crate::watchdog::End;
 use openraft::ServerState;
 use openraft::error::Fatal;
@@ -16,6 +17,8 @@ pub(crate) async fn run(core: Arc<Core>, voting: Arc<Voting>, end: End) {
     // the snapshot that was the newest when the last one was asked for
     let mut asked_beyond = None;
     let mut led_in = None;
+    // up to where it was asked to cut the log
+    let mut cut = 0;
     loop {
         let seen = metrics.borrow_and_update().clone();
         match seen.running_state {
@@ -30,14 +33,28 @@ pub(crate) async fn run(core: Arc<Core>, voting: Arc<Voting>, end: End) {
         if let Some(age) = seen.millis_since_quorum_ack {
             core.gate.saw(Runtime::now() - Duration::from_millis(age));
         }
-        let room = voting.log.bytes() <= core.config.compaction_bytes;
-        if !room && seen.last_applied > seen.snapshot && asked_beyond != Some(seen.snapshot) {
-            asked_beyond = Some(seen.snapshot);
-            // it has stopped otherwise, and the next turn finds why
-            let _ = voting.raft.trigger().snapshot().await;
+        let (bytes_max, snapshot) = (core.config.compaction_bytes, index(seen.snapshot));
+        let due = voting.log.excess(bytes_max);
+        if due > snapshot {
+            if seen.last_applied > seen.snapshot && asked_beyond != Some(snapshot) {
+                asked_beyond = Some(snapshot);
+                // it has stopped otherwise, and the next turn finds why
+                let _ = voting.raft.trigger().snapshot().await;
+            }
+        } else if due > 0 {
+            let upto = voting.log.excess(bytes_max / 2).min(snapshot);
+            if upto > index(seen.purged).max(cut) {
+                // openraft waits with it while a follower is sent some of it
+                cut = upto;
+                let _ = voting.raft.trigger().purge_log(upto).await;
+            }
         }
         if metrics.changed().await.is_err() {
             return end("the replicated log cannot go on: its task has panicked".to_owned());
         }
     }
+}
+
+fn index(log_id: Option<LogId>) -> u64 {
+    log_id.map_or(0, |log_id| log_id.index)
 }

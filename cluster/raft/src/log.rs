@@ -128,9 +128,22 @@ impl Log {
 }
 
 impl Reader {
-    /// Bytes of entries in memory.
-    pub(crate) fn bytes(&self) -> usize {
-        self.tail.read().bytes
+    /// The last entry, whether it is here or not any more.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.tail.read().last()
+    }
+
+    /// Index of the last entry that goes, where the newest ones stay that are no more than so many bytes; 0 for none.
+    pub(crate) fn excess(&self, bytes_max: usize) -> u64 {
+        let tail = self.tail.read();
+        // as long as there is room, nothing is looked at
+        let mut left = tail.bytes;
+        let goes = |entry: &&Entry| {
+            let too_many = left > bytes_max;
+            left -= entry_bytes(entry);
+            too_many
+        };
+        tail.entries.iter().take_while(goes).last().map_or(0, |entry| entry.log_id.index)
     }
 
     /// Whether this entry is here, or is the last one that is not any more.
