@@ -4,15 +4,16 @@ use crate::config::Config;
 use crate::errors::MembershipError;
 use crate::feed::Copies;
 use crate::gate::Gate;
-use crate::machine::View;
 use crate::network::Network;
 use crate::seat::{Place, Voting};
 use crate::types::{NodeId, Voter};
+use crate::view::View;
 use futures_util::future::{Either, select};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What the tasks of a node's part share.
 pub(crate) struct Core {
@@ -25,33 +26,38 @@ pub(crate) struct Core {
     pub(crate) contacts: RwLock<BTreeMap<NodeId, Voter>>,
     /// What views are sent that lag behind.
     pub(crate) copies: Copies,
+    /// This node takes nothing more as leader: another is to follow it.
+    pub(crate) lets_go: AtomicBool,
 }
 
 impl Core {
-    /// Who leads, as far as this node knows.
+    /// Who takes writes and reads, as far as this node knows: who leads, unless that is this node and it lets go.
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        match self.place.voting() {
+        let leader = match self.place.voting() {
             Some(voting) => voting.raft.server_metrics().borrow().current_leader,
             None => self.place.outlook.borrow().leader,
-        }
+        };
+        leader.filter(|leader| *leader != self.config.id || !self.lets_go.load(Relaxed))
     }
 
-    /// Returns once this node knows of a leader other than `former`.
-    pub(crate) async fn superseded(&self, former: NodeId) {
+    /// Returns once this node knows of a leader other than `former`; gives the term of that one.
+    pub(crate) async fn superseded(&self, former: NodeId) -> u64 {
         let is_other = |leader: Option<NodeId>| leader.is_some_and(|leader| leader != former);
-        let stopped = match self.place.voting() {
+        let term = match self.place.voting() {
             Some(voting) => {
                 let mut metrics = voting.raft.server_metrics();
-                metrics.wait_for(|metrics| is_other(metrics.current_leader)).await.is_err()
+                let found = metrics.wait_for(|metrics| is_other(metrics.current_leader)).await;
+                found.map(|metrics| metrics.vote.leader_id.term)
             }
             None => {
                 let mut outlook = self.place.outlook.subscribe();
-                outlook.wait_for(|outlook| is_other(outlook.leader)).await.is_err()
+                outlook.wait_for(|outlook| is_other(outlook.leader)).await.map(|outlook| outlook.term)
             }
         };
-        if stopped {
+        match term {
+            Ok(term) => term,
             // nobody leads any more as far as a node knows that has stopped
-            std::future::pending().await
+            Err(_) => std::future::pending().await,
         }
     }
 

@@ -6,11 +6,11 @@
 
 use crate::core::Core;
 use crate::feed::{Content, Fed, FeedRequest};
-use crate::machine::FeedError;
 use crate::runtime::{JoinHandle, Runtime};
 use crate::seat::Outlook;
 use crate::transport::Kind;
 use crate::types::{NodeId, SnapshotMeta, Voter};
+use crate::view::FeedError;
 use crate::watchdog::End;
 use futures_util::future::{Either, select};
 use openraft::AsyncRuntime as _;

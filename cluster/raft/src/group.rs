@@ -1,34 +1,34 @@
 //! A node's part in the group, by the log or by a view: what its owner does with it.
 
-use crate::codec::Encode;
-use crate::command::{Command, Outcome, Proposal, join};
 use crate::config::Config;
 use crate::core::Core;
 use crate::disk::Disk;
-use crate::errors::{MembershipError, ProposeError, ReadError, StartError};
+use crate::errors::{MembershipError, ReadError, StartError};
 use crate::feed::Copies;
 use crate::gate::Gate;
-use crate::machine::{Observer, Picture, View};
 use crate::network::Network;
-use crate::proposer::{self, Claim, Item, Placing};
+use crate::proposer::{self, Item};
 use crate::reader::{self, Request};
 use crate::receiver::Receiver;
-use crate::runtime::{Instant, Runtime};
+use crate::runtime::Runtime;
 use crate::seat::{OpenDisk, Place};
 use crate::state::State;
-use crate::transport::{Placement, Transport};
+use crate::transport::Transport;
 use crate::types::{LogId, NodeId, Voter};
+use crate::view::{Observer, Picture, View};
 use crate::watchdog::End;
 use bytes::Bytes;
-use futures_util::future::{Either, select};
 use openraft::{AsyncRuntime as _, ChangeMembers};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+
+mod handover;
+mod proposing;
 
 /// After a refusal that is certain, the next try waits so long: an election takes several of it.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
@@ -55,6 +55,8 @@ pub struct Status {
     pub voters: BTreeSet<NodeId>,
     /// Those that follow the log without a vote.
     pub learners: BTreeSet<NodeId>,
+    /// While former and next voters agree together, the next ones: `voters` has both until the change is finished.
+    pub next_voters: Option<BTreeSet<NodeId>>,
 }
 
 /// A node's part in the group. Clones are the same part; it stops with [`Group::shutdown`].
@@ -125,6 +127,7 @@ impl Group {
             place: Place::new(open_disk, end),
             contacts: RwLock::default(),
             copies: Copies::default(),
+            lets_go: AtomicBool::default(),
         });
         Runtime::detach(proposer::run(Arc::clone(&core), queued));
         Runtime::detach(reader::run(Arc::clone(&core), reading));
@@ -153,6 +156,7 @@ impl Group {
             return false;
         }
         self.core.place.stand_down(&self.core, index).await;
+        self.receiver.forget();
         true
     }
 
@@ -184,7 +188,9 @@ impl Group {
         if leads { Ok(()) } else { Err(failed("this voter leads no more".to_owned())) }
     }
 
-    /// Makes these members the voters; returns once both the old and the new ones have agreed. On the leader.
+    /// Makes these members the voters; returns once both the old and the new ones have agreed. On the leader. If it stops
+    /// leading or this is dropped in between, the two go on agreeing together until the voters are changed again, to
+    /// [`Status::next_voters`] for one.
     ///
     /// # Errors
     /// If this voter does not lead, a change is going on, or one of them does not follow the log.
@@ -201,137 +207,6 @@ impl Group {
         let removed =
             self.core.voting()?.raft.change_membership(ChangeMembers::RemoveNodes(ids), false).await;
         removed.map(drop).map_err(|error| MembershipError(error.to_string()))
-    }
-
-    /// Stands for election now: how a leader that is about to leave is followed by a chosen one.
-    pub async fn campaign(&self) {
-        if let Some(voting) = self.core.place.voting() {
-            // it has stopped otherwise, and then there is nothing to do
-            let _ = voting.raft.trigger().elect().await;
-        }
-    }
-
-    /// Has a command committed and applied on this voter. Its outcome is what this voter's own state gave, so that a
-    /// local read that follows sees it.
-    ///
-    /// # Errors
-    /// All but [`ProposeError::Unknown`] mean that nothing was proposed.
-    pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
-        let serial = self.serials.fetch_add(1, Relaxed);
-        let (origin, outcome) = self.core.view.expect(serial);
-        let followed = self.follow(Proposal { origin, command }, outcome).await;
-        self.core.view.forget(serial);
-        followed
-    }
-
-    async fn follow(
-        &self,
-        proposal: Proposal,
-        mut outcome: oneshot::Receiver<Outcome>,
-    ) -> Result<Outcome, ProposeError> {
-        let config = &self.core.config;
-        let bytes = proposal.to_bytes();
-        if bytes.len() > config.proposal_bytes_max {
-            return Err(ProposeError::TooLarge { bytes: bytes.len(), bytes_max: config.proposal_bytes_max });
-        }
-        // what no voter could read would end every one of them
-        Proposal::from_bytes(&bytes)?;
-        let proposals = join([bytes.as_slice()]);
-        let deadline = Runtime::now() + config.propose_timeout;
-        loop {
-            self.core.gate.check().map_err(ProposeError::Unavailable)?;
-            let leader = self.core.leader();
-            let placing = self.enqueue(proposals.clone(), false)?;
-            match self.fate(&mut outcome, placing, leader, deadline).await {
-                Some(fate) => return fate,
-                None if Runtime::now() >= deadline => {
-                    return Err(ProposeError::Unavailable("no leader takes it".to_owned()));
-                }
-                None => Runtime::sleep(RETRY_PAUSE).await,
-            }
-        }
-    }
-
-    fn enqueue(&self, proposals: Bytes, forwarded: bool) -> Result<Placing, ProposeError> {
-        let (told, placed) = oneshot::channel();
-        let claim = Claim::default();
-        let item = Item { proposals, forwarded, claim: claim.clone(), placed: told };
-        self.queue.try_send(item).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => ProposeError::Busy(self.core.config.queue_max),
-            mpsc::error::TrySendError::Closed(_) => ProposeError::Unavailable("this voter stops".to_owned()),
-        })?;
-        Ok(Placing { claim, placed })
-    }
-
-    /// Waits for something until `deadline`, and no longer than a quorum is in sight. Else gives why it waits no more.
-    async fn wait<T>(
-        &self,
-        deadline: Instant,
-        mut future: impl Future<Output = T> + Unpin + Send,
-    ) -> Result<T, String> {
-        loop {
-            let until = deadline.min(self.core.gate.closes());
-            if let Ok(output) = Runtime::timeout_at(until, &mut future).await {
-                return Ok(output);
-            }
-            self.core.gate.check()?;
-            if Runtime::now() >= deadline {
-                return Err("the time is over".to_owned());
-            }
-        }
-    }
-
-    /// What became of a proposal; nothing if it was certainly not taken.
-    async fn fate(
-        &self,
-        outcome: &mut oneshot::Receiver<Outcome>,
-        Placing { claim, placed }: Placing,
-        leader: Option<NodeId>,
-        deadline: Instant,
-    ) -> Option<Result<Outcome, ProposeError>> {
-        let placement = match self.wait(deadline, select(&mut *outcome, placed)).await {
-            Ok(Either::Left((outcome, _))) => return Some(outcome.map_err(|_| ProposeError::Unknown)),
-            Ok(Either::Right((placement, _))) => placement.unwrap_or(Placement::Unknown),
-            // no batch has it, and none will
-            Err(reason) if claim.take() => return Some(Err(ProposeError::Unavailable(reason))),
-            Err(_) => return Some(Err(ProposeError::Unknown)),
-        };
-        match placement {
-            Placement::Refused => return None,
-            Placement::Committed(index) => {
-                // a snapshot may carry the state past it, and then its outcome is not known here
-                let _ = self.wait(deadline, pin!(self.core.view.reach(index))).await;
-                return Some(outcome.try_recv().map_err(|_| ProposeError::Unknown));
-            }
-            Placement::Unknown => {}
-        }
-        // what another leader took over of it is applied soon after that begins to lead, or never
-        let overtaken = async {
-            match leader {
-                Some(leader) => self.core.superseded(leader).await,
-                None => std::future::pending().await,
-            }
-            Runtime::sleep(self.core.config.election_timeout * 2).await;
-        };
-        let late = match self.wait(deadline, select(outcome, pin!(overtaken))).await {
-            Ok(Either::Left((outcome, _))) => outcome.ok(),
-            Ok(Either::Right(_)) | Err(_) => None,
-        };
-        Some(late.ok_or(ProposeError::Unknown))
-    }
-
-    /// Has proposals of another voter committed, if this one leads.
-    pub(crate) async fn propose_for(&self, proposals: Bytes) -> Placement {
-        if self.core.gate.check().is_err() {
-            return Placement::Refused;
-        }
-        let Ok(Placing { claim, placed }) = self.enqueue(proposals, true) else { return Placement::Refused };
-        let deadline = Runtime::now() + self.core.config.propose_timeout;
-        match self.wait(deadline, placed).await {
-            Ok(placement) => placement.unwrap_or(Placement::Unknown),
-            Err(_) if claim.take() => Placement::Refused,
-            Err(_) => Placement::Unknown,
-        }
     }
 
     /// Looks at this voter's state, which may lag behind.
@@ -392,17 +267,9 @@ impl Group {
         self.receiver.receive(self, &self.core, &frame).await
     }
 
-    /// The other voters and how far each has the log, whoever has the most first. On the leader; empty elsewhere.
-    pub fn followers(&self) -> Vec<(NodeId, u64)> {
-        let Some(voting) = self.core.place.voting() else { return Vec::new() };
-        let metrics = voting.raft.metrics().borrow().clone();
-        let voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().collect();
-        let matched = metrics.replication.into_iter().flatten();
-        let matched = matched.filter(|(id, _)| *id != self.core.config.id && voters.contains(id));
-        let mut followers: Vec<(NodeId, u64)> =
-            matched.map(|(id, log_id)| (id, log_id.map_or(0, |log_id| log_id.index))).collect();
-        followers.sort_by_key(|(id, index)| (std::cmp::Reverse(*index), *id));
-        followers
+    /// Returns once this node knows that somebody else leads than `former`.
+    pub async fn superseded(&self, former: NodeId) {
+        self.core.superseded(former).await;
     }
 
     /// Follows the log index of what is applied here. A receiver sees the newest and may miss those between.
@@ -417,10 +284,23 @@ impl Group {
             let outlook = *self.core.place.outlook.borrow();
             let (voters, learners, _) = self.core.view.members();
             let (leader, term) = (outlook.leader, outlook.term);
-            return Status { id, leader, term, applied, snapshot: 0, purged: 0, voters, learners };
+            let next_voters = None;
+            return Status {
+                id,
+                leader,
+                term,
+                applied,
+                snapshot: 0,
+                purged: 0,
+                voters,
+                learners,
+                next_voters,
+            };
         };
         let index = |log_id: Option<LogId>| log_id.map_or(0, |log_id| log_id.index);
         let metrics = voting.raft.metrics().borrow().clone();
+        let configs = metrics.membership_config.membership().get_joint_config();
+        let next_voters = configs.last().filter(|_| configs.len() > 1).cloned();
         Status {
             id,
             leader: metrics.current_leader,
@@ -430,6 +310,7 @@ impl Group {
             purged: index(metrics.purged),
             voters: metrics.membership_config.voter_ids().collect(),
             learners: metrics.membership_config.membership().learner_ids().collect(),
+            next_voters,
         }
     }
 

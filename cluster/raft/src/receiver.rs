@@ -49,6 +49,16 @@ enum Part {
 }
 
 impl Receiver {
+    /// Gives up the parts of a snapshot that have come: the node is sent no more of it.
+    pub(crate) fn forget(&self) {
+        *self.incoming.lock() = None;
+    }
+
+    /// A leader sends the log: parts of a snapshot that one of before began to send are followed by no others.
+    fn heed(&self, vote: Vote) {
+        self.incoming.lock().take_if(|held| held.vote < vote);
+    }
+
     pub(crate) async fn receive(&self, group: &Group, core: &Arc<Core>, frame: &[u8]) -> Bytes {
         let content = match Envelope::open(frame) {
             Err(error) => Err(error.to_string()),
@@ -79,6 +89,7 @@ impl Receiver {
         match envelope.kind {
             Kind::Append => {
                 let request: AppendEntriesRequest<_> = whole(content)?;
+                self.heed(request.vote);
                 let response =
                     voting()?.raft.append_entries(request).await.map_err(|error| error.to_string())?;
                 if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
@@ -196,4 +207,24 @@ fn astray(core: &Core, envelope: Envelope) -> Option<String> {
 fn whole<T: Encode>(mut content: Reader<'_>) -> Result<T, String> {
     let read = T::decode(&mut content).and_then(|read| content.finish().map(|()| read));
     read.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_snapshot_are_given_up_once_a_later_leader_sends_the_log() {
+        let receiver = Receiver::default();
+        let vote = |term| Vote::new_committed(term, 1);
+        let meta = SnapshotMeta::default();
+        let parts = Incoming { from: 1, vote: vote(3), meta, length: 4, state: vec![0; 4], installed: None };
+        *receiver.incoming.lock() = Some(parts);
+        for term in 2..=3 {
+            receiver.heed(vote(term));
+            assert!(receiver.incoming.lock().is_some(), "term {term}");
+        }
+        receiver.heed(vote(4));
+        assert!(receiver.incoming.lock().is_none());
+    }
 }

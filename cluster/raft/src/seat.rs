@@ -1,6 +1,6 @@
 //! How a node takes part: by the log, as the voters do and whoever is to vote soon, or by a view that a voter feeds.
 //!
-//! A node goes from one to the other and back while it runs. Its state is one [`View`](crate::machine::View) throughout, so
+//! A node goes from one to the other and back while it runs. Its state is one [`View`](crate::view::View) throughout, so
 //! that it never goes back and nothing is told twice.
 //!
 //! Invariants: one of the two writes to the state at a time; the log that a view's node begins with lies behind a snapshot
@@ -13,7 +13,7 @@ use crate::disk::Disk;
 use crate::errors::StartError;
 use crate::following::{self, Following};
 use crate::keeper;
-use crate::log::{Journal, Log, Reader as LogReader, Writer};
+use crate::log::{Journal, JournalError, Log, Reader as LogReader, Writer};
 use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshots;
@@ -153,12 +153,18 @@ impl Place {
         let snapshots = Snapshots::new(Arc::clone(&disk), snapshot_pulse);
         let kept = snapshots.kept();
         let (machine, start) = Machine::open(Arc::clone(&core.view), snapshots).await?;
-        let (mut journal, mut recovered) = Journal::open(disk, config.segment_bytes_max)?;
-        recovered.resign(config.id);
-        if let Some(start) = start.filter(|start| !recovered.leads_up_to(*start)) {
-            journal.begin_after(start)?;
-            recovered.begin_after(start);
-        }
+        let (id, segment_bytes_max) = (config.id, config.segment_bytes_max);
+        // elsewhere: the log may be long, and others go on on this thread
+        let opened = Runtime::blocking(move || {
+            let (mut journal, mut recovered) = Journal::open(disk, segment_bytes_max)?;
+            recovered.resign(id);
+            if let Some(start) = start.filter(|start| !recovered.leads_up_to(*start)) {
+                journal.begin_after(start)?;
+                recovered.begin_after(start);
+            }
+            Ok::<_, JournalError>((journal, recovered))
+        });
+        let (journal, recovered) = opened.await??;
         let log = Log::new(recovered, Writer::start(journal, pulse, writing)?, kept);
         let reader = log.reader();
         let openraft = Arc::new(config.openraft());

@@ -240,6 +240,23 @@ fn the_log_is_compacted_and_a_lagging_voter_gets_a_snapshot() {
 }
 
 #[test]
+fn what_stays_of_a_compacted_log_is_bounded_by_bytes_however_big_its_entries_are() {
+    let cluster = Cluster::of(16, 3, Some(small));
+    let leader = cluster.elect().unwrap();
+    for serial in 1..=40 {
+        propose(&cluster, leader, register_with(&"x".repeat(4_000), serial)).unwrap();
+    }
+    cluster.world.run_for(Duration::from_secs(1));
+    let status = cluster.group(leader).unwrap().status();
+    assert!(
+        status.applied - status.purged <= 20_000 / 4_000,
+        "more than what the next snapshot is for: {status:?}"
+    );
+    cluster.elect().unwrap();
+    assert_eq!(holder(&cluster, leader, "n40"), Some(40));
+}
+
+#[test]
 fn a_part_of_a_snapshot_that_is_lost_or_whose_answer_is_comes_again_soon() {
     const NAMES: u64 = 40;
     for (parts, answers) in [(1, 0), (0, 1), (2, 0), (0, 2), (1, 1)] {
@@ -422,6 +439,38 @@ fn a_dead_voter_is_replaced_under_a_new_number() {
     });
     replaced.unwrap().unwrap();
     assert_eq!(holder(&cluster, 4, "n"), Some(1));
+}
+
+#[test]
+fn a_change_of_the_voters_that_its_leader_did_not_finish_is_seen_and_finished_by_the_next() {
+    let cluster = Cluster::of(13, 3, None);
+    let leader = cluster.elect().unwrap();
+    propose(&cluster, leader, register("n", 1)).unwrap();
+    (4..=5).for_each(|id| cluster.start(id));
+    let group = cluster.group(leader).unwrap();
+    let learners = cluster.on(leader, LONG, async move {
+        for id in 4..=5 {
+            group.add_learner(id, arsenal_raft::Voter { address: format!("voter-{id}") }).await?;
+        }
+        Ok::<_, arsenal_raft::MembershipError>(())
+    });
+    learners.unwrap().unwrap();
+    let (group, next) =
+        (cluster.group(leader).unwrap(), (1..=5).collect::<std::collections::BTreeSet<u64>>());
+    let change = next.clone();
+    cluster.world.spawn_on(leader, async move { drop(group.change_voters(change).await) });
+    let others = || cluster.running().into_iter().filter(|(id, _)| *id != leader);
+    let is_joint = || others().filter(|(_, group)| group.status().next_voters.is_some()).count() >= 3;
+    assert!(cluster.world.run_until(LONG, is_joint));
+    cluster.kill(leader);
+    let successor = cluster.elect().unwrap();
+    cluster.world.run_for(Duration::from_secs(1));
+    let group = cluster.group(successor).unwrap();
+    assert_eq!(group.status().next_voters, Some(next.clone()), "nobody finishes it by itself");
+    let (finishing, last) = (group.clone(), next.clone());
+    cluster.on(successor, LONG, async move { finishing.change_voters(last).await }).unwrap().unwrap();
+    let status = group.status();
+    assert_eq!((status.next_voters, status.voters), (None, next));
 }
 
 #[test]

@@ -1,56 +1,144 @@
-//! How long nothing is accepted while a leader hands over to a chosen follower, in a simulated world.
+//! How long nothing is accepted while a leader hands over to a chosen follower, or dies, in a simulated world.
 //!
 //! Two of three votes are at hand at once: the follower's own, and the leader's, which lets go. Of five a third one is needed,
 //! and the other followers grant none while they believe that they have a leader: for twice the election timeout. So the
 //! chosen one stands again and again until they do.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use arsenal_raft::Command;
 use arsenal_raft::simulation::cluster::Cluster;
-use arsenal_raft::simulation::world::OUTSIDE;
-use arsenal_raft::{Command, Config};
 use arsenal_runtime::Pid;
 use arsenal_runtime::registry::Command as Registry;
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(2);
 
 fn write() -> Command {
     Command::Registry(Registry::ProcessesDown { pids: vec![Pid::new(9, 9, 9)] })
 }
 
-/// Has the follower with the most of the log take over, as whoever hands over does. How long the next write took.
-fn stall(seed: u64, voters: u64) -> Duration {
-    let cluster = Cluster::of(seed, voters, None);
-    let leader = cluster.elect().unwrap();
-    let group = cluster.group(leader).unwrap();
-    let first = group.clone();
-    cluster.on(leader, LONG, async move { first.propose(write()).await }).unwrap().unwrap();
-    cluster.world.run_for(Duration::from_secs(1));
-    let (chosen, _) = group.followers()[0];
-    let (chosen_group, world) = (cluster.group(chosen).unwrap(), cluster.world.clone());
-    let pace = Config::new(1, 1).election_timeout / 2;
-    cluster.world.spawn_on(OUTSIDE, async move {
-        while group.status().leader.is_none_or(|leads| leads == leader) {
-            chosen_group.campaign().await;
-            world.sleep(pace).await;
+/// A cluster whose leader goes, and when each write was accepted.
+struct Run {
+    cluster: Cluster,
+    leader: u64,
+    accepted: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Run {
+    /// Each node has so many clients, who write without a pause.
+    fn new(seed: u64, voters: u64, clients: u64) -> Self {
+        let cluster = Cluster::of(seed, voters, None);
+        let leader = cluster.elect().unwrap();
+        let accepted: Arc<Mutex<Vec<Duration>>> = Arc::default();
+        for id in (1..=voters).flat_map(|id| (0..clients).map(move |_| id)) {
+            let (group, world) = (cluster.group(id).unwrap(), cluster.world.clone());
+            let accepted = Arc::clone(&accepted);
+            cluster.world.spawn_on(id, async move {
+                loop {
+                    if group.propose(write()).await.is_ok() {
+                        accepted.lock().push(world.now());
+                    }
+                    world.sleep(Duration::from_millis(1)).await;
+                }
+            });
         }
-    });
-    cluster.world.run_for(Duration::from_millis(5));
-    let (began, group) = (cluster.world.now(), cluster.group(leader).unwrap());
-    cluster.on(leader, LONG, async move { group.propose(write()).await }).unwrap().unwrap();
-    let took = cluster.world.now() - began;
-    assert_eq!(cluster.elect(), Some(chosen), "seed {seed}: another one leads");
-    cluster.end();
-    took
+        cluster.world.run_for(Duration::from_secs(1));
+        Self { cluster, leader, accepted }
+    }
+
+    /// Has the leader hand over, as a node that stops does. Whether it did.
+    fn hand_over(&self) -> bool {
+        let (group, cluster) = (self.cluster.group(self.leader).unwrap(), self.cluster.clone());
+        let handing = async move {
+            let stand = |id| {
+                let (group, world) = (cluster.group(id).unwrap(), cluster.world.clone());
+                let (told, standing) = tokio::sync::oneshot::channel();
+                // there, so that one that is paused does not answer
+                world.spawn_on(id, async move {
+                    group.campaign().await;
+                    let _ = told.send(());
+                });
+                async move { standing.await.is_ok() }
+            };
+            group.hand_over(LIMIT, |_| true, stand).await
+        };
+        self.cluster.on(self.leader, LONG, handing).unwrap()
+    }
+
+    /// The longest time without an accepted write from then on.
+    fn gap(self, since: Duration) -> Duration {
+        let accepted = Arc::clone(&self.accepted);
+        let goes_on =
+            || accepted.lock().last().is_some_and(|last| *last > since + Duration::from_millis(200));
+        assert!(self.cluster.world.run_until(LONG, goes_on));
+        self.cluster.world.run_for(Duration::from_secs(1));
+        self.cluster.end();
+        let accepted = self.accepted.lock();
+        let gaps = accepted.windows(2).filter(|pair| pair[1] > since).map(|pair| pair[1] - pair[0]);
+        gaps.max().unwrap()
+    }
+}
+
+/// What is told of many runs: the middle one, and the longest.
+fn median_and_most(what: &str, mut gaps: Vec<Duration>) -> (Duration, Duration) {
+    gaps.sort_unstable();
+    let (median, most) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+    println!("{what}: nothing is accepted for {median:?}, {most:?} at most");
+    (median, most)
+}
+
+fn seeds() -> u64 {
+    std::env::var("ARSENAL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20)
 }
 
 #[test]
 fn a_chosen_follower_takes_over_and_what_is_written_meanwhile_waits_for_it() {
-    for (voters, limit) in [(3, Duration::from_millis(150)), (5, Duration::from_millis(600))] {
-        let mut stalls: Vec<Duration> = (0..20).map(|seed| stall(seed, voters)).collect();
-        stalls.sort_unstable();
-        let (median, most) = (stalls[stalls.len() / 2], stalls[stalls.len() - 1]);
-        println!("{voters} voters: nothing is accepted for {median:?}, {most:?} at most");
-        assert!(most < limit, "{voters} voters: {stalls:?}");
+    for (voters, limit) in [(3, Duration::from_millis(100)), (5, Duration::from_millis(600))] {
+        for clients in [1, 20] {
+            let gap = |seed| {
+                let run = Run::new(seed, voters, clients);
+                let since = run.cluster.world.now();
+                assert!(run.hand_over(), "seed {seed}, {voters} voters, {clients} clients each");
+                run.gap(since)
+            };
+            let what = format!("{voters} voters, {clients} clients each");
+            let (_, most) = median_and_most(&what, (0..seeds()).map(gap).collect());
+            assert!(most < limit, "{what}: {most:?}");
+        }
     }
+}
+
+#[test]
+fn a_follower_that_does_not_answer_holds_up_a_hand_over_for_an_election_timeout_and_no_longer() {
+    let gap = |seed| {
+        let run = Run::new(seed, 3, 0);
+        let first = run.cluster.group(run.leader).unwrap().followers()[0];
+        run.cluster.pause(first);
+        let since = run.cluster.world.now();
+        assert!(run.hand_over(), "seed {seed}");
+        let took = run.cluster.world.now() - since;
+        run.cluster.end();
+        took
+    };
+    let (_, most) = median_and_most("one does not answer", (0..seeds()).map(gap).collect());
+    assert!(most < Duration::from_millis(700), "{most:?}");
+}
+
+#[test]
+fn a_leader_that_dies_is_followed_within_an_election_and_what_it_was_handed_holds_up_nobody() {
+    let gap = |seed| {
+        let run = Run::new(seed, 3, 1);
+        // so that it has what everybody writes when it dies
+        run.cluster.disk(run.leader).set_faults(|faults| faults.hangs = true);
+        run.cluster.world.run_for(Duration::from_millis(30));
+        let since = run.cluster.world.now();
+        run.cluster.kill(run.leader);
+        run.gap(since)
+    };
+    let (median, most) = median_and_most("killed", (0..seeds() * 5).map(gap).collect());
+    assert!(median < Duration::from_millis(600), "{median:?}");
+    assert!(most < Duration::from_millis(1_500), "{most:?}");
 }

@@ -77,7 +77,8 @@ impl Cluster {
     pub fn start(&self, id: NodeId) {
         let disk = Arc::new(self.disk(id));
         let has_log = disk.list().is_ok_and(|names| names.iter().any(|name| name.starts_with("log-")));
-        let contacts = self.inner.lock().views.get(&id).cloned().filter(|_| !has_log);
+        let contacts = self.inner.lock().views.get(&id).cloned().unwrap_or_default();
+        let has_view = !has_log && !contacts.is_empty();
         self.inner.lock().starting.insert(id);
         let mut config = Config::new(id, 7);
         if let Some(change) = self.inner.lock().change {
@@ -91,9 +92,12 @@ impl Cluster {
         let link = self.network.link(id);
         self.world.spawn_on(id, async move {
             let open_disk: OpenDisk = Arc::new(move || Ok(Arc::clone(&disk) as Arc<dyn Disk>));
-            let started = match contacts {
-                Some(contacts) => Ok(Group::start_view(config, contacts, open_disk, link, end).await),
-                None => Group::start_on(config, open_disk, link, end).await,
+            let started = if has_view {
+                Ok(Group::start_view(config, contacts, open_disk, link, end).await)
+            } else {
+                let started = Group::start_on(config, open_disk, link, end).await;
+                // it may be forgotten before it has anything by which it would know whom to ask
+                started.inspect(|group| group.set_contacts(contacts))
             };
             match started {
                 Ok(group) => cluster.started(id, group),
