@@ -33,6 +33,8 @@ const AT_ONCE: usize = 64;
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// How long the leader may take: somebody catches up with the log, as the case may be.
 const LEADER_MAX: Duration = Duration::from_secs(45);
+/// How long one that is thought to lead may take to answer before it is asked again, or whoever leads then.
+const TRY_MAX: Duration = Duration::from_secs(10);
 
 /// Why a node was not let in, or not put out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -165,7 +167,7 @@ impl Admission {
                 return Err(unreachable(&node.address, &format!("n{number} answers there instead of n{id}")));
             }
         }
-        self.retire(id, true).await
+        self.retire(id, true, force).await
     }
 
     /// Takes a node out: in order, or with `force` one that is down. `limit` is how long it may take to end. Once this
@@ -176,7 +178,7 @@ impl Admission {
     pub async fn disconnect(&self, id: u32, force: bool, limit: Duration) -> Result<(), AdmissionError> {
         self.may_disconnect(id, force).await?;
         let node = self.known(id)?;
-        self.retire(id, false).await?;
+        self.retire(id, false, force).await?;
         if !force {
             let mut client = self.client(&node.address)?;
             let hello = Some(self.shared.introduction().hello());
@@ -268,19 +270,21 @@ impl Admission {
         })
     }
 
-    async fn retire(&self, node: u32, dry_run: bool) -> Result<(), AdmissionError> {
+    async fn retire(&self, node: u32, dry_run: bool, expect_down: bool) -> Result<(), AdmissionError> {
         let retired = self.at_leader(|mut client, hello| async move {
-            let request = RetireRequest { hello: Some(hello), node, dry_run };
+            let request = RetireRequest { hello: Some(hello), node, dry_run, expect_down };
             client.retire(request).await.map(tonic::Response::into_inner)
         });
         match retired.await {
             Ok(answer) if answer.quorum_lost => Err(AdmissionError::Quorum(node)),
             Ok(_) => Ok(()),
+            Err(status) if status.code() == Code::FailedPrecondition => Err(AdmissionError::Alive(node)),
             Err(status) => Err(AdmissionError::NoQuorum(status.message().to_owned())),
         }
     }
 
-    /// Asks whoever leads, and whoever leads next where that was not the one.
+    /// Asks whoever leads, and whoever leads next where that was not the one, or does not answer: what was begun is gone on
+    /// with.
     async fn at_leader<T, F>(
         &self,
         ask: impl Fn(Client, arsenal_proto::internal::v1::Hello) -> F,
@@ -291,14 +295,18 @@ impl Admission {
         let deadline = Instant::now() + LEADER_MAX;
         loop {
             let leader = self.group.status().leader;
-            let address = leader.and_then(|leader| self.shared.address_of(&self.group, leader));
-            let asked = match address {
-                Some(address) => {
+            let known =
+                leader.and_then(|leader| Some((leader, self.shared.address_of(&self.group, leader)?)));
+            let asked = match known {
+                Some((leader, address)) => {
                     let channel = self.shared.dialer.channel(&address).map_err(Status::unavailable)?;
                     let asked = ask(Client::new(channel), self.shared.introduction().hello());
-                    timeout_at(deadline, asked)
-                        .await
-                        .unwrap_or_else(|late| Err(Status::unavailable(late.to_string())))
+                    tokio::select! {
+                        asked = timeout_at(deadline.min(Instant::now() + TRY_MAX), asked) => {
+                            asked.unwrap_or_else(|late| Err(Status::unavailable(late.to_string())))
+                        }
+                        () = self.group.superseded(leader) => Err(Status::unavailable("another node leads")),
+                    }
                 }
                 None => Err(Status::unavailable("no leader is known")),
             };

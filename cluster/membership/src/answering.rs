@@ -12,6 +12,7 @@ use arsenal_raft::Group;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -36,14 +37,17 @@ pub struct Voting {
 #[derive(Clone)]
 pub struct Answering {
     voting: watch::Receiver<Option<Voting>>,
+    /// Where frames are taken: what the first one of the log begins stays there.
+    thread: Handle,
 }
 
 type Sender = mpsc::Sender<Result<RaftMessage, Status>>;
 
 impl Answering {
-    /// Answers for the voter that will be, or is, there.
-    pub fn new(voting: watch::Receiver<Option<Voting>>) -> Self {
-        Self { voting }
+    /// Answers for the voter that will be, or is, there. It runs on `thread`, and nowhere else: whoever votes must not be late
+    /// because requests are many.
+    pub fn new(voting: watch::Receiver<Option<Voting>>, thread: Handle) -> Self {
+        Self { voting, thread }
     }
 
     /// The voter to answer for, once the other side has said who it is, and `peer` may be that node.
@@ -87,6 +91,7 @@ impl Answering {
             return;
         }
         let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        let thread = self.thread.clone();
         let mut gone = pin!(self.gone());
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let content = tokio::select! {
@@ -99,7 +104,7 @@ impl Answering {
             };
             let Some(Content::Request(RaftFrame { correlation, frame })) = content else { return };
             let (group, answers) = (voting.group.clone(), answers.clone());
-            tokio::spawn(async move {
+            thread.spawn(async move {
                 let frame = group.receive(frame).await;
                 // who asked may be gone
                 let _ = answers.send(Ok(message(Content::Answer(RaftFrame { correlation, frame })))).await;

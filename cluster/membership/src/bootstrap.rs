@@ -5,7 +5,7 @@
 use crate::desk::Shared;
 use crate::directory::Place;
 use crate::gathering::Decision;
-use crate::messages::{candidate_from, candidate_to, founder, founder_candidate};
+use crate::messages::{candidate_to, founder, founder_candidate};
 use crate::session::Lease;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_proto::internal::v1::{DiscoverRequest, FoundRequest, JoinRequest};
@@ -33,6 +33,7 @@ type Client = MembershipServiceClient<Channel>;
 pub(crate) struct Bootstrap<'a> {
     shared: &'a Shared,
     seeds: &'a [String],
+    rounds: usize,
     clients: BTreeMap<String, Client>,
     /// What was told last of each address, so that it is told once.
     told: BTreeMap<String, String>,
@@ -40,7 +41,7 @@ pub(crate) struct Bootstrap<'a> {
 
 impl<'a> Bootstrap<'a> {
     pub(crate) fn new(shared: &'a Shared, seeds: &'a [String]) -> Self {
-        Self { shared, seeds, clients: BTreeMap::new(), told: BTreeMap::new() }
+        Self { shared, seeds, rounds: 0, clients: BTreeMap::new(), told: BTreeMap::new() }
     }
 
     /// The place that this node has, or gets.
@@ -73,8 +74,9 @@ impl<'a> Bootstrap<'a> {
         }
     }
 
-    /// The addresses that the seeds stand for now, and those that were heard of.
-    async fn addresses(&mut self) -> BTreeSet<String> {
+    /// The addresses that are asked now: those that the seeds stand for and the voters', and of those that were heard of
+    /// besides as many as there is room for.
+    async fn addresses(&mut self) -> Vec<String> {
         let mut addresses = BTreeSet::new();
         for seed in self.seeds {
             match timeout(ANSWER_TIMEOUT, lookup_host(seed.as_str())).await {
@@ -90,9 +92,19 @@ impl<'a> Bootstrap<'a> {
         }
         addresses.extend(self.shared.contacts.lock().values().cloned());
         let gathering = self.shared.gathering.lock();
-        addresses.extend(gathering.known().iter().map(|candidate| candidate.address.to_string()));
-        addresses.remove(&*gathering.own().address);
-        addresses.into_iter().take(ASKED_MAX).collect()
+        let mut heard: BTreeSet<String> =
+            gathering.known().iter().map(|candidate| candidate.address.to_string()).collect();
+        for of in [&mut addresses, &mut heard] {
+            of.remove(&*gathering.own().address);
+        }
+        self.rounds += 1;
+        turn(addresses, heard, self.rounds)
+    }
+
+    /// Ends the connections that it has: nobody is asked for a while.
+    fn rest(&mut self) {
+        self.clients.clear();
+        self.told.clear();
     }
 
     fn tell(&mut self, address: &str, reason: &str) {
@@ -153,9 +165,8 @@ impl<'a> Bootstrap<'a> {
             };
             shared.hear_of(answer.voters);
             if let Some(candidate) = answer.candidate {
-                let known: Vec<Candidate> = answer.known.into_iter().map(candidate_from).collect();
                 let in_cluster = answer.hello.is_some_and(|hello| hello.cluster != 0);
-                shared.gathering.lock().hear(candidate_from(candidate), &known, in_cluster);
+                shared.hear(candidate, answer.known, in_cluster);
             }
             (address, Ok(()))
         }
@@ -189,23 +200,42 @@ impl<'a> Bootstrap<'a> {
     }
 }
 
-/// Sees that a node with a view knows whom to ask for it: writes down who votes, and asks around while its session does not
-/// hold, since the voters may be others by now than those that it knows.
+/// Whom to ask in this round: all of the first ones as long as there is room, and of the others the next ones each time.
+fn turn(first: BTreeSet<String>, others: BTreeSet<String>, round: usize) -> Vec<String> {
+    let mut asked = Vec::new();
+    let others: Vec<String> = others.difference(&first).cloned().collect();
+    for mut some in [first.into_iter().collect(), others] {
+        let room = (ASKED_MAX - asked.len()).min(some.len());
+        let start = round.saturating_mul(room).checked_rem(some.len()).unwrap_or_default();
+        some.rotate_left(start);
+        asked.extend(some.into_iter().take(room));
+    }
+    asked
+}
+
+/// Sees that a node knows whom to ask for its view, or to renew its session: writes down who votes, and asks around while its
+/// session does not hold, since the voters may be others by now than those that it knows.
 pub(crate) async fn find_voters(shared: &Shared, group: &Group, lease: &Lease, seeds: &[String]) {
+    let file = shared.directory.lock().voters();
     let mut asking = Bootstrap::new(shared, seeds);
     let mut written = BTreeMap::new();
     loop {
         let voters = group.voters().into_iter().map(|(id, voter)| (id, voter.address));
         let voters: BTreeMap<u64, String> = voters.collect();
         if !voters.is_empty() && voters != written {
-            match shared.directory.lock().remember_voters(&voters) {
+            let (file, to_write) = (file.clone(), voters.clone());
+            // elsewhere: it waits for the disk, and leases are renewed on this thread
+            let wrote = tokio::task::spawn_blocking(move || file.write(&to_write)).await;
+            match wrote.map_err(|gone| gone.to_string()).and_then(|wrote| wrote.map_err(|e| e.to_string())) {
                 Ok(()) => written.clone_from(&voters),
                 // a later life asks its seeds
-                Err(error) => tracing::warn!(%error, "who votes is not written down"),
+                Err(error) => tracing::warn!(error, "who votes is not written down"),
             }
             *shared.contacts.lock() = voters;
         }
-        if group.is_view() && !lease.holds() {
+        if lease.holds() {
+            asking.rest();
+        } else {
             asking.round().await;
             let contacts = shared.contacts.lock().clone().into_iter();
             group.set_contacts(contacts.map(|(id, address)| (id, Voter { address })).collect());
@@ -260,5 +290,30 @@ pub(crate) async fn name_founders(group: &Group, place: &Place) {
         // what fails is tried again; a second time changes nothing
         let _ = crate::desk::propose(group, NodeCommand::Found { nodes: nodes.clone() }).await;
         sleep(ROUND_PAUSE / 4).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(prefix: &str, count: usize) -> BTreeSet<String> {
+        (0..count).map(|number| format!("{prefix}.{number:03}:7450")).collect()
+    }
+
+    #[test]
+    fn seeds_and_voters_are_asked_in_each_round_and_everybody_else_in_turn() {
+        // the others sort before them
+        let (first, others) = (addresses("10.9", 5), addresses("10.1", 200));
+        let mut asked = BTreeSet::new();
+        for round in 0..4 {
+            let turn = turn(first.clone(), others.clone(), round);
+            assert_eq!(turn.len(), ASKED_MAX);
+            assert!(first.iter().all(|address| turn.contains(address)), "{round}");
+            asked.extend(turn);
+        }
+        assert_eq!(asked.len(), 205, "nobody is left out for ever");
+        assert_eq!(turn(first.clone(), first.clone(), 7).len(), 5, "nobody is asked twice");
+        assert_eq!(turn(addresses("10.9", 100), others, 0).len(), ASKED_MAX);
     }
 }

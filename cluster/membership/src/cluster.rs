@@ -115,7 +115,7 @@ impl Cluster {
 
     /// What answers other voters.
     pub fn answering(&self) -> Answering {
-        Answering::new(self.shared.voting.subscribe())
+        Answering::new(self.shared.voting.subscribe(), self.thread.handle())
     }
 
     /// Gets into the cluster: founds it with the others, joins it, or goes on where its last life ended. Takes as long

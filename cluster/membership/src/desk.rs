@@ -14,6 +14,7 @@ use crate::recognition::PeerNode;
 use crate::seating::{self, Retired};
 use crate::seats::Rules;
 use crate::settings::Settings;
+use arsenal_proto::internal;
 use arsenal_proto::internal::v1::membership_service_server::MembershipService;
 use arsenal_proto::internal::v1::{
     CampaignRequest, CampaignResponse, DiscoverRequest, DiscoverResponse, DismissRequest, DismissResponse,
@@ -28,10 +29,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use tonic::{Request, Response, Status};
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Request, Response, Status};
 
 /// Nodes that are taken note of while a cluster gathers.
 const KNOWN_MAX: usize = 1_024;
+/// Voters that are remembered from hearsay.
+const CONTACTS_MAX: usize = 32;
 
 /// A life of a node, as it renews its session.
 #[derive(Clone, Debug)]
@@ -71,7 +75,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(directory: Directory, own: Candidate, settings: Settings, dialer: Dialer) -> Self {
         let settled = watch::Sender::new(directory.identity().cluster.clone());
-        let contacts = Mutex::new(directory.voters());
+        let contacts = Mutex::new(directory.voters().read());
         Self {
             dialer,
             directory: Mutex::new(directory),
@@ -151,7 +155,27 @@ impl Shared {
 
     /// Somebody has told who votes.
     pub(crate) fn hear_of(&self, voters: Vec<VoterAddress>) {
-        self.contacts.lock().extend(voters.into_iter().map(|voter| (voter.node, voter.address)));
+        let mut contacts = self.contacts.lock();
+        if contacts.len() + voters.len() > CONTACTS_MAX {
+            // of long ago, for the most part
+            contacts.clear();
+        }
+        let heard = voters.into_iter().take(CONTACTS_MAX);
+        contacts.extend(heard.map(|voter| (voter.node, voter.address)));
+    }
+
+    /// Somebody has told of itself and of whom it knows. Who is in a cluster gathers no more: the voters know of all nodes.
+    pub(crate) fn hear(
+        &self,
+        candidate: internal::v1::Candidate,
+        known: Vec<internal::v1::Candidate>,
+        in_cluster: bool,
+    ) {
+        let mut gathering = self.gathering.lock();
+        if self.settled.borrow().is_none() && gathering.known().len() < KNOWN_MAX {
+            let known: Vec<Candidate> = known.into_iter().take(KNOWN_MAX).map(candidate_from).collect();
+            gathering.hear(candidate_from(candidate), &known, in_cluster);
+        }
     }
 
     /// Where a node serves, as far as the replicated state tells.
@@ -233,11 +257,25 @@ pub(crate) async fn propose(group: &Group, command: NodeCommand) -> Result<NodeO
     }
 }
 
+/// Header of a refusal by which the voters themselves say that this life of a node is over, and not whoever serves where
+/// they were thought to be.
+const LIFE_OVER: &str = "arsenal-life-over";
+
 fn refused(refusal: &NodeRefusal) -> Status {
     match refusal {
         NodeRefusal::NotFounded => Status::unavailable(refusal.to_string()),
+        NodeRefusal::Unknown(_) | NodeRefusal::Superseded { .. } => {
+            let mut metadata = MetadataMap::new();
+            metadata.insert(LIFE_OVER, MetadataValue::from_static("1"));
+            Status::with_metadata(Code::FailedPrecondition, refusal.to_string(), metadata)
+        }
         _ => Status::failed_precondition(refusal.to_string()),
     }
+}
+
+/// Whether the voters refuse a renewal for good.
+pub(crate) fn is_over(refused: &Status) -> bool {
+    refused.code() == Code::FailedPrecondition && refused.metadata().contains_key(LIFE_OVER)
 }
 
 /// Who sent a request, where that is known, and what it says.
@@ -258,11 +296,10 @@ impl MembershipService for Desk {
         let (peer, request) = apart(request);
         let DiscoverRequest { hello, candidate, known } = request;
         let hello = self.0.check(peer.as_ref(), hello)?;
-        let mut gathering = self.0.gathering.lock();
-        if let Some(candidate) = candidate.filter(|_| gathering.known().len() < KNOWN_MAX) {
-            let known: Vec<Candidate> = known.into_iter().take(KNOWN_MAX).map(candidate_from).collect();
-            gathering.hear(candidate_from(candidate), &known, hello.cluster != 0);
+        if let Some(candidate) = candidate {
+            self.0.hear(candidate, known, hello.cluster != 0);
         }
+        let gathering = self.0.gathering.lock();
         Ok(Response::new(DiscoverResponse {
             hello: Some(self.0.introduction().hello()),
             candidate: Some(candidate_to(gathering.own())),
@@ -337,9 +374,9 @@ impl MembershipService for Desk {
 
     async fn retire(&self, request: Request<RetireRequest>) -> Result<Response<RetireResponse>, Status> {
         let (peer, request) = apart(request);
-        let RetireRequest { hello, node, dry_run } = request;
+        let RetireRequest { hello, node, dry_run, expect_down } = request;
         self.0.check(peer.as_ref(), hello)?;
-        let retired = seating::retire(&self.0, node, dry_run).await?;
+        let retired = seating::retire(&self.0, node, dry_run, expect_down).await?;
         Ok(Response::new(RetireResponse { quorum_lost: retired == Retired::QuorumLost }))
     }
 

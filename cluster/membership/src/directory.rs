@@ -212,24 +212,9 @@ impl Directory {
         entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("log-"))
     }
 
-    /// The voters that the node knew of last, and where each served: where one without the log gets the state from.
-    pub fn voters(&self) -> BTreeMap<u64, String> {
-        // a hint, no more: what cannot be read is asked for again
-        let text = fs::read_to_string(self.path.join(VOTERS_FILE)).unwrap_or_default();
-        let line = |line: &str| {
-            let (node, address) = line.split_once(' ')?;
-            Some((node.parse().ok()?, address.to_owned()))
-        };
-        text.lines().filter_map(line).collect()
-    }
-
-    /// Writes down the voters that the node knows of.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn remember_voters(&self, voters: &BTreeMap<u64, String>) -> Result<(), DirectoryError> {
-        let text: String = voters.iter().map(|(node, address)| format!("{node} {address}\n")).collect();
-        replace(&self.path.join(VOTERS_FILE), &text)
+    /// Where the voters are written down.
+    pub fn voters(&self) -> VotersFile {
+        VotersFile(self.path.join(VOTERS_FILE))
     }
 
     fn change(&mut self, identity: Identity) -> Result<(), DirectoryError> {
@@ -243,6 +228,33 @@ impl Directory {
         let text = toml::to_string(identity)
             .map_err(|error| DirectoryError::Content { path: path.clone(), reason: error.to_string() })?;
         replace(&path, &text)
+    }
+}
+
+/// The voters that a node knew of last, and where each served: where one without the log gets the state from. Used without
+/// the directory, which others need meanwhile.
+#[derive(Clone, Debug)]
+pub struct VotersFile(PathBuf);
+
+impl VotersFile {
+    /// The voters; none if nobody has written them down.
+    pub fn read(&self) -> BTreeMap<u64, String> {
+        // a hint, no more: what cannot be read is asked for again
+        let text = fs::read_to_string(&self.0).unwrap_or_default();
+        let line = |line: &str| {
+            let (node, address) = line.split_once(' ')?;
+            Some((node.parse().ok()?, address.to_owned()))
+        };
+        text.lines().filter_map(line).collect()
+    }
+
+    /// Writes the voters down. It waits for the disk.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, voters: &BTreeMap<u64, String>) -> Result<(), DirectoryError> {
+        let text: String = voters.iter().map(|(node, address)| format!("{node} {address}\n")).collect();
+        replace(&self.0, &text)
     }
 }
 
@@ -306,11 +318,11 @@ mod tests {
     fn the_voters_that_were_written_down_are_known_to_the_next_life() {
         let folder = tempfile::tempdir().unwrap();
         let directory = Directory::open(folder.path()).unwrap();
-        assert!(directory.voters().is_empty() && !directory.has_log());
+        assert!(directory.voters().read().is_empty() && !directory.has_log());
         let voters = BTreeMap::from([(1, "10.0.0.1:7450".to_owned()), (7, "[::1]:7450".to_owned())]);
-        directory.remember_voters(&voters).unwrap();
+        directory.voters().write(&voters).unwrap();
         drop(directory);
-        assert_eq!(Directory::open(folder.path()).unwrap().voters(), voters);
+        assert_eq!(Directory::open(folder.path()).unwrap().voters().read(), voters);
     }
 
     #[test]

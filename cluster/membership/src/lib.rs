@@ -36,7 +36,7 @@ pub use cluster::{Cluster, ClusterError, Entered};
 pub use cuts::{Cut, Cuts, HeldCut, TooManyCuts};
 pub use desk::Desk;
 pub use dialer::Dialer;
-pub use directory::{Directory, DirectoryError, Founder, Identity, Place};
+pub use directory::{Directory, DirectoryError, Founder, Identity, Place, VotersFile};
 pub use hello::Introduction;
 pub use monitors::{MonitorRefusal, NodeMonitors, NodeNews, Notice};
 pub use nodes::{Alone, Membership, Node, NodeError, NodeState, Nodes, Standing};

@@ -7,10 +7,11 @@ use crate::desk::{Shared, propose};
 use crate::seats::{self, Seats, Seen};
 use crate::steward;
 use arsenal_raft::nodes::{NodeCommand, NodePhase};
-use arsenal_raft::{Group, MembershipError, Voter};
+use arsenal_raft::{Group, MembershipError, ReadError, Voter};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tonic::Status;
 
@@ -20,29 +21,40 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
 /// The group as its leader, for as long as nothing else changes its members.
-struct Leading<'a> {
-    shared: &'a Shared,
+struct Leading {
+    shared: Arc<Shared>,
     group: Group,
     seats: Seats,
-    _only: SemaphorePermit<'a>,
+    _only: OwnedSemaphorePermit,
 }
 
-impl<'a> Leading<'a> {
-    async fn begin(shared: &'a Shared) -> Result<Self, Status> {
+impl Leading {
+    async fn begin(shared: &Arc<Shared>) -> Result<Self, Status> {
         let group = shared.group()?;
         let stops = |_| Status::unavailable("this node stops");
-        let only = shared.changing.acquire().await.map_err(stops)?;
+        let only = Arc::clone(&shared.changing).acquire_owned().await.map_err(stops)?;
         // after the wait: it may lead no more, and the members may have changed
-        let status = group.status();
+        let mut status = group.status();
         if status.leader != Some(status.id) {
             return Err(Status::unavailable("this node does not lead"));
         }
+        if let Some(voters) = status.next_voters {
+            // a change that was not finished: until it is there can be no other
+            in_time(group.change_voters(voters)).await?;
+            status = group.status();
+        }
         let seats = Seats::of(&status);
-        Ok(Self { shared, group, seats, _only: only })
+        Ok(Self { shared: Arc::clone(shared), group, seats, _only: only })
+    }
+
+    /// As [`Leading::change`], to its end, though who asked for it may be gone before that.
+    async fn seat(self, voters: BTreeSet<u32>) -> Result<(), Status> {
+        let seated = tokio::spawn(async move { self.change(&voters).await }).await;
+        seated.unwrap_or_else(|gone| Err(Status::unavailable(gone.to_string())))
     }
 
     /// Has these vote and nobody else, those that do not follow the log yet after they have caught up.
-    async fn seat(&self, voters: &BTreeSet<u32>) -> Result<(), Status> {
+    async fn change(&self, voters: &BTreeSet<u32>) -> Result<(), Status> {
         let follows = |node: &&u32| self.seats.voters.contains(node) || self.seats.learners.contains(node);
         let change = async {
             for node in voters.iter().filter(|node| !follows(node)) {
@@ -53,17 +65,22 @@ impl<'a> Leading<'a> {
             }
             self.group.change_voters(voters.iter().copied().map(u64::from).collect()).await
         };
-        let changed = timeout(CATCH_UP_MAX, change).await;
-        let late = |_| Status::unavailable(format!("the voters did not change within {CATCH_UP_MAX:?}"));
-        changed.map_err(late)?.map_err(|error| Status::unavailable(error.to_string()))
+        in_time(change).await
     }
+}
+
+/// What a change of the members gives, if it is made in time.
+async fn in_time(change: impl Future<Output = Result<(), MembershipError>>) -> Result<(), Status> {
+    let late = |_| Status::unavailable(format!("the voters did not change within {CATCH_UP_MAX:?}"));
+    let changed = timeout(CATCH_UP_MAX, change).await.map_err(late)?;
+    changed.map_err(|error| Status::unavailable(error.to_string()))
 }
 
 /// Gives a node a vote.
 ///
 /// # Errors
 /// `UNAVAILABLE` if this node does not lead, `FAILED_PRECONDITION` if the other is not up.
-pub(crate) async fn give_vote(shared: &Shared, node: u32) -> Result<(), Status> {
+pub(crate) async fn give_vote(shared: &Arc<Shared>, node: u32) -> Result<(), Status> {
     let leading = Leading::begin(shared).await?;
     if leading.seats.voters.contains(&node) {
         return Ok(());
@@ -76,7 +93,7 @@ pub(crate) async fn give_vote(shared: &Shared, node: u32) -> Result<(), Status> 
     }
     let mut voters = leading.seats.voters.clone();
     voters.insert(node);
-    leading.seat(&voters).await
+    leading.seat(voters).await
 }
 
 /// Whether the way out was begun, or nothing was done since the voters would have no majority.
@@ -89,10 +106,24 @@ pub(crate) enum Retired {
 /// Begins to take a node out: nothing new comes to it, and it votes no more.
 ///
 /// # Errors
-/// `UNAVAILABLE` if this node does not lead, or does not any more because it is the one.
-pub(crate) async fn retire(shared: &Shared, node: u32, dry_run: bool) -> Result<Retired, Status> {
+/// `UNAVAILABLE` if this node does not lead, or does not any more because it is the one; `FAILED_PRECONDITION` if the node
+/// is up, and was to be down.
+pub(crate) async fn retire(
+    shared: &Arc<Shared>,
+    node: u32,
+    dry_run: bool,
+    expect_down: bool,
+) -> Result<Retired, Status> {
     let leading = Leading::begin(shared).await?;
     let group = &leading.group;
+    if expect_down {
+        // who asks may have seen it before it came back
+        let unconfirmed = |error: ReadError| Status::unavailable(error.to_string());
+        group.synchronize().await.map_err(unconfirmed)?;
+        if matches!(phase(group, node), Some(NodePhase::Up | NodePhase::Leaving)) {
+            return Err(Status::failed_precondition(format!("n{node} is not down")));
+        }
+    }
     let seen = Seen { manners: shared.manners(), ..Seen::default() };
     let voters =
         group.look(|state| seats::without(state.nodes(), &leading.seats, &shared.rules(), &seen, node));
@@ -120,7 +151,7 @@ pub(crate) async fn retire(shared: &Shared, node: u32, dry_run: bool) -> Result<
         propose(group, leave).await?.map_err(|refusal| Status::unavailable(refusal.to_string()))?;
     }
     if voters != leading.seats.voters {
-        leading.seat(&voters).await?;
+        leading.seat(voters).await?;
     }
     Ok(Retired::Begun)
 }

@@ -3,16 +3,17 @@
 //! Invariant: the lease is counted from when the renewal that was acknowledged last was sent, so that it runs out here
 //! before anybody else may call the session over.
 
-use crate::desk::{Life, Shared};
+use crate::desk::{self, Life, Shared};
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_proto::internal::v1::{RenewRequest, RenewResponse};
 use arsenal_raft::{End, Group};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
 /// After a renewal that did not succeed, the next try waits so long, if the pace is not faster anyway.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -68,10 +69,12 @@ impl Session {
         let opened = &self.shared.opened;
         let mut connection = None;
         let mut told = String::new();
-        for attempt in 0.. {
+        let mut failures = 0;
+        loop {
             let sent = Instant::now();
-            let pause = match timeout(self.every, self.renew(&mut connection, attempt)).await {
+            let pause = match timeout(self.every, self.renew(&mut connection, failures)).await {
                 Ok(Ok(renewed)) => {
+                    failures = 0;
                     self.lease.extend(sent + renewed.lease);
                     if !renewed.follows_log && self.group.stand_down(renewed.index).await {
                         tracing::info!("the log is not sent to this node any more: a voter feeds its view");
@@ -80,11 +83,12 @@ impl Session {
                     opened.send_if_modified(|opened| !std::mem::replace(opened, true));
                     self.every
                 }
-                Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
+                Ok(Err(status)) if desk::is_over(&status) => {
                     self.lease.end();
                     return end(format!("this node cannot take part any more: {}", status.message()));
                 }
                 failed => {
+                    failures += 1;
                     let reason = failed.map_or_else(|late| late.to_string(), |status| said(status.err()));
                     if reason != told {
                         // while nothing was open yet the voters are still choosing who leads
@@ -101,31 +105,45 @@ impl Session {
         }
     }
 
-    /// Where whoever leads may be: where it is known to be, else wherever a node is, from another one on each time. A voter
-    /// that was replaced while it was away hears of no leader.
-    fn addresses(&self, leader: Option<u64>, attempt: usize) -> Vec<Arc<str>> {
-        if let Some(address) = leader.and_then(|leader| self.shared.address_of(&self.group, leader)) {
-            return vec![address];
+    /// Where whoever leads may be: where it is known to be, and after so many failures in a row wherever a node or a voter
+    /// is, from another one on each time. A node that was forgotten while it was away hears of no leader, and goes on to know
+    /// the one that it heard last.
+    fn addresses(&self, leader: Option<u64>, failures: usize) -> Vec<Arc<str>> {
+        let known = leader.and_then(|leader| self.shared.address_of(&self.group, leader));
+        if known.is_some() && failures == 0 {
+            return known.into_iter().collect();
         }
-        let mut addresses: Vec<Arc<str>> = self.group.look(|state| {
-            let others = state.nodes().nodes().iter().filter(|(id, _)| **id != self.life.node);
-            others.map(|(_, record)| Arc::clone(&record.candidate.address)).collect()
+        let mut others: BTreeSet<Arc<str>> = self.group.look(|state| {
+            let nodes = state.nodes().nodes().values();
+            nodes.map(|record| Arc::clone(&record.candidate.address)).collect()
         });
-        let start = attempt.checked_rem(addresses.len()).unwrap_or_default();
-        addresses.rotate_left(start);
-        addresses
+        others.extend(self.shared.contacts.lock().values().map(|address| address.as_str().into()));
+        others.remove(&self.life.address);
+        others.retain(|other| known.as_ref() != Some(other));
+        let mut others: Vec<Arc<str>> = others.into_iter().collect();
+        let start = failures.checked_rem(others.len()).unwrap_or_default();
+        others.rotate_left(start);
+        known.into_iter().chain(others).collect()
     }
 
-    async fn renew(&self, connection: &mut Option<Connection>, attempt: usize) -> Result<Renewed, Status> {
+    async fn renew(&self, connection: &mut Option<Connection>, failures: usize) -> Result<Renewed, Status> {
         let status = self.group.status();
         if status.leader == Some(status.id) {
             let lease = self.shared.renew(&self.life).await?;
             return Ok(Renewed { lease, index: 0, follows_log: true });
         }
         let mut failed = Status::unavailable("no leader is known");
-        for address in self.addresses(status.leader, attempt) {
-            match self.renew_at(address, connection).await {
-                Err(status) if status.code() != Code::FailedPrecondition => failed = status,
+        for (place, address) in self.addresses(status.leader, failures).into_iter().enumerate() {
+            // one that does not answer must not have all the time of those that come after it
+            let patience = match (failures, place) {
+                (0, _) => self.every,
+                (_, 0) => self.every / 2,
+                _ => self.every / 4,
+            };
+            let asked = timeout(patience, self.renew_at(address, connection)).await;
+            match asked.unwrap_or_else(|late| Err(Status::unavailable(late.to_string()))) {
+                // who serves there now may be of another cluster
+                Err(status) if !desk::is_over(&status) => failed = status,
                 renewed => return renewed,
             }
         }

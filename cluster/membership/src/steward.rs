@@ -12,12 +12,14 @@ use arsenal_raft::{Command, Group, MembershipError, ProposeError, Status, Voter}
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 /// How often a leader looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A node that is to follow the log may take so long to catch up before others have their turn.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A change that failed is tried again so much later.
+const FAILED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Looks after a cluster.
 pub(crate) struct Steward {
@@ -89,12 +91,15 @@ impl Steward {
             let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
             tokio::spawn(async move {
                 let done = timeout(CHANGE_TIMEOUT, make(&shared, &group, &change)).await;
-                match done {
+                match &done {
                     Ok(Ok(())) => tracing::info!(?change, "the members changed"),
                     Ok(Err(error)) => {
                         tracing::warn!(?change, %error, "the members stay as they are")
                     }
                     Err(_) => tracing::warn!(?change, "a change of the members takes too long"),
+                }
+                if !matches!(done, Ok(Ok(()))) {
+                    sleep(FAILED_PAUSE).await;
                 }
                 drop(changing);
             });
@@ -141,36 +146,21 @@ async fn end(shared: Arc<Shared>, group: Group, node: u32, command: NodeCommand,
     }
 }
 
-/// Hands the leadership to the follower that has the most of the log, if this node leads. Gives whether somebody else leads.
-///
-/// The chosen one stands for election again and again: of five voters it needs a vote besides its own and this node's, and the
-/// other followers grant none for as long as they believe that they have a leader.
+/// Hands the leadership to a follower, one that is up if there is any, if this node leads. Gives whether somebody else leads.
 pub(crate) async fn hand_over(shared: &Shared, group: &Group, limit: Duration) -> bool {
-    let leads_elsewhere = || {
-        let status = group.status();
-        status.leader.is_some_and(|leader| leader != status.id)
+    let is_up = |voter: u64| {
+        group.look(|state| {
+            let record = u32::try_from(voter).ok().and_then(|voter| state.nodes().nodes().get(&voter));
+            record.is_some_and(|record| record.phase == NodePhase::Up)
+        })
     };
-    // a leader that was deposed knows of no followers any more
-    let mut followers = group.followers();
-    let handing = async {
-        while !leads_elsewhere() {
-            if followers.is_empty() {
-                followers = group.followers();
-            }
-            for (follower, _) in &followers {
-                let Some(address) = shared.address_of(group, *follower) else { continue };
-                let Ok(channel) = shared.dialer.channel(&address) else { continue };
-                let hello = Some(shared.introduction().hello());
-                let asked = MembershipServiceClient::new(channel).campaign(CampaignRequest { hello }).await;
-                if asked.is_ok() {
-                    break;
-                }
-            }
-            // votes need a part of it to come back
-            tokio::time::sleep(shared.settings.election_timeout / 2).await;
-        }
+    let stand = |follower| async move {
+        let channel = shared.address_of(group, follower).map(|address| shared.dialer.channel(&address));
+        let Some(Ok(channel)) = channel else { return false };
+        let hello = Some(shared.introduction().hello());
+        MembershipServiceClient::new(channel).campaign(CampaignRequest { hello }).await.is_ok()
     };
-    timeout(limit, handing).await.is_ok()
+    group.hand_over(limit, is_up, stand).await
 }
 
 /// Tells that this life ends, so that others need not wait for its lease.

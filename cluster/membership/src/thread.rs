@@ -24,6 +24,11 @@ impl Thread {
         Ok(Self { handle, running: Mutex::new(Some((stop, thread))) })
     }
 
+    /// Where tasks of it are spawned.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Does something there; nothing if the thread ends before it is done, or what is done panics. What nobody waits for
     /// any more is given up.
     pub(crate) async fn run<T: Send + 'static>(

@@ -71,13 +71,20 @@ impl ClusterView {
             });
             Membership { index: picture.index, nodes: nodes.collect() }
         });
+        let addresses = membership.nodes.values().map(|node| (Arc::clone(&node.address), node.id));
+        self.dialer.cuts().locate(self.own, addresses);
+        let membership = Arc::new(membership);
+        self.membership.send_replace(Arc::clone(&membership));
+        // after who asks for one sees where a node is now: one that was dialled by what was seen before goes as well
         self.channels.lock().retain(|id, (address, _)| {
             let node = membership.nodes.get(id);
             node.is_some_and(|node| node.address == *address && node.state != NodeState::Down)
         });
-        let addresses = membership.nodes.values().map(|node| (Arc::clone(&node.address), node.id));
-        self.dialer.cuts().locate(self.own, addresses);
-        self.membership.send_replace(Arc::new(membership));
+    }
+
+    fn dial_in(&self, membership: &Membership, id: u32) -> Result<Channel, NodeError> {
+        let _runtime = self.io.enter();
+        nodes::dial(&self.dialer, membership, id)
     }
 
     /// Follows the replicated state until its voter stops.
@@ -115,20 +122,22 @@ impl Nodes for ClusterView {
     }
 
     fn channel(&self, id: u32) -> Result<Channel, NodeError> {
-        if let Some((_, channel)) = self.channels.lock().get(&id) {
+        let membership = self.membership();
+        let node = membership.nodes.get(&id).ok_or(NodeError::Unknown(id))?;
+        let mut channels = self.channels.lock();
+        // one of an earlier address may stand there until the next look
+        let usable =
+            |(address, _): &&(Arc<str>, Channel)| *address == node.address && node.state != NodeState::Down;
+        if let Some((_, channel)) = channels.get(&id).filter(usable) {
             return Ok(channel.clone());
         }
-        let channel = self.dial(id)?;
-        let membership = self.membership();
-        let address = membership.nodes.get(&id).map(|node| Arc::clone(&node.address));
-        let address = address.ok_or(NodeError::Unknown(id))?;
-        self.channels.lock().insert(id, (address, channel.clone()));
+        let channel = self.dial_in(&membership, id)?;
+        channels.insert(id, (Arc::clone(&node.address), channel.clone()));
         Ok(channel)
     }
 
     fn dial(&self, id: u32) -> Result<Channel, NodeError> {
-        let _runtime = self.io.enter();
-        nodes::dial(&self.dialer, &self.membership(), id)
+        self.dial_in(&self.membership(), id)
     }
 
     fn is_in_session(&self) -> bool {

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -59,7 +60,7 @@ impl Running {
         let group = Group::start(config, disk, transport, end).await.unwrap();
         let voting = Voting { group: group.clone(), introduction };
         let voting = watch::Sender::new(Some(voting));
-        let server = serve(listener, Answering::new(voting.subscribe()));
+        let server = serve(listener, Answering::new(voting.subscribe(), Handle::current()));
         Self { group, voting, server }
     }
 
@@ -147,7 +148,7 @@ async fn what_was_never_sent_is_called_unreachable() {
 async fn a_node_without_a_voter_refuses_and_says_so() {
     let (listener, address) = listen("127.0.0.1:0").await;
     let (_voting, none) = watch::channel(None);
-    serve(listener, Answering::new(none));
+    serve(listener, Answering::new(none, Handle::current()));
     let error = call(2, &address.to_string()).await;
     assert!(matches!(error, CallError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("no voter yet"), "{error}");

@@ -4,10 +4,12 @@
 mod admission;
 mod plan;
 mod scale;
+mod seating;
 mod speakers;
 
 use arsenal_membership::{Entered, NodeState};
 use plan::{Node, Plan, enter_all, holds, membership, register, until, up};
+use std::net::TcpListener;
 
 #[test]
 fn three_nodes_that_start_at_once_are_one_cluster_numbered_by_name_and_stay_so_after_a_restart() {
@@ -130,4 +132,55 @@ fn a_voter_that_stays_away_is_replaced_by_a_node_that_has_no_vote_and_may_come_b
     let name = register(&back, &again, "of the one that came back");
     assert!(name.is_ok(), "{name:?}");
     drop(nodes);
+}
+
+#[test]
+fn a_voter_that_was_replaced_while_it_was_away_finds_the_leader_though_the_one_that_it_knew_leads_no_more() {
+    let mut plan = Plan::of(4);
+    let (mut nodes, mut entered) = enter_all(&mut plan, 3);
+    let fourth = plan.start(3, 0);
+    let joined = fourth.enter();
+    membership(&joined, "all four are up", |membership| up(membership) == [1, 2, 3, 4]);
+    let leader = until("somebody leads", || entered[0].group.status().leader);
+    let place = (0..3).find(|place| u64::from(entered[*place].node) != leader).unwrap();
+    let number = entered.remove(place).node;
+    nodes.remove(place).kill();
+    for entered in &entered {
+        membership(entered, "the fourth votes instead", |membership| {
+            membership.nodes[&4].voter && !membership.nodes[&number].voter
+        });
+    }
+    // whom it heard last stays, and follows another
+    let other = entered.iter().position(|entered| u64::from(entered.node) != leader).unwrap();
+    until("another one leads", || {
+        nodes[other].io.block_on(entered[other].group.campaign());
+        entered
+            .iter()
+            .all(|seen| seen.group.status().leader.is_some_and(|leads| leads != leader))
+            .then_some(())
+    });
+    let back = plan.start(place, 3);
+    let again = back.enter();
+    assert_eq!((again.node, again.incarnation), (number, 2));
+    register(&back, &again, "of the one that came back").unwrap();
+}
+
+#[test]
+fn a_node_of_another_cluster_at_the_address_of_a_voter_ends_nobody() {
+    let mut plan = Plan::of(3);
+    let (nodes, entered) = enter_all(&mut plan, 3);
+    drop(entered);
+    nodes.into_iter().for_each(Node::kill);
+    let address = plan.addresses[0];
+    let listener = TcpListener::bind(address).unwrap();
+    let foreign = Node::start(listener, &plan.directory(9), ("foreign", 1), &[address], |_| {});
+    foreign.enter();
+    let nodes: Vec<Node> = (1..3).map(|index| plan.start(index, 3)).collect();
+    std::thread::scope(|scope| {
+        let entering: Vec<_> = nodes.iter().map(|node| scope.spawn(|| node.enter())).collect();
+        entering.into_iter().for_each(|entering| drop(entering.join().unwrap()));
+    });
+    for node in &nodes {
+        assert_eq!(*node.ends.lock().unwrap(), [""; 0]);
+    }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Channel, Server};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
@@ -148,6 +148,12 @@ impl Node {
             let answer = MembershipServiceClient::new(channel).discover(request).await;
             answer.map_or(0, |answer| answer.into_inner().known.len())
         })
+    }
+
+    /// What answers at this address, asked from this node.
+    pub(crate) fn client(&self, address: SocketAddr) -> MembershipServiceClient<Channel> {
+        let _runtime = self.io.enter();
+        MembershipServiceClient::new(Dialer::default().channel(&address.to_string()).unwrap())
     }
 
     pub(crate) fn enter(&self) -> Entered {
