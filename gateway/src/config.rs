@@ -47,6 +47,8 @@ pub struct Config {
     pub first_item_wait: Duration,
     /// How often an SSE stream or a WebSocket shows that it lives while nothing happens.
     pub heartbeat: Duration,
+    /// Streams of lines show that too, by an empty line. Not every reader of lines passes over one.
+    pub heartbeat_lines: bool,
     /// How long an SSE client is told to wait before it reconnects; `None` leaves it to the client.
     pub sse_retry: Option<Duration>,
     /// The origins whose pages may speak to it: `https://example.com`, or `*` for all. Its own needs no mention, unless it
@@ -93,6 +95,7 @@ impl Default for Config {
             stream_format: StreamFormat::Ndjson,
             first_item_wait: Duration::from_secs(1),
             heartbeat: Duration::from_secs(15),
+            heartbeat_lines: false,
             sse_retry: None,
             origins: Vec::new(),
             hosts: Hosts::Any,

@@ -68,6 +68,16 @@ impl Framing {
         true
     }
 
+    /// What shows that a quiet stream lives; nothing where a reader might take it for an item. `lines` is whether readers of
+    /// lines pass over an empty one.
+    pub(super) fn heartbeat(self, lines: bool) -> Option<&'static [u8]> {
+        match self {
+            Framing::Sse => Some(b":\n\n"),
+            Framing::Ndjson | Framing::GatewayResult if lines => Some(b"\n"),
+            Framing::Ndjson | Framing::GatewayResult | Framing::JsonArray | Framing::Raw => None,
+        }
+    }
+
     /// Appends what ends a stream that went well.
     pub(super) fn end(self, empty: bool, out: &mut Vec<u8>) {
         if self == Framing::JsonArray {

@@ -179,8 +179,10 @@ impl Items {
                 Err(failure) => self.failed(&failure),
             }));
         }
-        if self.framing == Framing::Sse && self.heartbeat.poll_tick(context).is_ready() {
-            return Poll::Ready(Some(Ok(Bytes::from_static(b":\n\n"))));
+        if let Some(beat) = self.framing.heartbeat(self.compiled.config.heartbeat_lines)
+            && self.heartbeat.poll_tick(context).is_ready()
+        {
+            return Poll::Ready(Some(Ok(Bytes::from_static(beat))));
         }
         Poll::Pending
     }

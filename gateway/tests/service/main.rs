@@ -28,6 +28,7 @@ use arsenal_gateway::{
 };
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, StatusCode, request::Builder};
 use http_body_util::BodyExt as _;
 use library::Counters;
@@ -215,6 +216,28 @@ async fn a_quiet_event_stream_shows_that_it_lives() {
     assert!(next_frame(&mut body).await.starts_with(b"id: 1"));
     assert_eq!(next_frame(&mut body).await, ":\n\n");
     assert_eq!(next_frame(&mut body).await, ":\n\n");
+}
+
+#[tokio::test]
+async fn a_quiet_stream_of_lines_shows_that_it_lives_only_where_that_is_asked_for() {
+    let heartbeat = Duration::from_millis(10);
+    let request = || {
+        let request =
+            Request::get("/v1/events:watch?count=1&hang=true").header("accept", "application/x-ndjson");
+        request.body(Body::empty()).unwrap()
+    };
+    let (service, _) = embedded(Config { heartbeat, heartbeat_lines: true, ..Config::default() });
+    let mut body = service.handle(request()).await.into_body();
+    assert!(next_frame(&mut body).await.ends_with(b"}\n"));
+    assert_eq!(next_frame(&mut body).await, "\n");
+    let (silent, _) = embedded(Config { heartbeat, ..Config::default() });
+    let mut quiet = silent.handle(request()).await.into_body();
+    assert!(next_frame(&mut quiet).await.ends_with(b"}\n"));
+    // in the time of three beats of the other
+    for _ in 0..3 {
+        assert_eq!(next_frame(&mut body).await, "\n");
+    }
+    assert!(quiet.frame().now_or_never().is_none());
 }
 
 #[tokio::test]

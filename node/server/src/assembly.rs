@@ -408,6 +408,7 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     settings.json.emit_defaults = config.gateway.emit_defaults;
     settings.timeout_max = Some(Duration::from_millis(config.gateway.timeout_max_ms));
     settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
+    settings.heartbeat_lines = config.gateway.heartbeat_lines;
     settings.sse_retry =
         (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
     settings.compress_bytes_min = Some(config.gateway.compress_bytes_min).filter(|&bytes_min| bytes_min > 0);

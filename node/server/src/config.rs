@@ -208,6 +208,9 @@ pub struct GatewaySection {
     pub timeout_max_ms: u64,
     /// Milliseconds between heartbeats on a quiet event stream, and between pings on a quiet WebSocket.
     pub heartbeat_ms: u64,
+    /// Send such heartbeats on streams of lines too, as empty lines, for proxies that end what is quiet. Not every
+    /// reader of lines passes over one.
+    pub heartbeat_lines: bool,
     /// Milliseconds after which an event stream's client is told to reconnect; 0 leaves it to the client.
     pub reconnect_ms: u64,
     /// Bytes from which an answer is compressed, with gzip or zstd, for clients that accept it; 0 for never.
@@ -377,6 +380,7 @@ impl Default for GatewaySection {
             streams_per_connection_max: 1_024,
             timeout_max_ms: 7 * 24 * 3_600_000,
             heartbeat_ms: 15_000,
+            heartbeat_lines: false,
             reconnect_ms: 2_000,
             compress_bytes_min: 1_024,
             emit_defaults: true,
