@@ -1,9 +1,12 @@
 //! `idempotency-key`: a repeat of a request gets the answer of the first one, for ten minutes.
 //!
 //! Unary RPCs that change something alone: other requests pass untouched. The key is bound to the RPC's path, to the
-//! bytes of its request, and to the principal that sent it. Invariants: at most [`ANSWERS_MAX`] answers of at most [`ANSWERS_BYTES_MAX`] together are
-//! kept, the oldest go first; a repeat that comes while the first still runs waits for it; a first that was given up
-//! before it had an answer leaves nothing, so that the next one runs.
+//! bytes of its request, and to the principal that sent it. The first runs in a task of its own, for which its client only
+//! waits: a client that goes away, which is when repeats come, takes neither the effect nor the answer with it.
+//!
+//! Invariants: at most [`ANSWERS_MAX`] answers of at most [`ANSWERS_BYTES_MAX`] together are kept, the oldest go first; a
+//! repeat that comes while the first still runs waits for it; at most [`FIRSTS_MAX`] run, each for as long as its answer
+//! would be kept, and one that is given up then leaves nothing, so that the next one runs.
 
 mod store;
 
@@ -19,9 +22,11 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use store::{Claim, Key, Store};
+use store::{Claim, First, KEPT, Key, Store};
+use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
 /// The request header with the client's key.
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
@@ -36,6 +41,8 @@ const KEY_BYTES_MAX: usize = 255;
 const ANSWERS_MAX: usize = 65_536;
 /// Bytes of the answers kept at most.
 const ANSWERS_BYTES_MAX: usize = 64 << 20;
+/// Requests with a key that run at most: one whose client has gone is bounded by nothing else.
+const FIRSTS_MAX: usize = 16_384;
 
 /// An answer as it went over the wire.
 #[derive(Clone, Debug)]
@@ -71,6 +78,7 @@ impl Answer {
 #[derive(Clone)]
 pub struct IdempotencyLayer {
     store: Arc<Store>,
+    firsts: Arc<Semaphore>,
     request_bytes_max: usize,
 }
 
@@ -78,7 +86,8 @@ impl IdempotencyLayer {
     /// A request with a key has `request_bytes_max` at most.
     pub fn new(node: Node, request_bytes_max: usize) -> Self {
         let store = Store::new(node, ANSWERS_MAX, ANSWERS_BYTES_MAX);
-        Self { store: Arc::new(store), request_bytes_max }
+        let firsts = Arc::new(Semaphore::new(FIRSTS_MAX));
+        Self { store: Arc::new(store), firsts, request_bytes_max }
     }
 }
 
@@ -133,12 +142,12 @@ fn key_of<B>(request: &Request<B>) -> Option<Bytes> {
 impl IdempotencyLayer {
     async fn run<S>(
         self,
-        mut inner: S,
+        inner: S,
         key: Bytes,
         Call { rpc, request, ahead }: Call,
     ) -> Result<Response<Body>, Status>
     where
-        S: Service<Call, Response = Response<Body>, Error = Infallible>,
+        S: Service<Call, Response = Response<Body>, Error = Infallible, Future: Send> + Send + 'static,
     {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             let message = format!(
@@ -163,18 +172,23 @@ impl IdempotencyLayer {
                 }
             }
         };
+        let place = Arc::clone(&self.firsts).try_acquire_owned().map_err(|_| too_many_firsts())?;
         let request = Request::from_parts(parts, Body::from(input));
         let ahead = Ahead { head: Bytes::new(), meant };
-        let Ok(response) = inner.call(Call { rpc, request, ahead }).await;
-        let (parts, body) = response.into_parts();
-        let collected = body.collect().await.map_err(|error| Status::from_error(error.into()))?;
-        let trailers = collected.trailers().cloned();
-        let answer = Answer { headers: parts.headers, body: collected.to_bytes(), trailers };
-        let response = answer.response(false);
-        if keeps(&answer) {
-            claim.answer(answer);
+        let first = async move {
+            let ran = tokio::time::timeout(KEPT, run_first(inner, Call { rpc, request, ahead }, claim)).await;
+            drop(place);
+            ran.unwrap_or_else(|_| Err(given_up()))
+        };
+        // what it causes is still part of the call's trace
+        match tokio::spawn(first.in_current_span()).await {
+            Ok(answered) => answered,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // the thread that serves is ending
+                Err(_) => Err(given_up()),
+            },
         }
-        Ok(response)
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Status> {
@@ -188,6 +202,35 @@ impl IdempotencyLayer {
         })?;
         Ok(collected.to_bytes())
     }
+}
+
+/// Runs the first request with a key, and keeps its answer.
+async fn run_first<S>(mut inner: S, call: Call, claim: First) -> Result<Response<Body>, Status>
+where
+    S: Service<Call, Response = Response<Body>, Error = Infallible>,
+{
+    let Ok(response) = inner.call(call).await;
+    let (parts, body) = response.into_parts();
+    let collected = body.collect().await.map_err(|error| Status::from_error(error.into()))?;
+    let trailers = collected.trailers().cloned();
+    let answer = Answer { headers: parts.headers, body: collected.to_bytes(), trailers };
+    let response = answer.response(false);
+    if keeps(&answer) {
+        claim.answer(answer);
+    }
+    Ok(response)
+}
+
+/// `RESOURCE_EXHAUSTED`: nothing was done.
+fn too_many_firsts() -> Status {
+    let message = format!("{FIRSTS_MAX} requests with an `{IDEMPOTENCY_HEADER}` run already, the maximum");
+    failure(Code::ResourceExhausted, "TOO_MANY_REQUESTS", message).status()
+}
+
+/// `ABORTED OUTCOME_UNKNOWN`: it was begun and has no answer.
+fn given_up() -> Status {
+    let message = format!("the request had no answer within {KEPT:?}, and what became of it is not known");
+    failure(Code::Aborted, "OUTCOME_UNKNOWN", message).status()
 }
 
 /// `INVALID_ARGUMENT`: the key was used for another request.

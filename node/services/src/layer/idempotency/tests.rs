@@ -68,6 +68,11 @@ fn bench(gate: Option<Arc<Semaphore>>) -> Bench {
 }
 
 impl Bench {
+    /// How many requests have been run.
+    fn runs(&self) -> u32 {
+        self.service.inner.runs.load(SeqCst)
+    }
+
     fn ask(&self, path: &str, key: Option<&str>, input: &str) -> impl Future<Output = Seen> + use<> {
         self.ask_as(None, path, key, input)
     }
@@ -172,16 +177,37 @@ async fn a_repeat_waits_for_a_first_that_runs() {
 }
 
 #[tokio::test]
-async fn a_first_that_is_given_up_makes_room_for_the_next() {
+async fn a_first_whose_client_goes_away_is_run_once_and_answers_the_repeat() {
     let gate = Arc::new(Semaphore::new(0));
     let bench = bench(Some(Arc::clone(&gate)));
     let first = tokio::spawn(bench.ask(PATH, Some("k"), "a"));
-    tokio::task::yield_now().await;
-    let next = tokio::spawn(bench.ask(PATH, Some("k"), "a"));
-    tokio::task::yield_now().await;
+    while bench.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
     first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    gate.add_permits(2);
+    assert_eq!(bench.ask(PATH, Some("k"), "a").await, seen("1", true));
+    assert_eq!(bench.runs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_that_never_answers_makes_room_for_the_next_once_it_is_given_up() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = bench(Some(Arc::clone(&gate)));
+    assert_eq!(bench.ask(PATH, Some("k"), "a").await.code, Code::Aborted);
     gate.add_permits(1);
-    assert_eq!(next.await.unwrap(), seen("2", false));
+    assert_eq!(bench.ask(PATH, Some("k"), "a").await, seen("2", false));
+}
+
+#[tokio::test]
+async fn beyond_the_bound_on_those_that_run_a_first_is_refused_before_it_runs() {
+    let mut bench = bench(None);
+    bench.service.layer.firsts = Arc::new(Semaphore::new(0));
+    assert_eq!(bench.ask(PATH, Some("k"), "a").await.code, Code::ResourceExhausted);
+    bench.service.layer.firsts.add_permits(1);
+    assert_eq!(bench.ask(PATH, Some("k"), "a").await, seen("1", false));
+    assert_eq!(bench.ask(PATH, Some("l"), "a").await, seen("2", false));
 }
 
 #[tokio::test]
