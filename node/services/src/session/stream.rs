@@ -1,8 +1,9 @@
 //! A session on a stream: frames of the client in, deliveries and results out.
 //!
 //! One state machine, polled by whoever sends the answers: no task of its own, so that a client that does not read is
-//! not worked for. Invariants: frames are done in their order, calls beside each other; what is not acknowledged never
-//! exceeds the window; when the stream goes away, however it does, the process exits `noconnection`.
+//! not worked for. Invariants: frames are done in their order, calls beside each other, [`CALLS_MAX`] at most: the frame
+//! after that is read when one of them has its result; what is not acknowledged never exceeds the window; when the stream
+//! goes away, however it does, the process exits `noconnection`.
 
 mod frame;
 
@@ -23,6 +24,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tonic::{Code, Status, Streaming};
 
+/// Calls of a stream that wait for their answers at most.
+const CALLS_MAX: usize = 1_024;
 /// Deliveries that one look takes out of the mailbox at most.
 const BATCH: usize = 64;
 
@@ -129,14 +132,15 @@ impl Connection {
             if self.deliver() {
                 continue;
             }
-            let open = matches!(self.phase, Phase::Open);
+            // nothing behind `close` is read: that the client has no more to say does not hide the end from it
+            let reads = matches!(self.phase, Phase::Open) && self.calls.len() < CALLS_MAX;
             tokio::select! {
                 biased;
-                // nothing behind `close` is read: that the client has no more to say does not hide the end from it
-                frame = self.frames.message(), if open => self.take_frame(frame),
+                // before the frames, of which there may always be one more
                 Some(result) = self.calls.next(), if !self.calls.is_empty() => {
                     self.outgoing.extend(result.map(answer::Frame::Result));
                 }
+                frame = self.frames.message(), if reads => self.take_frame(frame),
                 () = &mut news => {}
             }
         }
@@ -214,3 +218,6 @@ impl Connection {
 fn deliverable() -> Filter {
     Receive::matching(|message| message.kind != Kind::System).filter
 }
+
+#[cfg(test)]
+mod tests;
