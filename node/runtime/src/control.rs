@@ -357,7 +357,19 @@ impl Node {
         if let Some(process) = self.process(pid) {
             process.0.set(flag::SESSION, true);
         }
-        Arc::clone(&self.sessions().lock().entry(pid).or_default().news)
+        let news = Arc::clone(&self.sessions().lock().entry(pid).or_default().news);
+        if !self.is_alive(pid) {
+            // its end, which takes the note away, may have been before this one was made
+            self.sessions().lock().remove(&pid);
+        }
+        news
+    }
+
+    /// Processes whose mailbox clients read, in order.
+    pub fn open_mailboxes(&self) -> Vec<Pid> {
+        let mut pids: Vec<Pid> = self.sessions().lock().keys().copied().collect();
+        pids.sort_unstable();
+        pids
     }
 
     /// Notes whose session a process is, whose mailbox is open.

@@ -30,6 +30,9 @@ pub(crate) fn finish(
     {
         node.names().remove(name, process.pid);
     }
+    if let Some(key) = remains.extras.as_ref().and_then(|extras| extras.key.as_ref()) {
+        node.keys().remove(key, process.pid);
+    }
     if remains.extras.as_ref().is_some_and(|extras| extras.bonds.is_some() || extras.passage.is_some()) {
         // a relay watches from afar, and may ask a second time: it must not be told `noproc` before it is told why
         tell_watchers(node, process.pid, std::mem::take(&mut remains.watchers), &reason, outbox);

@@ -30,6 +30,7 @@ mod handshake;
 pub mod hold;
 mod inbound;
 pub mod info;
+mod keys;
 pub mod limits;
 mod lineage;
 mod lock;

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::dead_letters::DeadLetters;
 use crate::dispatch::Dispatch;
 use crate::events::EventLog;
+use crate::keys::Keys;
 use crate::limits::NodeLimits;
 use crate::mailbox_bytes::ByteBounds;
 use crate::module::Module;
@@ -100,6 +101,7 @@ struct Inner {
     timers: Timers,
     aliases: Aliases,
     names: Names,
+    keys: Keys,
     registry: Arc<dyn Registry>,
     watchers: Watchers,
     remote: Remote,
@@ -143,6 +145,7 @@ impl Node {
             timers,
             aliases: Aliases::new(limits.waiting_requests_max),
             names: Names::default(),
+            keys: Keys::default(),
             registry: config.registry,
             watchers: Watchers::default(),
             remote: Remote::default(),
@@ -325,6 +328,10 @@ impl Node {
 
     pub(crate) fn names(&self) -> &Names {
         &self.0.names
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
     }
 
     pub(crate) fn byte_bounds(&self) -> &ByteBounds {

@@ -154,6 +154,9 @@ impl Node {
         let watched_from =
             options.monitor.filter(|(watcher, _)| options.ack.is_none() && self.is_remote(*watcher));
         let bytes_bound = options.mailbox.filter(|limit| limit.bytes_max > 0);
+        if let Some(key) = &options.key {
+            self.keys().insert(key, pid);
+        }
         let process = Arc::new(self.new_process(pid, code, body, options, by, now_ns));
         self.table().insert(&process);
         let handle = ProcessRef(Arc::clone(&process));

@@ -26,6 +26,7 @@ pub mod shared;
 pub mod status;
 pub mod supervisor;
 pub mod time;
+mod walk;
 pub mod wire;
 
 pub use shared::Shared;

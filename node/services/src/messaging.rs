@@ -113,7 +113,7 @@ impl MessagingService for MessagingApi {
         request: Request<v1::SelectiveSendRequest>,
     ) -> Answer<v1::SelectiveSendResponse> {
         let caller = Caller::of(&request);
-        send::selective(&self.shared, &caller, request.into_inner()).map(Response::new)
+        send::selective(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_message_queue_length(

@@ -246,7 +246,7 @@ impl ProcessService for ProcessApi {
 
     async fn demonitor(&self, request: Request<v1::DemonitorRequest>) -> Answer<v1::DemonitorResponse> {
         let caller = Caller::of(&request);
-        relations::demonitor(self.node(), &caller, request.into_inner()).map(Response::new)
+        relations::demonitor(self.node(), &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn set_trap_exit(

@@ -50,7 +50,7 @@ impl Reference {
         match self {
             Self::Pid(pid) => Ok(Some(*pid)),
             Self::Global(name) => Ok(node.global_whereis(name)),
-            Self::Key(key) => Ok(holder_of_key(node, key)),
+            Self::Key(key) => Ok(node.holder_of_key(key)),
             Self::NameOn(name, on) if **on == **node.name() => Ok(node.whereis(name)),
             Self::NameOn(_, on) => Err(unknown_node(on)),
             Self::Name(name) => match (node.whereis(name), node.global_whereis(name)) {
@@ -66,24 +66,6 @@ impl Reference {
             },
         }
     }
-}
-
-/// The process of this node with this key.
-pub(crate) fn holder_of_key(node: &Node, key: &str) -> Option<Pid> {
-    let mut found = None;
-    node.visit_processes(0, |process| {
-        if node.key_of(process).is_some_and(|held| &*held == key) {
-            found = Some(process.pid());
-        }
-        found.is_none()
-    });
-    node.visit_moved(|process| {
-        if found.is_none() && node.key_of(process).is_some_and(|held| &*held == key) {
-            found = Some(process.pid());
-        }
-        found.is_none()
-    });
-    found
 }
 
 /// `NOT_FOUND UNKNOWN_NODE`.

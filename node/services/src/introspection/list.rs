@@ -4,10 +4,11 @@
 //! paging appears exactly once, however many start and die; a filter computes only what it refers to, and only what is
 //! on the page is encoded.
 
-use super::process_info::{Fields, blocking, look, process_info};
+use super::process_info::{Fields, look, process_info};
 use crate::listing::{Order, bad_filter};
 use crate::page;
 use crate::status::bad_argument;
+use crate::walk;
 use arsenal_observe::predicate::PredicateError;
 use arsenal_observe::process_filter::ProcessFilter;
 use arsenal_observe::process_variables::{NAMES, ProcessView};
@@ -40,9 +41,6 @@ pub(super) struct Query {
 /// One page and the token of the next.
 pub(super) type Page = (Vec<v1::ProcessInfo>, String);
 
-/// Processes up to which a list is made where it is asked for: a hop to another thread takes longer.
-const QUICK: usize = 500;
-
 /// The page that is asked for.
 ///
 /// # Errors
@@ -63,9 +61,7 @@ pub(super) async fn list(node: &Node, selection: Selection, query: Query) -> Res
         query,
     };
     let fields = list.fields;
-    let page =
-        if node.process_count() <= QUICK { list.page() } else { blocking(move || list.page()).await? };
-    let (processes, token) = page?;
+    let (processes, token) = walk::over_processes(node, move |_| list.page()).await??;
     let rows = processes.into_iter().map(|row| async move {
         match row {
             Row::Encoded(process) => *process,

@@ -78,14 +78,6 @@ pub(super) async fn look<R>(
     look(&ProcessView::of_sight(node, process, sight))
 }
 
-/// Work that takes its time, away from the thread that serves others.
-pub(super) async fn blocking<R: Send + 'static>(
-    work: impl FnOnce() -> R + Send + 'static,
-) -> Result<R, Status> {
-    let failed = |_| failure(Code::Internal, "INTERNAL", "the analysis panicked").status();
-    tokio::task::spawn_blocking(work).await.map_err(failed)
-}
-
 /// The fields of a process that are asked for.
 pub(super) fn process_info(node: &Node, view: &ProcessView<'_>, fields: Fields) -> v1::ProcessInfo {
     let mut process = v1::ProcessInfo::default();

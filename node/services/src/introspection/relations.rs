@@ -1,10 +1,10 @@
 //! What ties processes: the graph around one, what a node hangs on, and rings.
 
-use super::process_info::blocking;
 use crate::listing::bad_filter;
 use crate::reference::process;
 use crate::status::bad_argument;
 use crate::time::{timestamp_ms, to_proto};
+use crate::walk::blocking;
 use arsenal_observe::graph::cycles::{fundamental, shortest};
 use arsenal_observe::graph::links::{Blast, articulation_points, components};
 use arsenal_observe::graph::{Graph, Strength, Tie, deadlocks};

@@ -1,8 +1,8 @@
 //! The node itself: identity, limits, counts, schedulers, memory.
 
-use super::process_info::blocking;
 use crate::Shared;
 use crate::time::{timestamp, to_proto};
+use crate::walk::blocking;
 use arsenal_observe::memory::{node_bytes, system_bytes};
 use arsenal_proto::v1;
 use arsenal_proto::v1::get_system_info_response::{Build, Counts, OperatingSystem};

@@ -1,10 +1,11 @@
 //! Trees and lines: the whole hierarchy, the tree of one supervisor, ancestors and descendants.
 
-use super::process_info::{behaviour, blocking};
+use super::process_info::behaviour;
 use super::relations::name_of;
 use crate::reference;
 use crate::status::{failure, of_call};
 use crate::supervisor::spec::encode_child;
+use crate::walk::blocking;
 use arsenal_behaviours::supervisor::core::ChildState;
 use arsenal_behaviours::supervisor::model::ModelChild;
 use arsenal_behaviours::supervisor::{ChildSpec, SupervisorModel, SupervisorReply, SupervisorRequest};

@@ -26,6 +26,8 @@ use tonic::{Code, Status};
 const WATCHES_MAX: usize = 1_000;
 /// Processes or events that are read at a time.
 const BATCH: usize = 256;
+/// Batches of events that are read before others have the thread: about as many as the log of a scheduler has.
+const ROW_MAX: u32 = 64;
 
 /// The items of a watch.
 pub(super) type Stream =
@@ -51,6 +53,7 @@ pub(super) fn watch(
         matching: HashSet::new(),
         resumed_at: 0,
         items: VecDeque::new(),
+        in_a_row: 0,
         _slot: slot,
     };
     if request.after > 0 {
@@ -83,6 +86,8 @@ impl Drop for Slot {
 }
 
 enum Phase {
+    /// What the filter is true of is found, from this place of the process table on, and told of nobody.
+    Recall(usize),
     /// From this place of the process table on.
     Snapshot(usize),
     Changes,
@@ -100,6 +105,8 @@ struct Watch {
     /// What ended up to this event did so while nobody watched.
     resumed_at: u64,
     items: VecDeque<v1::WatchProcessesResponse>,
+    /// Batches of events that were read since others had the thread.
+    in_a_row: u32,
     _slot: Slot,
 }
 
@@ -112,15 +119,7 @@ impl Watch {
             return self.lost(dropped);
         }
         self.position = after;
-        self.resumed_at = last;
-        self.phase = Phase::Changes;
-        let Some(filter) = &self.filter else { return };
-        self.node.visit_processes(0, |process| {
-            if filter.admits(&ProcessView::new(&self.node, process)).unwrap_or(false) {
-                self.matching.insert(process.pid());
-            }
-            true
-        });
+        self.phase = if self.filter.is_some() { Phase::Recall(0) } else { Phase::Changes };
     }
 
     /// Some events are gone: says so and begins anew.
@@ -137,8 +136,20 @@ impl Watch {
                 return item;
             }
             match self.phase {
+                Phase::Recall(place) => self.recall(place),
                 Phase::Snapshot(place) => self.snapshot(place),
-                Phase::Changes => self.changes().await,
+                Phase::Changes => {
+                    self.changes().await;
+                    // what is there is told before the stop of the node is, if it is seen to be there
+                    self.in_a_row = (self.in_a_row + 1) % ROW_MAX;
+                    if self.in_a_row > 0 {
+                        continue;
+                    }
+                }
+            }
+            // a batch without an item for the reader may be one of many: others have their turn between them
+            if self.items.is_empty() {
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -153,13 +164,27 @@ impl Watch {
         }
     }
 
-    fn snapshot(&mut self, place: usize) {
-        let (mut looked_at, mut found) = (0, Vec::new());
+    /// The next processes of the table, and where those behind them begin.
+    fn batch(&self, place: usize) -> (Vec<ProcessRef>, Option<usize>) {
+        let mut found = Vec::new();
         let next = self.node.visit_processes(place, |process| {
-            looked_at += 1;
             found.push(process.clone());
-            looked_at < BATCH
+            found.len() < BATCH
         });
+        (found, next)
+    }
+
+    fn recall(&mut self, place: usize) {
+        let (found, next) = self.batch(place);
+        for process in found {
+            self.matches(&process);
+        }
+        self.phase = next.map_or(Phase::Changes, Phase::Recall);
+        self.resumed_at = self.node.events().last_sequence();
+    }
+
+    fn snapshot(&mut self, place: usize) {
+        let (found, next) = self.batch(place);
         for process in found {
             if self.matches(&process) {
                 let process = Some(self.encode(&process));
@@ -335,6 +360,45 @@ mod tests {
         assert_eq!(refused.map(|status| status.code()), Some(Code::ResourceExhausted));
         drop(last);
         assert_eq!(watches.load(Relaxed), WATCHES_MAX - 1);
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_is_true_of_nothing_lets_others_have_the_thread_after_each_batch() {
+        let node = node();
+        let description = Arc::new(Description::native("idle", Behaviour::Plain));
+        for _ in 0..=BATCH {
+            node.spawn(&description, Box::new(Idle), StartOptions::default()).unwrap();
+        }
+        let filter = "registered_name == 'nobody'".to_owned();
+        for after in [0, node.events().last_sequence()] {
+            let request = v1::WatchProcessesRequest { filter: filter.clone(), after, ..Default::default() };
+            let mut items = watch(&node, &Arc::default(), &request).ok().unwrap();
+            assert!(futures_util::poll!(items.next()).is_pending());
+            if after == 0 {
+                assert_eq!(items.next().await.unwrap().unwrap().kind(), Kind::SnapshotEnd);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_log_has_is_told_at_once_though_much_before_it_is_for_others() {
+        let node = node();
+        let request = v1::WatchProcessesRequest {
+            filter: "registered_name == 'wanted'".to_owned(),
+            ..Default::default()
+        };
+        let mut items = watch(&node, &Arc::default(), &request).ok().unwrap();
+        assert_eq!(items.next().await.unwrap().unwrap().kind(), Kind::SnapshotEnd);
+        assert!(futures_util::poll!(items.next()).is_pending());
+        for _ in 0..10 * BATCH {
+            node.record("process.labelled", Pid::NONE, Pid::NONE, Term::Null, 0);
+        }
+        let name = ProcessName { name: "wanted".into(), global: false };
+        let options = StartOptions { name: Some(name), ..StartOptions::default() };
+        let description = Arc::new(Description::native("idle", Behaviour::Plain));
+        node.spawn(&description, Box::new(Idle), options).unwrap();
+        // as a stop of the node asks for it, which looks once
+        assert!(futures_util::poll!(items.next()).is_ready());
     }
 
     /// Does nothing, for as long as it lives.

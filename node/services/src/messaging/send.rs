@@ -7,6 +7,7 @@ use crate::listing::bad_filter;
 use crate::payload;
 use crate::reference::{self, Reference};
 use crate::status::{failure, of_call, of_registry};
+use crate::walk;
 use arsenal_observe::predicate::PredicateError;
 use arsenal_observe::process_filter::ProcessFilter;
 use arsenal_observe::process_variables::ProcessView;
@@ -148,7 +149,7 @@ fn matching(node: &Node, filter: &ProcessFilter) -> Result<Vec<ProcessRef>, Pred
     failed.map_or(Ok(found), Err)
 }
 
-pub(super) fn selective(
+pub(super) async fn selective(
     shared: &Shared,
     caller: &Caller,
     request: v1::SelectiveSendRequest,
@@ -158,16 +159,21 @@ pub(super) fn selective(
     let filter = ProcessFilter::compile(&request.filter).map_err(|error| bad_filter(&error))?;
     let from = caller.acting(node, "from", &request.from)?.unwrap_or_default();
     let payload = carried::term(node, request.payload)?;
-    let found = matching(node, &filter).map_err(|error| bad_filter(&error))?;
-    let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
-    check_count(request.expected_count, count, "processes")?;
-    if !request.dry_run {
-        for process in &found {
-            node.send_to(process, Message::info(from, payload.clone()).with_operation(caller.operation));
+    let (expected, dry_run, operation) = (request.expected_count, request.dry_run, caller.operation);
+    let sent = walk::over_processes(node, move |node| {
+        let found = matching(node, &filter).map_err(|error| bad_filter(&error))?;
+        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        check_count(expected, count, "processes")?;
+        if !dry_run {
+            for process in &found {
+                node.send_to(process, Message::info(from, payload.clone()).with_operation(operation));
+            }
+            node.record("messages.selectively_sent", Pid::NONE, from, Term::Int(count.into()), operation);
         }
-        node.record("messages.selectively_sent", Pid::NONE, from, Term::Int(count.into()), caller.operation);
-    }
-    let pids = found.iter().take(PIDS_MAX).map(|process| process.pid().to_string()).collect();
+        let pids = found.iter().take(PIDS_MAX).map(|process| process.pid().to_string()).collect();
+        Ok::<_, Status>((count, pids))
+    });
+    let (count, pids) = sent.await??;
     Ok(v1::SelectiveSendResponse { count, pids, unreached: Vec::new(), node: node.name().to_string() })
 }
 

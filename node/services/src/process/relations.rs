@@ -6,6 +6,7 @@ use super::start::no_party;
 use crate::caller::Caller;
 use crate::reference::{self, Reference};
 use crate::status::{bad_argument, failure, no_process, of_control};
+use crate::walk;
 use arsenal_proto::v1;
 use arsenal_runtime::{Kind, Message, Node, OwnedId, Pid, ProcessRef, Term};
 use std::collections::BTreeMap;
@@ -111,7 +112,7 @@ pub(crate) fn monitor_id(text: &str) -> Result<OwnedId, Status> {
     id.ok_or_else(|| bad_argument("monitor", format!("`{text}` is no id of a monitor")))
 }
 
-pub(super) fn demonitor(
+pub(super) async fn demonitor(
     node: &Node,
     caller: &Caller,
     request: v1::DemonitorRequest,
@@ -128,7 +129,10 @@ pub(super) fn demonitor(
             .status());
     }
     // one that has fired has no owner any more, but its message may wait in the watcher's mailbox
-    let told = if owner.is_none() && request.flush { who_was_told(node, monitor, named) } else { None };
+    let told = match owner {
+        None if request.flush => who_was_told(node, monitor, named).await?,
+        _ => None,
+    };
     let flushed = told.is_some();
     let watcher = match owner.or(told).or(named) {
         Some(watcher) => Some(watcher),
@@ -153,21 +157,24 @@ pub(super) fn demonitor(
 }
 
 /// In whose mailbox the DOWN of a monitor waits: in that of `watcher`, where one is named, else it is looked for in all.
-fn who_was_told(node: &Node, monitor: OwnedId, watcher: Option<Pid>) -> Option<Pid> {
-    let is = |message: &Message| message.kind == Kind::Down && message.reference == monitor.reference();
-    let waits = |process: &ProcessRef| {
+async fn who_was_told(node: &Node, monitor: OwnedId, watcher: Option<Pid>) -> Result<Option<Pid>, Status> {
+    let is = move |message: &Message| message.kind == Kind::Down && message.reference == monitor.reference();
+    let waits = move |node: &Node, process: &ProcessRef| {
         let found = node.mailbox(process, |_, message| is(message).then_some(()));
         (!found.is_empty()).then(|| process.pid())
     };
     if let Some(watcher) = watcher {
-        return node.process(watcher).and_then(|process| waits(&process));
+        return Ok(node.process(watcher).and_then(|process| waits(node, &process)));
     }
-    let mut told = None;
-    node.visit_processes(0, |process| {
-        told = waits(process);
-        told.is_none()
+    let look = walk::over_processes(node, move |node| {
+        let mut told = None;
+        node.visit_processes(0, |process| {
+            told = waits(node, process);
+            told.is_none()
+        });
+        told
     });
-    told
+    look.await
 }
 
 pub(super) fn set_trap_exit(

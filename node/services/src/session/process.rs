@@ -249,16 +249,8 @@ pub(super) fn list(
         page_token: &request.page_token,
         of: &request.node,
     };
-    let mut found = Vec::new();
-    node.visit_processes(0, |process| {
-        if node.header(process).session {
-            found.push(process.clone());
-        }
-        true
-    });
-    found.sort_by_key(ProcessRef::pid);
-    let rows =
-        found.iter().map(|process| Listed { node, pid: process.pid(), session: encode(node, process) });
+    let found = node.open_mailboxes().into_iter().filter_map(|pid| node.process(pid));
+    let rows = found.map(|process| Listed { node, pid: process.pid(), session: encode(node, &process) });
     let (page, next_page_token) = query.page(rows.collect())?;
     Ok(v1::ListSessionsResponse {
         sessions: page.into_iter().map(|listed| listed.session).collect(),

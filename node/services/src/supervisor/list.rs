@@ -3,6 +3,7 @@
 use super::lifecycle::describe;
 use crate::listing::{Query, Row};
 use crate::reference;
+use crate::walk;
 use arsenal_observe::predicate::{Field, FieldType};
 use arsenal_proto::v1;
 use arsenal_runtime::module::Behaviour;
@@ -22,7 +23,8 @@ pub(super) async fn list(
     request: &v1::ListSupervisorsRequest,
 ) -> Result<v1::ListSupervisorsResponse, Status> {
     reference::check_node(node, &request.node)?;
-    let asked = stream::iter(supervisors(node)).map(|pid| async move {
+    let found = walk::over_processes(node, supervisors).await?;
+    let asked = stream::iter(found).map(|pid| async move {
         let answer = tokio::time::timeout(PATIENCE, describe(node, pid)).await;
         (pid, answer)
     });

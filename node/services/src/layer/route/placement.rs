@@ -5,7 +5,7 @@
 
 use super::Router;
 use crate::operations::Route;
-use crate::reference::{Reference, holder_of_key, present};
+use crate::reference::{Reference, present};
 use arsenal_runtime::{OwnedId, Pid};
 
 /// Where a request is answered.
@@ -58,7 +58,7 @@ impl Router {
             Ok(Reference::NameOn(_, on)) => self.on_named(&on),
             Ok(Reference::Global(name)) => self.held(node.global_whereis(&name)),
             Ok(Reference::Key(key)) => {
-                self.held(holder_of_key(node, &key).or_else(|| node.global_whereis(&key)))
+                self.held(node.holder_of_key(&key).or_else(|| node.global_whereis(&key)))
             }
             Ok(Reference::Name(_)) if at.is_some() => self.unnamed(at),
             Ok(Reference::Name(name)) => match node.whereis(&name) {
