@@ -111,6 +111,27 @@ impl Node {
         })
     }
 
+    /// Copies of the messages that wait with a number above `number`, in the order in which they will be handled: `max` at
+    /// most, and none behind the one that makes them weigh `bytes_max`.
+    pub fn mailbox_after(
+        &self,
+        process: &ProcessRef,
+        number: u32,
+        max: usize,
+        bytes_max: usize,
+    ) -> Vec<Message> {
+        let mut bytes = 0;
+        let mut fits = |message: &&Message| {
+            let fits = bytes < bytes_max;
+            bytes += message.size_bytes();
+            fits
+        };
+        self.with_core(&process.0, |core, _| {
+            let later = core.inner.iter().filter(|message| message.number > number);
+            later.take(max).take_while(&mut fits).cloned().collect()
+        })
+    }
+
     /// Messages that wait.
     pub fn queue_length(&self, process: &ProcessRef) -> usize {
         self.with_core(&process.0, |core, _| core.inner.len())

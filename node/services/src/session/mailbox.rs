@@ -20,8 +20,12 @@ use tonic::{Code, Status};
 const TAKEN_MAX: i32 = 1_000;
 /// How long one receive waits at most.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Messages that a watch reads in one look.
+/// Messages that a watch looks at before others have the thread.
 const LOOK_MAX: usize = 64;
+/// Messages that a watch copies out of the mailbox at most, and about how many bytes: each time it passes those that it has
+/// seen once more.
+const COPIED_MAX: usize = 4_096;
+const COPIED_BYTES_MAX: usize = 1 << 20;
 /// How often a watch of a session renews its lease, in parts of the lease.
 const RENEWALS: u32 = 3;
 
@@ -123,6 +127,8 @@ struct Watch {
     wanted: Match,
     /// The number of the last message looked at.
     seen: u32,
+    /// Those behind it that were copied already.
+    copied: VecDeque<Message>,
     /// How many messages the mailbox had refused.
     refused: u64,
     ready: VecDeque<v1::Delivery>,
@@ -133,6 +139,11 @@ pub(super) fn watch(
     node: &Node,
     request: &v1::WatchSessionMessagesRequest,
 ) -> Result<BoxStream<'static, Result<v1::Delivery, Status>>, Status> {
+    let watch = watch_of(node, request)?;
+    Ok(stream::unfold(watch, |mut watch| async move { watch.next().await.map(|item| (item, watch)) }).boxed())
+}
+
+fn watch_of(node: &Node, request: &v1::WatchSessionMessagesRequest) -> Result<Watch, Status> {
     let process = find(node, &request.session)?;
     let wanted = Match::parse(&request.r#match)?;
     let received = node.messages_received(&process);
@@ -142,17 +153,17 @@ pub(super) fn watch(
             format!("`after` is {after}; the last message of session {} is {received}", request.session);
         failure(Code::OutOfRange, "BAD_SEQUENCE", message).field("after").status()
     })?;
-    let watch = Watch {
+    Ok(Watch {
         node: node.clone(),
         notify: node.open_mailbox(process.pid()),
         refused: node.messages_refused(&process),
         wanted,
         seen,
+        copied: VecDeque::new(),
         ready: VecDeque::new(),
         over: false,
         process,
-    };
-    Ok(stream::unfold(watch, |mut watch| async move { watch.next().await.map(|item| (item, watch)) }).boxed())
+    })
 }
 
 impl Watch {
@@ -173,13 +184,16 @@ impl Watch {
             }
             if !self.look() {
                 let _ = tokio::time::timeout(renewal(&self.node, &self.process), news).await;
+            } else if self.ready.is_empty() {
+                // none of those was wanted, and there may be many more
+                tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Reads what has come; whether there was anything.
+    /// Looks at the next of what has come; whether there was anything.
     fn look(&mut self) -> bool {
-        let Self { node, process, wanted, seen, refused, ready, .. } = self;
+        let Self { node, process, wanted, seen, copied, refused, ready, .. } = self;
         let me = process.pid();
         let lost = node.messages_refused(process);
         if lost > *refused {
@@ -192,19 +206,17 @@ impl Watch {
             });
             *refused = lost;
         }
-        let mut found = 0;
-        let fresh = node.mailbox(process, |_, message| {
-            let fresh = message.number > *seen && found < LOOK_MAX;
-            found += usize::from(fresh);
-            fresh.then(|| message.clone())
-        });
-        for message in &fresh {
+        if copied.is_empty() {
+            copied.extend(node.mailbox_after(process, *seen, COPIED_MAX, COPIED_BYTES_MAX));
+        }
+        let looked_at = copied.len().min(LOOK_MAX);
+        for message in copied.drain(..looked_at) {
             *seen = message.number.max(*seen);
-            if wanted.admits(node, me, message) {
-                ready.push_back(Arrival { node, me, message }.encode());
+            if wanted.admits(node, me, &message) {
+                ready.push_back(Arrival { node, me, message: &message }.encode());
             }
         }
-        !ready.is_empty() || !fresh.is_empty()
+        !ready.is_empty() || looked_at > 0
     }
 }
 
@@ -249,3 +261,6 @@ pub(super) fn answer_call(
         Err(no_reference())
     }
 }
+
+#[cfg(test)]
+mod tests;
