@@ -16,7 +16,7 @@ mod streaming;
 mod unary;
 
 pub use ahead::Ahead;
-pub(crate) use ahead::{FieldOne, field_one};
+pub(crate) use ahead::{FieldOne, Search, field_one};
 pub(crate) use answer::Whole;
 pub(crate) use relay::{encode_one, read_answer, read_message, whole_message, write_answer};
 pub(crate) use rpc::Relayed;

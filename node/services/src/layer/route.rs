@@ -21,7 +21,7 @@ use crate::operations::{self, Route};
 use crate::reference::unknown_node;
 use crate::shared::Shared;
 use crate::status::failure;
-use crate::wire::{Ahead, Answering, Call, FieldOne, WireLimits, field_one};
+use crate::wire::{Ahead, Answering, Call, FieldOne, Search, WireLimits, field_one};
 use arsenal_runtime::Pid;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -212,6 +212,7 @@ impl Router {
     /// Where a request is answered, once enough of it has come.
     async fn read_on(&self, call: &mut Call) -> Result<Place, Status> {
         let mut come = BytesMut::from(&*std::mem::take(&mut call.ahead.head));
+        let mut search = Search::default();
         loop {
             let next = call.request.body_mut().frame().await;
             let ended = next.is_none();
@@ -221,7 +222,7 @@ impl Router {
                     come.extend_from_slice(&data);
                 }
             }
-            if ended || field_one(&come, self.message_bytes_max) != FieldOne::Unknown {
+            if ended || search.look(&come, self.message_bytes_max) != FieldOne::Unknown {
                 break;
             }
         }

@@ -92,24 +92,39 @@ pub(crate) enum FieldOne<'a> {
     None,
 }
 
-/// Looks for field 1 of the first message in what has come of a request. Encoders write it first, so that this ends at
-/// once; whoever does not has all fields before it skipped.
+/// Looks for field 1 of the first message in what has come of a request.
 pub(crate) fn field_one(come: &[u8], message_bytes_max: usize) -> FieldOne<'_> {
-    let Some((prefix, rest)) = come.split_at_checked(PREFIX) else { return FieldOne::Unknown };
-    let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
-    if prefix[0] != 0 || length > message_bytes_max {
-        return FieldOne::None;
-    }
-    let complete = rest.len() >= length;
-    let mut fields = Fields { rest: &rest[..rest.len().min(length)], left: length };
-    loop {
-        match fields.next() {
-            Step::End => return FieldOne::Text(""),
-            Step::Found(text) => return std::str::from_utf8(text).map_or(FieldOne::None, FieldOne::Text),
-            Step::Skipped => {}
-            Step::Short if complete => return FieldOne::None,
-            Step::Short => return FieldOne::Unknown,
-            Step::Malformed => return FieldOne::None,
+    Search::default().look(come, message_bytes_max)
+}
+
+/// A look for field 1 of the first message, again and again as a request comes. Encoders write it first, so that this ends
+/// at once; whoever does not has all fields before it skipped, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// Bytes of the message that are fields before it.
+    skipped: usize,
+}
+
+impl Search {
+    /// Looks at all that has come, of which what the last look saw is the beginning.
+    pub(crate) fn look<'a>(&mut self, come: &'a [u8], message_bytes_max: usize) -> FieldOne<'a> {
+        let Some((prefix, rest)) = come.split_at_checked(PREFIX) else { return FieldOne::Unknown };
+        let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+        if prefix[0] != 0 || length > message_bytes_max {
+            return FieldOne::None;
+        }
+        let complete = rest.len() >= length;
+        let come = &rest[..rest.len().min(length)];
+        let mut fields = Fields { rest: &come[self.skipped..], left: length - self.skipped };
+        loop {
+            match fields.next() {
+                Step::End => return FieldOne::Text(""),
+                Step::Found(text) => return std::str::from_utf8(text).map_or(FieldOne::None, FieldOne::Text),
+                Step::Skipped => self.skipped = length - fields.left,
+                Step::Short if complete => return FieldOne::None,
+                Step::Short => return FieldOne::Unknown,
+                Step::Malformed => return FieldOne::None,
+            }
         }
     }
 }

@@ -27,6 +27,19 @@ fn field_1_is_found_wherever_it_stands_and_is_empty_where_it_is_absent() {
 }
 
 #[test]
+fn a_look_goes_on_behind_the_fields_that_the_last_one_skipped() {
+    let fields = request("")[..].repeat(3);
+    let mut come = framed(&[fields.clone(), request("a")].concat());
+    let whole = come.len();
+    let mut search = Search::default();
+    let begun = PREFIX + fields.len() + 1;
+    assert_eq!(search.look(&come[..begun], MAX), FieldOne::Unknown);
+    // groups, which nobody skips who looks at them
+    come[PREFIX..PREFIX + fields.len()].fill(0x0b);
+    assert_eq!(search.look(&come[..whole], MAX), FieldOne::Text("a"));
+}
+
+#[test]
 fn what_is_no_message_is_left_to_its_handler() {
     let whole = framed(&request("n2.1.7"));
     assert_eq!(field_one(&[1, 0, 0, 0, 1, 0], MAX), FieldOne::None, "compressed");
@@ -58,9 +71,11 @@ proptest! {
     fn a_part_of_a_message_never_gives_another_text_than_the_whole(module in "[a-z]{0,20}", name in "[a-z]{0,20}") {
         let message = StartProcessRequest { node: module, module: name, ..Default::default() };
         let whole = framed(&message.encode_to_vec());
+        let mut search = Search::default();
         for come in 0..whole.len() {
             let seen = field_one(&whole[..come], MAX);
             prop_assert!(seen == FieldOne::Unknown || seen == FieldOne::Text(&message.node), "{:?}", seen);
+            prop_assert_eq!(search.look(&whole[..come], MAX), seen);
         }
         prop_assert_eq!(field_one(&whole, MAX), FieldOne::Text(&message.node));
     }
