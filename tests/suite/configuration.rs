@@ -104,6 +104,7 @@ fn a_limit_of_nothing_is_refused_by_name() {
         "limits.blocking_threads_max",
         "limits.traffic_pairs_max",
         "limits.message_bytes_max",
+        "grpc.request_bytes_per_second_min",
         "grpc.keepalive_ms",
         "grpc.keepalive_timeout_ms",
         "gateway.body_bytes_per_second_min",

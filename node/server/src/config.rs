@@ -127,8 +127,14 @@ pub struct GrpcSection {
     pub streams_per_connection_max: u32,
     /// Bytes of a request's headers.
     pub header_bytes_max: u32,
-    /// Milliseconds for which the bytes of a unary request may stop coming. Longer is DEADLINE_EXCEEDED.
+    /// Milliseconds for which the bytes of a message may stop coming. Longer is DEADLINE_EXCEEDED. Between two messages of a
+    /// stream they may pause as long as they like.
     pub request_idle_ms: u64,
+    /// Bytes of a message that must come in a second of waiting for them, on the whole, with `request_idle_ms` in hand; 0 asks
+    /// for none. Fewer is DEADLINE_EXCEEDED.
+    pub request_bytes_per_second_min: u32,
+    /// Bytes of all messages together that are still coming. Beyond it one more is RESOURCE_EXHAUSTED.
+    pub requests_bytes_max: usize,
     /// Milliseconds between HTTP/2 pings on a quiet connection; 0 for none.
     pub keepalive_ms: u64,
     /// Milliseconds in which a ping must be answered, else the connection is closed.
@@ -342,6 +348,8 @@ impl Default for GrpcSection {
             streams_per_connection_max: 1_024,
             header_bytes_max: 16 << 10,
             request_idle_ms: 30_000,
+            request_bytes_per_second_min: 1_024,
+            requests_bytes_max: 512 << 20,
             keepalive_ms: 30_000,
             keepalive_timeout_ms: 10_000,
         }
@@ -544,6 +552,7 @@ impl Config {
         zero("grpc.streams_per_connection_max", self.grpc.streams_per_connection_max.into())?;
         zero("grpc.header_bytes_max", self.grpc.header_bytes_max.into())?;
         zero("grpc.request_idle_ms", self.grpc.request_idle_ms)?;
+        zero("grpc.requests_bytes_max", self.grpc.requests_bytes_max as u64)?;
         zero("gateway.body_bytes_max", self.gateway.body_bytes_max as u64)?;
         zero("gateway.bodies_bytes_max", self.gateway.bodies_bytes_max as u64)?;
         zero("gateway.answers_bytes_max", self.gateway.answers_bytes_max as u64)?;

@@ -8,6 +8,7 @@
 
 mod ahead;
 mod answer;
+mod budget;
 mod frame;
 mod half_open;
 mod relay;
@@ -23,8 +24,9 @@ pub(crate) use rpc::Relayed;
 pub use rpc::{Answering, CODES, Call, Facts, Rpc, Run, Table};
 
 use axum::body::Body;
+use budget::Budget;
 use bytes::Bytes;
-use half_open::Bounded;
+use half_open::{Bounded, Bounds, Pace};
 use http::{Request, Response};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -38,8 +40,12 @@ pub struct WireLimits {
     pub message_bytes_max: usize,
     /// Bytes of one message that is sent.
     pub response_bytes_max: usize,
-    /// How long the bytes of a request that is one message may stop coming.
+    /// For how long the bytes of a message may stop coming.
     pub request_idle_max: Duration,
+    /// Bytes of a message that must come in a second of waiting for them, on the whole; 0 for any.
+    pub request_bytes_per_second_min: u32,
+    /// Bytes of all messages together that are still coming.
+    pub requests_bytes_max: usize,
 }
 
 impl Default for WireLimits {
@@ -48,6 +54,8 @@ impl Default for WireLimits {
             message_bytes_max: 4 << 20,
             response_bytes_max: 64 << 20,
             request_idle_max: Duration::from_secs(30),
+            request_bytes_per_second_min: 1 << 10,
+            requests_bytes_max: 512 << 20,
         }
     }
 }
@@ -56,14 +64,19 @@ impl Default for WireLimits {
 #[derive(Clone, Debug)]
 pub struct Wire<S> {
     table: Arc<Table>,
-    idle_max: Option<Duration>,
+    bounds: Option<Bounds>,
     inner: S,
 }
 
 impl<S> Wire<S> {
     /// Requests for the RPCs of `table` go to `inner`.
     pub fn new(table: Table, limits: WireLimits, inner: S) -> Self {
-        Self { table: Arc::new(table), idle_max: Some(limits.request_idle_max), inner }
+        let pace = Pace {
+            idle_max: limits.request_idle_max,
+            bytes_per_second_min: limits.request_bytes_per_second_min,
+        };
+        let bounds = Bounds { pace, budget: Budget::new(limits.requests_bytes_max) };
+        Self { table: Arc::new(table), bounds: Some(bounds), inner }
     }
 
     /// The RPCs, by path.
@@ -73,14 +86,14 @@ impl<S> Wire<S> {
 
     /// With another layer outside of those that are there.
     pub fn layer<L: Layer<S>>(self, layer: &L) -> Wire<L::Service> {
-        let Self { table, idle_max, inner } = self;
-        Wire { table, idle_max, inner: layer.layer(inner) }
+        let Self { table, bounds, inner } = self;
+        Wire { table, bounds, inner: layer.layer(inner) }
     }
 
-    /// For callers who bound by themselves how long a request may take to come, or have it whole.
+    /// For callers who bound by themselves how a request may come, or have it whole.
     #[must_use]
     pub fn in_process(mut self) -> Self {
-        self.idle_max = None;
+        self.bounds = None;
         self
     }
 }
@@ -101,9 +114,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> S::Future {
         let rpc = self.table.find(request.uri().path());
-        // what a client streams may pause as long as it likes
-        let request = match self.idle_max.filter(|_| !rpc.client_streaming) {
-            Some(idle_max) => request.map(|body| Body::new(Bounded::new(body, idle_max))),
+        let request = match &self.bounds {
+            Some(bounds) => request.map(|body| Body::new(Bounded::new(body, bounds, rpc.client_streaming))),
             None => request.map(Body::new),
         };
         self.inner.call(Call { rpc, request, ahead: Ahead::default() })

@@ -185,7 +185,9 @@ pub(super) struct Follower {
     prefix: [u8; PREFIX],
     /// Bytes of the present prefix that have come.
     have: usize,
-    /// Bytes of the present message that are still to come.
+    /// Bytes of the present message.
+    length: usize,
+    /// Those of them that are still to come.
     left: usize,
 }
 
@@ -205,9 +207,15 @@ impl Follower {
             chunk = rest;
             if self.have == PREFIX {
                 self.have = 0;
-                self.left = length_of(self.prefix, max)?;
+                self.length = length_of(self.prefix, max)?;
+                self.left = self.length;
             }
         }
+    }
+
+    /// How many bytes have come of a message that is not whole.
+    pub(super) fn pending(&self) -> usize {
+        if self.left > 0 { PREFIX + self.length - self.left } else { self.have }
     }
 
     /// Whether the stream may end here: between two messages.
