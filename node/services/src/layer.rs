@@ -2,6 +2,7 @@
 //! repeats, the way to another node, the deadline, the span, the counting. A layer that has nothing to do with a call hands it on as it is.
 
 pub mod deadline;
+mod ending;
 pub mod idempotency;
 pub mod meter;
 pub mod route;

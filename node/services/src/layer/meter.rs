@@ -5,12 +5,11 @@
 //! A call has ended with its status: with its answer, or with the last item of a stream. One that its client gives up is
 //! CANCELLED.
 
+use super::ending::{self, Ending as _};
 use crate::wire::{CODES, Call, Relayed, Rpc};
 use arsenal_metrics::{Calls, Timed};
 use axum::body::Body;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response};
-use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::ops::Deref;
@@ -75,12 +74,15 @@ impl Deref for Of {
 #[derive(Debug)]
 struct Ending(Timed<Of, CODES>);
 
-impl Ending {
-    /// Gives whether these headers or trailers have the status.
+impl ending::Ending for Ending {
     fn tell(&mut self, headers: &HeaderMap) -> bool {
         let Some(status) = headers.get(GRPC_STATUS) else { return false };
         self.0.end(Code::from_bytes(status.as_bytes()) as usize);
         true
+    }
+
+    fn break_off(&mut self) {
+        self.0.end(Code::Unknown as usize);
     }
 }
 
@@ -106,49 +108,13 @@ where
         let (Ok(response), Some(mut ending)) = (&answer, this.ending.take()) else {
             return Poll::Ready(answer);
         };
-        if ending.tell(response.headers()) {
-            return Poll::Ready(answer);
-        }
         // what is answered here by one message fails, if it does, before there is an answer
         if *this.unary && response.extensions().get::<Relayed>().is_none() {
-            ending.0.end(Code::Ok as usize);
+            if !ending.tell(response.headers()) {
+                ending.0.end(Code::Ok as usize);
+            }
             return Poll::Ready(answer);
         }
-        Poll::Ready(answer.map(|response| response.map(|inner| Body::new(MeteredBody { inner, ending }))))
-    }
-}
-
-/// The body of an answer whose status is still to come.
-struct MeteredBody {
-    inner: Body,
-    ending: Ending,
-}
-
-impl http_body::Body for MeteredBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    self.ending.tell(trailers);
-                }
-            }
-            Some(Err(_)) | None => self.ending.0.end(Code::Unknown as usize),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        Poll::Ready(answer.map(|response| ending::follow(response, ending)))
     }
 }

@@ -4,16 +4,14 @@
 //! whenever the handler or the answer's stream is polled, so that what they cause finds its way back to it. It ends
 //! with the call, which for a stream is its last item.
 
+use super::ending::{self, Ending};
 use crate::layer::OPERATION_HEADER;
 use crate::wire::{Answering, Call};
 use axum::body::Body;
-use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, Response};
-use http_body::{Frame, SizeHint};
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tower::{Layer, Service};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
@@ -88,20 +86,11 @@ struct Telling {
 }
 
 impl Telling {
-    fn follow(mut self, response: Response<Body>) -> Response<Body> {
+    fn follow(self, response: Response<Body>) -> Response<Body> {
         if let Some(id) = response.headers().get(OPERATION_HEADER).and_then(|id| id.to_str().ok()) {
             self.span.record("arsenal.operation_id", id);
         }
-        if self.tell(response.headers()) {
-            return response;
-        }
-        response.map(|inner| Body::new(TracedBody { inner, telling: self }))
-    }
-
-    /// Records the status if it is among these headers or trailers.
-    fn tell(&mut self, headers: &HeaderMap) -> bool {
-        let code = headers.get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok());
-        code.map(|code| self.record(code)).is_some()
+        ending::follow(response, self)
     }
 
     fn record(&mut self, code: i64) {
@@ -113,44 +102,21 @@ impl Telling {
     }
 }
 
+impl Ending for Telling {
+    fn tell(&mut self, headers: &HeaderMap) -> bool {
+        let code = headers.get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok());
+        code.map(|code| self.record(code)).is_some()
+    }
+
+    fn ask<R>(&mut self, next: impl FnOnce() -> R) -> R {
+        self.span.in_scope(next)
+    }
+}
+
 impl Drop for Telling {
     fn drop(&mut self) {
         if !self.told {
             self.record(CANCELLED);
         }
-    }
-}
-
-struct TracedBody {
-    inner: Body,
-    telling: Telling,
-}
-
-impl http_body::Body for TracedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Self { inner, telling } = &mut *self;
-        let entered = telling.span.enter();
-        let frame = ready!(Pin::new(inner).poll_frame(context));
-        drop(entered);
-        if let Some(Ok(frame)) = &frame
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            telling.tell(trailers);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
