@@ -180,6 +180,8 @@ pub struct GatewaySection {
     pub health_ms: u64,
     /// Milliseconds in which it must answer them.
     pub health_timeout_ms: u64,
+    /// Threads of a gateway of its own, 1,024 at most; 0 is one a core. The one in a node has the node's own.
+    pub threads: usize,
     /// Bytes of a request body. A larger one is 413.
     pub body_bytes_max: usize,
     /// Bytes that the bodies of all requests may have in memory together, but for those of up to 16 KiB. A request
@@ -373,6 +375,7 @@ impl Default for GatewaySection {
             ping_timeout_ms: 3_000,
             health_ms: 2_000,
             health_timeout_ms: 2_000,
+            threads: 0,
             body_bytes_max: 4 << 20,
             bodies_bytes_max: 256 << 20,
             answers_bytes_max: 512 << 20,

@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// The name of a gateway's threads.
+const IO_THREAD: &str = "arsenal-io";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct NodeArguments {
     #[command(flatten)]
@@ -69,6 +72,21 @@ pub(super) fn on_io_thread<T>(
     io.map_err(|error| CommandError::Startup(format!("cannot start the I/O thread: {error}")))?.block_on(work)
 }
 
+/// Runs `work` on so many threads, 0 for one a core: nothing beside it needs them.
+fn on_io_threads<T>(
+    threads: usize,
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_name(IO_THREAD);
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    let io = builder.build();
+    io.map_err(|error| CommandError::Startup(format!("cannot start the I/O threads: {error}")))?
+        .block_on(work)
+}
+
 /// How a URL of the REST port begins.
 pub(super) fn scheme(config: &Config) -> &'static str {
     if config.tls.server_files().is_some() { "https" } else { "http" }
@@ -109,7 +127,7 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
     if arguments.check {
         return on_io_thread(async { check(&arguments.config, &config, crate::standalone::check(&config)) });
     }
-    on_io_thread(async {
+    on_io_threads(config.gateway.threads, async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let mut told = Told::listen()?;
         let (address, task, stop) = crate::standalone::serve_gateway(&config).await.map_err(startup)?;

@@ -1,9 +1,12 @@
-//! What is written as text in `[gateway]` and stands for something else: networks, names of headers.
+//! What is written in `[gateway]` and stands for something else, networks and names of headers, or has a bound.
 
 use super::{ConfigError, GatewaySection};
 use http::HeaderName;
 use ipnet::IpNet;
 use std::net::IpAddr;
+
+/// Threads of a gateway of its own at most.
+const THREADS_MAX: usize = 1_024;
 
 impl GatewaySection {
     /// The networks of the proxies before the gateway.
@@ -26,6 +29,10 @@ impl GatewaySection {
     /// Whether what is written is what it has to be.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.proxies()?;
+        if self.threads > THREADS_MAX {
+            let (setting, value) = ("gateway.threads", self.threads.to_string());
+            return Err(ConfigError::Value { setting, value, why: "it is 1024 at most" });
+        }
         let headers = [
             ("gateway.request_headers", &self.request_headers),
             ("gateway.response_headers", &self.response_headers),

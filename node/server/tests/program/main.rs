@@ -6,6 +6,7 @@
 mod authority;
 mod call;
 mod check;
+mod gateway;
 mod node;
 mod stop;
 mod tls;

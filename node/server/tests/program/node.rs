@@ -41,6 +41,10 @@ impl Program {
         Self { child, url: format!("{scheme}://{address}") }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A client's command against this node.
     pub(crate) fn client(&self, operation: &str, request: &str) -> Command {
         let mut command = Command::new(ARSENAL);
@@ -76,6 +80,21 @@ impl Program {
             std::thread::yield_now();
         }
     }
+}
+
+/// A gateway of its own.
+pub(crate) fn gateway(upstream: &str, settings: &[(&str, &str)]) -> Program {
+    let mut child = Command::new(ARSENAL)
+        .args(["gateway", "--listen", "127.0.0.1:0", "--upstream", upstream])
+        .envs(settings.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut welcome = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut welcome).unwrap();
+    let url = welcome.split_whitespace().find(|word| word.contains("://")).map(str::to_owned);
+    Program { child, url: url.expect("the gateway prints where it serves") }
 }
 
 impl Drop for Program {
