@@ -1,6 +1,7 @@
 //! What open streams are told when the node, or a gateway of its own, stops: UNAVAILABLE STOPPING, so that a client goes
 //! elsewhere, and not an end that looks like the last item.
 
+use arsenal_gateway::Gateway;
 use arsenal_gateway::upstream::{Answer, Upstream};
 use arsenal_services::operations;
 use arsenal_services::status::failure;
@@ -10,6 +11,8 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
+use parking_lot::RwLock;
+use prost_reflect::MethodDescriptor;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
@@ -97,23 +100,50 @@ where
 #[derive(Clone, Debug)]
 pub(crate) struct PartingUpstream<U> {
     layer: PartingLayer,
-    streaming: Arc<HashSet<String>>,
+    streams: Streams,
     inner: U,
 }
 
 impl<U> PartingUpstream<U> {
-    pub(crate) fn new(layer: PartingLayer, inner: U) -> Self {
-        let streams =
-            operations::all().into_iter().filter(|operation| operation.method.is_server_streaming());
-        let standard = STANDARD.into_iter().map(str::to_owned);
-        let streaming = streams.map(|operation| operation.path()).chain(standard).collect();
-        Self { layer, streaming: Arc::new(streaming), inner }
+    /// Whose streams are told of the stop, `streams` says from now on.
+    pub(crate) fn new(layer: PartingLayer, streams: Streams, inner: U) -> Self {
+        Self { layer, streams, inner }
     }
+}
+
+/// The paths of RPCs whose answers are streams. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Streams(Arc<RwLock<HashSet<String>>>);
+
+impl Streams {
+    /// Those of the contract and of standard services, which are called whatever a gateway's descriptors have.
+    pub(crate) fn known() -> Self {
+        Self(Arc::new(RwLock::new(known().collect())))
+    }
+
+    /// And, from now on, those that this gateway serves.
+    pub(crate) fn follow(&self, gateway: &Gateway) {
+        let services = gateway.schema().pool().services();
+        let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+        let served = methods
+            .filter(MethodDescriptor::is_server_streaming)
+            .map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()));
+        *self.0.write() = known().chain(served).collect();
+    }
+
+    fn contain(&self, path: &str) -> bool {
+        self.0.read().contains(path)
+    }
+}
+
+fn known() -> impl Iterator<Item = String> {
+    let ours = operations::all().into_iter().filter(|operation| operation.method.is_server_streaming());
+    ours.map(|operation| operation.path()).chain(STANDARD.into_iter().map(str::to_owned))
 }
 
 impl<U: Upstream> Upstream for PartingUpstream<U> {
     fn call(&self, request: Request<Body>) -> Answer {
-        let streaming = self.streaming.contains(request.uri().path());
+        let streaming = self.streams.contain(request.uri().path());
         let answer = self.inner.call(request);
         if !streaming {
             return answer;
@@ -157,3 +187,6 @@ impl http_body::Body for Stream {
         self.stopped.is_none() || http_body::Body::is_end_stream(&self.inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

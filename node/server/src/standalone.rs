@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::listener::{Door, Tally};
 use crate::memory;
 use crate::metrics::{self, Metrics};
-use crate::parting::{PartingLayer, PartingUpstream};
+use crate::parting::{PartingLayer, PartingUpstream, Streams};
 use crate::probes;
 use crate::telemetry::context::TracedUpstream;
 use arsenal_gateway::live::{DescriptorFile, Reflected, Source};
@@ -43,7 +43,9 @@ pub async fn serve_gateway(
     door.follow_files(config, stopped.clone());
     let pool = upstreams.follow(config, &stopped).await;
     until(stopped.clone(), memory::give_back_when_idle());
-    let remote = PartingUpstream::new(PartingLayer::new("gateway", stopped.clone()), pool.clone());
+    let streams = Streams::known();
+    let parting = PartingLayer::new("gateway", stopped.clone());
+    let remote = PartingUpstream::new(parting, streams.clone(), pool.clone());
     let upstream: Arc<dyn Upstream> = match assembly::is_traced(config) {
         true => Arc::new(TracedUpstream::new(remote)),
         false => Arc::new(remote),
@@ -63,9 +65,14 @@ pub async fn serve_gateway(
             assembly::serve_rest(config, (listener, door), gateway.service(upstream), &metrics, stopped)
         }
         from => {
+            let of_pool = pool.clone();
+            let told = move |gateway: &Gateway| {
+                of_pool.set_idempotent(idempotent(gateway));
+                streams.follow(gateway);
+            };
             let live = match from {
-                REFLECTION => live(config, settings, Reflected::new(pool.clone()), (upstream, pool)).await?,
-                file => live(config, settings, DescriptorFile(file.into()), (upstream, pool)).await?,
+                REFLECTION => live(config, settings, Reflected::new(pool), upstream, told).await?,
+                file => live(config, settings, DescriptorFile(file.into()), upstream, told).await?,
             };
             let service = live.service();
             let every = Duration::from_millis(config.gateway.descriptors_ms);
@@ -113,9 +120,9 @@ async fn live(
     config: &Config,
     settings: arsenal_gateway::Config,
     source: impl Source,
-    (upstream, pool): (Arc<dyn Upstream>, Pool),
+    upstream: Arc<dyn Upstream>,
+    told: impl Fn(&Gateway) + Send + Sync + 'static,
 ) -> Result<Live, StartupError> {
-    let told = move |gateway: &Gateway| pool.set_idempotent(idempotent(gateway));
     let live = Live::start(source, settings, upstream, told).await;
     live.map_err(|error| StartupError::Descriptors { from: config.gateway.descriptors.clone(), error })
 }
