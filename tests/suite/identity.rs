@@ -233,6 +233,31 @@ fn a_session_tells_who_opened_it_whichever_node_was_asked_for_it() {
 }
 
 #[test]
+fn a_session_is_used_by_nobody_but_its_principal_whichever_nodes_have_part_in_it() {
+    known(|cluster| async move {
+        let orders = cluster.api(1, "orders.test");
+        counter(&orders, "n1", "c").await;
+        let session = orders.ok("CreateSession", json!({"node": "n2"})).await["session"].clone();
+        let session = session.as_str().unwrap();
+        // asked for on the session's node, by one that sends on what is for the process, and by one that does both
+        for asked in [2, 1, 3] {
+            let send = json!({"process": "c@n1", "message": "x"});
+            let by = |principal: &str| cluster.api(asked, principal).with_session(session);
+            // after its own use of it, too, as what was said of a session is good for a while
+            for _ in 0..2 {
+                let refused = by("billing.test").err("SendMessage", send.clone()).await;
+                let reason = (refused.code.as_str(), refused.reason.as_str());
+                assert_eq!(reason, ("PERMISSION_DENIED", "NOT_OWNER"), "n{asked}");
+                by("orders.test").ok("SendMessage", send.clone()).await;
+            }
+        }
+        let closed = cluster.api(3, "billing.test").err("CloseSession", json!({"session": session})).await;
+        assert_eq!(closed.reason, "NOT_OWNER");
+        orders.ok("CloseSession", json!({"session": session})).await;
+    });
+}
+
+#[test]
 fn nobody_but_a_node_says_for_whom_it_asks() {
     known(|cluster| async move {
         let claimed = BASE64_STANDARD_NO_PAD.encode("admin");

@@ -62,17 +62,25 @@ impl Caller {
     /// The process of the caller's session; nothing without a session.
     ///
     /// # Errors
-    /// `NOT_FOUND NO_SESSION` for one that is not there.
+    /// As [`Caller::own_session`].
     pub fn session(&self, node: &Node) -> Result<Option<Pid>, Status> {
         let Some(text) = &self.session else { return Ok(None) };
         if self.foreign {
             let id: OwnedId = text.parse().map_err(|_| no_session(text))?;
             return Ok(Some(Pid::new(id.node, id.incarnation, id.number())));
         }
-        let pid = session_process(node, text)?;
+        let pid = self.own_session(node, text)?;
         // every use of a session renews its lease; one that ended just now has none
         let _ = node.renew_receive(pid, None);
         Ok(Some(pid))
+    }
+
+    /// The process of a session that the caller may use.
+    ///
+    /// # Errors
+    /// As [`own_session`].
+    pub(crate) fn own_session(&self, node: &Node, session: &str) -> Result<Pid, Status> {
+        own_session(node, session, self.principal.as_ref())
     }
 
     /// The acting process: the one named in `field`, else the session's; nothing if there is neither.
@@ -156,6 +164,23 @@ pub fn session_process(node: &Node, session: &str) -> Result<Pid, Status> {
     if is_session { Ok(pid) } else { Err(no_session(session)) }
 }
 
+/// The process of a session that whoever asks may use: its id is no secret, as ids count up, so where it is known who opened
+/// it nobody else may.
+///
+/// # Errors
+/// `NOT_FOUND NO_SESSION`, `PERMISSION_DENIED NOT_OWNER`.
+pub(crate) fn own_session(node: &Node, session: &str, principal: Option<&Principal>) -> Result<Pid, Status> {
+    let pid = session_process(node, session)?;
+    let owner = node.session_owner(pid);
+    let asks = principal.map_or("", Principal::name);
+    if owner.is_empty() || *owner == *asks {
+        return Ok(pid);
+    }
+    let asks = principal.map_or(ANONYMOUS, Principal::name);
+    let message = format!("session `{session}` was opened by another than `{asks}`");
+    Err(failure(Code::PermissionDenied, "NOT_OWNER", message).resource("session", session).status())
+}
+
 /// `NOT_FOUND NO_SESSION`.
 fn no_session(session: &str) -> Status {
     failure(Code::NotFound, "NO_SESSION", format!("no session `{session}`"))
@@ -167,3 +192,6 @@ fn no_session(session: &str) -> Status {
 pub fn session_id(pid: Pid) -> OwnedId {
     OwnedId::new(pid.node, pid.incarnation, b's', pid.serial)
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,14 +64,16 @@ impl SessionService for SessionApi {
     }
 
     async fn renew_session(&self, request: Request<v1::RenewSessionRequest>) -> Answer<v1::Session> {
-        process::renew(self.node(), &request.into_inner()).map(Response::new)
+        let caller = Caller::of(&request);
+        process::renew(self.node(), &caller, &request.into_inner()).map(Response::new)
     }
 
     async fn receive_messages(
         &self,
         request: Request<v1::ReceiveMessagesRequest>,
     ) -> Answer<v1::ReceiveMessagesResponse> {
-        mailbox::receive(self.node(), request.into_inner()).await.map(Response::new)
+        let caller = Caller::of(&request);
+        mailbox::receive(self.node(), &caller, request.into_inner()).await.map(Response::new)
     }
 
     type WatchSessionMessagesStream = Answers<v1::Delivery>;
@@ -80,14 +82,16 @@ impl SessionService for SessionApi {
         &self,
         request: Request<v1::WatchSessionMessagesRequest>,
     ) -> Answer<Self::WatchSessionMessagesStream> {
-        mailbox::watch(self.node(), &request.into_inner()).map(Response::new)
+        let caller = Caller::of(&request);
+        mailbox::watch(self.node(), &caller, &request.into_inner()).map(Response::new)
     }
 
     async fn reply_message(
         &self,
         request: Request<v1::ReplyMessageRequest>,
     ) -> Answer<v1::ReplyMessageResponse> {
-        mailbox::reply(self.node(), request.into_inner()).map(Response::new)
+        let caller = Caller::of(&request);
+        mailbox::reply(self.node(), &caller, request.into_inner()).map(Response::new)
     }
 
     async fn close_session(

@@ -1,7 +1,8 @@
 //! What a client does with its session's mailbox: receive from it, watch it, answer calls that came.
 
 use super::delivery::Arrival;
-use super::process::{ended, expire_time, find, without_stream};
+use super::process::{ended, expire_time, find_own, without_stream};
+use crate::caller::Caller;
 use crate::listing::admits;
 use crate::process::relations::monitor_id;
 use crate::status::{bad_argument, failure};
@@ -21,7 +22,7 @@ const TAKEN_MAX: i32 = 1_000;
 /// How long one receive waits at most.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Messages that a watch looks at before others have the thread.
-const LOOK_MAX: usize = 64;
+const LOOK_MAX: usize = 256;
 /// Messages that a watch copies out of the mailbox at most, and about how many bytes: each time it passes those that it has
 /// seen once more.
 const COPIED_MAX: usize = 4_096;
@@ -63,9 +64,10 @@ impl Match {
 
 pub(super) async fn receive(
     node: &Node,
+    caller: &Caller,
     request: v1::ReceiveMessagesRequest,
 ) -> Result<v1::ReceiveMessagesResponse, Status> {
-    let process = find(node, &request.session)?;
+    let process = find_own(node, caller, &request.session)?;
     without_stream(node, &process)?;
     let pid = process.pid();
     let filter = Match::parse(&request.r#match)?.filter(node, pid);
@@ -137,14 +139,19 @@ struct Watch {
 
 pub(super) fn watch(
     node: &Node,
+    caller: &Caller,
     request: &v1::WatchSessionMessagesRequest,
 ) -> Result<BoxStream<'static, Result<v1::Delivery, Status>>, Status> {
-    let watch = watch_of(node, request)?;
+    let watch = watch_of(node, caller, request)?;
     Ok(stream::unfold(watch, |mut watch| async move { watch.next().await.map(|item| (item, watch)) }).boxed())
 }
 
-fn watch_of(node: &Node, request: &v1::WatchSessionMessagesRequest) -> Result<Watch, Status> {
-    let process = find(node, &request.session)?;
+fn watch_of(
+    node: &Node,
+    caller: &Caller,
+    request: &v1::WatchSessionMessagesRequest,
+) -> Result<Watch, Status> {
+    let process = find_own(node, caller, &request.session)?;
     let wanted = Match::parse(&request.r#match)?;
     let received = node.messages_received(&process);
     let after = request.after.unwrap_or_default();
@@ -222,10 +229,11 @@ impl Watch {
 
 pub(super) fn reply(
     node: &Node,
+    caller: &Caller,
     request: v1::ReplyMessageRequest,
 ) -> Result<v1::ReplyMessageResponse, Status> {
     use v1::reply_message_request::Payload;
-    let process = find(node, &request.session)?;
+    let process = find_own(node, caller, &request.session)?;
     let answer = match request.payload {
         Some(Payload::Reply(reply)) => payload::to_term(&reply),
         Some(Payload::ReplyBytes(bytes)) => payload::bytes_to_term(bytes),

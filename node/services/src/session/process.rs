@@ -114,6 +114,12 @@ pub(super) fn find(node: &Node, session: &str) -> Result<ProcessRef, Status> {
     node.process(pid).ok_or_else(|| ended(node, pid))
 }
 
+/// The live process of a session that the caller may use.
+pub(super) fn find_own(node: &Node, caller: &Caller, session: &str) -> Result<ProcessRef, Status> {
+    let pid = caller.own_session(node, session)?;
+    node.process(pid).ok_or_else(|| ended(node, pid))
+}
+
 /// Whether a session lives by a stream.
 pub(super) fn has_stream(node: &Node, process: &ProcessRef) -> bool {
     node.receive_timeout(process).is_none()
@@ -260,8 +266,12 @@ pub(super) fn list(
     })
 }
 
-pub(super) fn renew(node: &Node, request: &v1::RenewSessionRequest) -> Result<v1::Session, Status> {
-    let process = find(node, &request.session)?;
+pub(super) fn renew(
+    node: &Node,
+    caller: &Caller,
+    request: &v1::RenewSessionRequest,
+) -> Result<v1::Session, Status> {
+    let process = find_own(node, caller, &request.session)?;
     without_stream(node, &process)?;
     let lease = match &request.lease {
         Some(lease) => Some(time::lease("lease", Some(lease))?),
@@ -276,7 +286,7 @@ pub(super) async fn close(
     caller: &Caller,
     request: v1::CloseSessionRequest,
 ) -> Result<v1::CloseSessionResponse, Status> {
-    let pid = find(node, &request.session)?.pid();
+    let pid = find_own(node, caller, &request.session)?.pid();
     let reason = request.reason.as_ref().map_or(Term::NORMAL, payload::to_term);
     node.kill_by(pid, reason.clone(), caller.operation);
     let reason = node.await_exit_within(pid, ENDING_MAX).await.unwrap_or(reason);

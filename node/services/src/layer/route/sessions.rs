@@ -6,7 +6,7 @@
 
 use super::origin::ask_for;
 use super::{ForeignSession, Router, SESSION};
-use crate::caller::{Principal, session_process};
+use crate::caller::{Principal, own_session};
 use crate::status::failure;
 use crate::wire::Call;
 use arsenal_proto::v1::RenewSessionRequest;
@@ -24,17 +24,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Sessions of other nodes that are remembered.
 const REMEMBERED_MAX: usize = 65_536;
 
+/// A session, and for whom it was renewed: who else asks is asked about anew.
+type Used = (Pid, Option<Principal>);
+
 /// The sessions of other nodes that were renewed from here, and when.
 #[derive(Debug, Default)]
-pub(super) struct Renewed(Mutex<HashMap<Pid, Instant>>);
+pub(super) struct Renewed(Mutex<HashMap<Used, Instant>>);
 
 impl Renewed {
-    fn is_fresh(&self, session: Pid, now: Instant) -> bool {
-        self.0.lock().get(&session).is_some_and(|then| now.duration_since(*then) < FRESH)
+    fn is_fresh(&self, session: &Used, now: Instant) -> bool {
+        self.0.lock().get(session).is_some_and(|then| now.duration_since(*then) < FRESH)
     }
 
     /// Remembers one; where there are too many, those are forgotten that say nothing any more, and then all.
-    fn note(&self, session: Pid, now: Instant) {
+    fn note(&self, session: Used, now: Instant) {
         let mut sessions = self.0.lock();
         if sessions.len() >= REMEMBERED_MAX {
             sessions.retain(|_, then| now.duration_since(*then) < FRESH);
@@ -66,7 +69,8 @@ impl Router {
     pub(super) fn unsure_of(&self, call: &Call) -> Option<Pid> {
         call.request.extensions().get::<ForeignSession>()?;
         let (_, pid) = session(call)?;
-        let known = self.is_sent_on(call) || self.renewed.is_fresh(pid, Instant::now());
+        let used = (pid, call.request.extensions().get::<Principal>().cloned());
+        let known = self.is_sent_on(call) || self.renewed.is_fresh(&used, Instant::now());
         Some(pid).filter(|_| !known)
     }
 
@@ -75,7 +79,7 @@ impl Router {
     pub(super) fn use_session(&self, call: &Call, there: Option<u32>) -> Result<Option<Elsewhere>, Status> {
         let Some((text, pid)) = session(call) else { return Ok(None) };
         if call.request.extensions().get::<ForeignSession>().is_none() {
-            return if there.is_some() { self.renew_here(text).map(|()| None) } else { Ok(None) };
+            return if there.is_some() { self.renew_here(call, text).map(|()| None) } else { Ok(None) };
         }
         // its own node renews it as it answers
         let unsure = self.unsure_of(call).filter(|pid| there != Some(pid.node));
@@ -84,9 +88,9 @@ impl Router {
     }
 
     /// Where a request is answered nobody knows whether a session of this node lives.
-    fn renew_here(&self, session: &str) -> Result<(), Status> {
+    fn renew_here(&self, call: &Call, session: &str) -> Result<(), Status> {
         let node = &self.shared.node;
-        let pid = session_process(node, session)?;
+        let pid = own_session(node, session, call.request.extensions().get())?;
         // one that ended just now has no lease
         let _ = node.renew_receive(pid, None);
         Ok(())
@@ -111,10 +115,12 @@ impl Router {
             Ok(_) => {}
             // it lives by its stream, and has no lease
             Err(status) if status.code() == Code::FailedPrecondition => {}
-            Err(status) if status.code() == Code::NotFound => return Err(status),
+            Err(status) if matches!(status.code(), Code::NotFound | Code::PermissionDenied) => {
+                return Err(status);
+            }
             Err(status) => return Err(away(format!("does not say whether it lives: {}", status.message()))),
         }
-        self.renewed.note(pid, now);
+        self.renewed.note((pid, principal), now);
         Ok(())
     }
 }
@@ -131,23 +137,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_of_a_session_is_good_for_a_second_and_of_no_other() {
+    fn what_was_said_of_a_session_is_good_for_a_second_and_of_no_other_and_for_nobody_else() {
         let (renewed, now) = (Renewed::default(), Instant::now());
-        let session = Pid::new(2, 1, 7);
-        assert!(!renewed.is_fresh(session, now));
-        renewed.note(session, now);
-        assert!(renewed.is_fresh(session, now + FRESH / 2));
-        assert!(!renewed.is_fresh(session, now + FRESH));
-        assert!(!renewed.is_fresh(Pid::new(2, 2, 7), now));
+        let session = (Pid::new(2, 1, 7), Some(Principal::new("alice")));
+        assert!(!renewed.is_fresh(&session, now));
+        renewed.note(session.clone(), now);
+        assert!(renewed.is_fresh(&session, now + FRESH / 2));
+        assert!(!renewed.is_fresh(&session, now + FRESH));
+        assert!(!renewed.is_fresh(&(Pid::new(2, 2, 7), session.1), now));
+        for other in [None, Some(Principal::new("bob"))] {
+            assert!(!renewed.is_fresh(&(session.0, other), now));
+        }
     }
 
     #[test]
     fn no_more_sessions_are_remembered_than_there_is_room_for() {
         let (renewed, now) = (Renewed::default(), Instant::now());
         for serial in 0..=REMEMBERED_MAX as u64 {
-            renewed.note(Pid::new(2, 1, serial), now);
+            renewed.note((Pid::new(2, 1, serial), None), now);
         }
         assert!(renewed.0.lock().len() <= REMEMBERED_MAX);
-        assert!(renewed.is_fresh(Pid::new(2, 1, REMEMBERED_MAX as u64), now));
+        assert!(renewed.is_fresh(&(Pid::new(2, 1, REMEMBERED_MAX as u64), None), now));
     }
 }

@@ -32,7 +32,7 @@ fn watching(node: &Node, pid: Pid, wanted: &str) -> Watch {
         r#match: wanted.to_owned(),
         ..Default::default()
     };
-    watch_of(node, &request).unwrap()
+    watch_of(node, &Caller::default(), &request).unwrap()
 }
 
 #[tokio::test]
