@@ -90,6 +90,10 @@ pub(crate) fn next(table: &NodeTable, seats: &Seats, rules: &Rules, seen: &Seen)
         return Some(Change::Vote(voters.clone()));
     }
     let nodes = table.nodes();
+    if nodes.is_empty() {
+        // its founders are not agreed on yet: they vote
+        return None;
+    }
     let up = up(table);
     let voters = elect(table, seats, rules, seen, &up);
     if voters != seats.voters {

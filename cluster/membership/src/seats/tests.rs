@@ -57,6 +57,11 @@ fn absent(node: u32, seconds: u64) -> Seen {
 }
 
 #[test]
+fn nothing_changes_before_the_founders_are_agreed_on() {
+    assert_eq!(decide(&State::default(), &seats(&[1, 2, 3], &[])), None);
+}
+
+#[test]
 fn a_node_that_joined_has_a_view_and_follows_the_log_only_where_a_vote_is_missing() {
     let state = nodes(&["", "", "", ""]);
     assert_eq!(decide(&state, &seats(&[1, 2, 3], &[])), None);
