@@ -148,8 +148,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_bytes_max: 4 << 20,
-            bodies_bytes_max: 256 << 20,
-            answers_bytes_max: 512 << 20,
+            bodies_bytes_max: 128 << 20,
+            answers_bytes_max: 256 << 20,
             body_idle_max: Duration::from_secs(30),
             body_bytes_per_second_min: 240,
             body_grace: Duration::from_secs(5),

@@ -4,11 +4,10 @@
 //! requests need lies in boxes: a future is as large as its largest path, and is moved into the one that awaits it.
 
 mod body;
+mod routing;
 
 use std::{
-    collections::BTreeSet,
     convert::Infallible,
-    fmt::Write as _,
     future::Future,
     pin::{Pin, pin},
     sync::Arc,
@@ -39,9 +38,7 @@ use crate::{
     metrics::{self, Timed},
     negotiate, path,
     request::Target,
-    route::{Match, Miss},
     stream::{self, websocket},
-    transcode::nearest,
     upstream::Upstream,
     web::{
         self,
@@ -173,74 +170,6 @@ impl GatewayService {
 
     fn counted(&self, method: &Method) -> Option<Timed> {
         self.compiled.counted.get(method.index).map(metrics::begin)
-    }
-
-    /// The route of a WebSocket handshake, which is a GET whatever method the rule has. Without a stream there, the
-    /// request is taken as if it had not asked for one.
-    fn stream_route(&self, path: &str) -> Option<(&Method, usize)> {
-        let find = |method: &str| self.find(method, path);
-        let found = match find("GET") {
-            Err(Miss::MethodNotAllowed(allowed)) => allowed.iter().find_map(|method| find(method).ok()),
-            found => found.ok(),
-        }?;
-        let streams = found.route.client_streaming || found.route.server_streaming;
-        streams.then_some((found.route, found.verb_length))
-    }
-
-    /// The route of a method and a path; the gateway's own pages are for GET alone.
-    fn find(&self, method: &str, path: &str) -> Result<Match<'_, Method>, Miss> {
-        let found = self.compiled.routes.find(method, path, self.compiled.config.strict_verbs);
-        match found {
-            Err(Miss::NotFound) if web::is_page(self, path) => {
-                Err(Miss::MethodNotAllowed(BTreeSet::from([HttpMethod::GET.to_string()])))
-            }
-            found => found,
-        }
-    }
-
-    fn route(&self, http_method: &HttpMethod, path: &str) -> Result<(&Method, usize), Failure> {
-        let mut found = self.find(http_method.as_str(), path);
-        if http_method == HttpMethod::HEAD && found.is_err() {
-            found = self.find("GET", path).or(found);
-        }
-        match found {
-            Ok(found) => Ok((found.route, found.verb_length)),
-            Err(Miss::NotFound) => Err(self
-                .compiled
-                .failure(Reason::RouteNotFound, format!("no route for {http_method} {path}"))),
-            Err(Miss::MethodNotAllowed(_)) if self.compiled.routes.unknown_verb(path).is_some() => {
-                Err(self.unknown_verb(http_method, path))
-            }
-            Err(Miss::MethodNotAllowed(allowed)) => {
-                let list = allow(allowed);
-                let message = format!("{http_method} is not allowed here, only {list}");
-                let mut failure = self.compiled.failure(Reason::MethodNotAllowed, message);
-                if let Ok(value) = HeaderValue::from_str(&list) {
-                    failure.headers.insert(header::ALLOW, value);
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    /// The path is known without its verb, as which it was meant: no method would make it right.
-    fn unknown_verb(&self, http_method: &HttpMethod, path: &str) -> Failure {
-        let mut message = format!("no route for {http_method} {path}");
-        if let Some((verb, known)) = self.compiled.routes.unknown_verb(path) {
-            let near = nearest(verb, known.iter().copied()).map(|near| format!("; `:{near}` is near"));
-            let hint = near.unwrap_or_default();
-            let _ = write!(message, ": there is no verb `:{verb}`{hint}");
-        }
-        self.compiled.failure(Reason::RouteNotFound, message)
-    }
-
-    /// What is allowed on a path, unless a rule of the service's own takes OPTIONS there.
-    fn options(&self, path: &str) -> Option<Response<Body>> {
-        let Err(Miss::MethodNotAllowed(allowed)) = self.find("OPTIONS", path) else { return None };
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&allow(allowed)).ok()?);
-        Some(response)
     }
 
     async fn call_method(
@@ -413,15 +342,6 @@ pub(crate) fn grpc_request(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     request
-}
-
-/// The methods of an `Allow` header; what GET can, HEAD can.
-fn allow(mut methods: BTreeSet<String>) -> String {
-    if methods.contains("GET") {
-        methods.insert("HEAD".to_owned());
-    }
-    methods.insert("OPTIONS".to_owned());
-    methods.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// A health probe or a document asked for while a call would be made.

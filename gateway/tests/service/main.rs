@@ -8,6 +8,7 @@ mod bodies;
 #[path = "../support/canned.rs"]
 mod canned;
 mod crossing;
+mod deaths;
 mod discovery;
 mod endings;
 mod library;
