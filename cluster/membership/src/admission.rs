@@ -4,9 +4,10 @@
 //! program was told to stop. What is decided here is whether it may be, and when it is done: once every node that is up
 //! has it in its part of the replicated state.
 
-use crate::desk::{Shared, propose};
+use crate::desk::Shared;
 use crate::messages::candidate_to;
 use crate::nodes::{Membership, Node, NodeState};
+use crate::verdicts::propose;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_proto::internal::v1::{
     DiscoverRequest, DiscoverResponse, DismissRequest, ReachRequest, RetireRequest, SeatRequest,

@@ -288,7 +288,7 @@ pub(crate) async fn name_founders(group: &Group, place: &Place) {
     let nodes: Vec<Candidate> = place.founders.iter().map(founder_candidate).collect();
     while !nodes.is_empty() && group.look(|state| state.nodes().next()) == 0 {
         // what fails is tried again; a second time changes nothing
-        let _ = crate::desk::propose(group, NodeCommand::Found { nodes: nodes.clone() }).await;
+        let _ = crate::verdicts::propose(group, NodeCommand::Found { nodes: nodes.clone() }).await;
         sleep(ROUND_PAUSE / 4).await;
     }
 }

@@ -14,6 +14,7 @@ use crate::recognition::PeerNode;
 use crate::seating::{self, Retired};
 use crate::seats::Rules;
 use crate::settings::Settings;
+use crate::verdicts::{propose, refused};
 use arsenal_proto::internal;
 use arsenal_proto::internal::v1::membership_service_server::MembershipService;
 use arsenal_proto::internal::v1::{
@@ -21,16 +22,15 @@ use arsenal_proto::internal::v1::{
     FoundRequest, FoundResponse, Hello, JoinRequest, JoinResponse, ReachRequest, ReachResponse, RenewRequest,
     RenewResponse, RetireRequest, RetireResponse, SeatRequest, SeatResponse, VoterAddress,
 };
-use arsenal_raft::nodes::{Candidate, NodeCommand, NodePhase, NodeRefusal};
-use arsenal_raft::{Command, Group, NodeOutcome, Outcome, Picture};
+use arsenal_raft::nodes::{Candidate, NodeCommand, NodePhase};
+use arsenal_raft::{Group, Picture};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 /// Nodes that are taken note of while a cluster gathers.
 const KNOWN_MAX: usize = 1_024;
@@ -243,39 +243,6 @@ fn open(life: &Life, keeper: u64) -> NodeCommand {
         zone: Arc::clone(&life.zone),
         keeper,
     }
-}
-
-/// Has a command on the table of nodes agreed on.
-///
-/// # Errors
-/// `UNAVAILABLE` if it was not, as far as is known.
-pub(crate) async fn propose(group: &Group, command: NodeCommand) -> Result<NodeOutcome, Status> {
-    match group.propose(Command::Node(command)).await {
-        Ok(Outcome::Node(outcome)) => Ok(outcome),
-        Ok(Outcome::Registry(_)) => Err(Status::internal("the outcome is another command's")),
-        Err(error) => Err(Status::unavailable(error.to_string())),
-    }
-}
-
-/// Header of a refusal by which the voters themselves say that this life of a node is over, and not whoever serves where
-/// they were thought to be.
-const LIFE_OVER: &str = "arsenal-life-over";
-
-fn refused(refusal: &NodeRefusal) -> Status {
-    match refusal {
-        NodeRefusal::NotFounded => Status::unavailable(refusal.to_string()),
-        NodeRefusal::Unknown(_) | NodeRefusal::Superseded { .. } => {
-            let mut metadata = MetadataMap::new();
-            metadata.insert(LIFE_OVER, MetadataValue::from_static("1"));
-            Status::with_metadata(Code::FailedPrecondition, refusal.to_string(), metadata)
-        }
-        _ => Status::failed_precondition(refusal.to_string()),
-    }
-}
-
-/// Whether the voters refuse a renewal for good.
-pub(crate) fn is_over(refused: &Status) -> bool {
-    refused.code() == Code::FailedPrecondition && refused.metadata().contains_key(LIFE_OVER)
 }
 
 /// Who sent a request, where that is known, and what it says.

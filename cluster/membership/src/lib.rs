@@ -27,6 +27,7 @@ mod severed;
 mod steward;
 mod streams;
 mod thread;
+mod verdicts;
 mod view;
 
 pub use admission::{Admission, AdmissionError, Admitted};

@@ -3,9 +3,10 @@
 //! Invariant: one change of the members is under way at a time, whoever asked for it: the steward's own waits for the same
 //! permit.
 
-use crate::desk::{Shared, propose};
+use crate::desk::Shared;
 use crate::seats::{self, Seats, Seen};
 use crate::steward;
+use crate::verdicts::propose;
 use arsenal_raft::nodes::{NodeCommand, NodePhase};
 use arsenal_raft::{Group, MembershipError, ReadError, Voter};
 use std::collections::BTreeSet;

@@ -3,7 +3,8 @@
 //! Invariant: the lease is counted from when the renewal that was acknowledged last was sent, so that it runs out here
 //! before anybody else may call the session over.
 
-use crate::desk::{self, Life, Shared};
+use crate::desk::{Life, Shared};
+use crate::verdicts;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_proto::internal::v1::{RenewRequest, RenewResponse};
 use arsenal_raft::{End, Group};
@@ -83,7 +84,7 @@ impl Session {
                     opened.send_if_modified(|opened| !std::mem::replace(opened, true));
                     self.every
                 }
-                Ok(Err(status)) if desk::is_over(&status) => {
+                Ok(Err(status)) if verdicts::is_over(&status) => {
                     self.lease.end();
                     return end(format!("this node cannot take part any more: {}", status.message()));
                 }
@@ -143,7 +144,7 @@ impl Session {
             let asked = timeout(patience, self.renew_at(address, connection)).await;
             match asked.unwrap_or_else(|late| Err(Status::unavailable(late.to_string()))) {
                 // who serves there now may be of another cluster
-                Err(status) if !desk::is_over(&status) => failed = status,
+                Err(status) if !verdicts::is_over(&status) => failed = status,
                 renewed => return renewed,
             }
         }

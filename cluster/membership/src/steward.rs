@@ -2,9 +2,10 @@
 //!
 //! Every node has one; it does something while its node leads. What is to be done is decided in `keeping` and `seats`.
 
-use crate::desk::{Shared, propose};
+use crate::desk::Shared;
 use crate::keeping::Keeping;
 use crate::seats::{self, Change, Seats, Seen};
+use crate::verdicts::propose;
 use arsenal_proto::internal::v1::CampaignRequest;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_raft::nodes::{NodeCommand, NodePhase};
