@@ -110,7 +110,7 @@ pub(super) fn node(arguments: &NodeArguments) -> Result<(), CommandError> {
         let Some(running) = told.or(serving).await else { return Ok(()) };
         let running = running.map_err(startup)?;
         telemetry.watch(&running.node);
-        tracing::info!(node = %running.node.name(), grpc = %running.grpc, rest = ?running.rest, "the node serves");
+        tracing::info!(node = %running.node.name(), grpc = %running.grpc, rest = running.rest.map(tracing::field::display), "the node serves");
         let outcome = run_until_told([running], told, config.shutdown.timeout()).await;
         telemetry.stop();
         outcome
