@@ -164,7 +164,8 @@ impl Shared {
         contacts.extend(heard.map(|voter| (voter.node, voter.address)));
     }
 
-    /// Somebody has told of itself and of whom it knows. Who is in a cluster gathers no more: the voters know of all nodes.
+    /// Somebody has told of itself and of whom it knows. Who is in a cluster gathers no more: the voters know of all nodes. While
+    /// nobody more is taken note of, who is in a cluster still is: this one is about to join it.
     pub(crate) fn hear(
         &self,
         candidate: internal::v1::Candidate,
@@ -172,8 +173,9 @@ impl Shared {
         in_cluster: bool,
     ) {
         let mut gathering = self.gathering.lock();
-        if self.settled.borrow().is_none() && gathering.known().len() < KNOWN_MAX {
-            let known: Vec<Candidate> = known.into_iter().take(KNOWN_MAX).map(candidate_from).collect();
+        let room = KNOWN_MAX.saturating_sub(gathering.known().len());
+        if self.settled.borrow().is_none() && (room > 0 || in_cluster) {
+            let known: Vec<Candidate> = known.into_iter().take(room).map(candidate_from).collect();
             gathering.hear(candidate_from(candidate), &known, in_cluster);
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct Rules {
     pub(crate) voters: usize,
     /// A voter that has been down for so long is replaced, if there is somebody to replace it.
     pub(crate) replace_after: Duration,
-    /// A node that follows no log and has been down for so long is forgotten; zero for never.
+    /// A node that follows no log and has been down for so long, or has joined and not come, is forgotten; zero for never.
     pub(crate) forget_after: Duration,
 }
 

@@ -24,7 +24,8 @@ pub struct Settings {
     pub never_votes: bool,
     /// A voter that has been down for so long is replaced, if there is another node.
     pub replace_after: Duration,
-    /// A node without a vote that has been down for so long is forgotten, and its number retired; zero for never.
+    /// A node without a vote that has been down for so long, or has joined and not come, is forgotten, and its number retired;
+    /// zero for never.
     pub forget_after: Duration,
     /// How long a session holds without being renewed.
     pub lease: Duration,
