@@ -263,6 +263,7 @@ async fn serve_in(
         request_idle_max: Duration::from_millis(config.grpc.request_idle_ms),
         request_bytes_per_second_min: config.grpc.request_bytes_per_second_min,
         requests_bytes_max: config.grpc.requests_bytes_max,
+        answers_bytes_max: config.grpc.answers_bytes_max,
     };
     let nodes = joined.nodes;
     let shared = Shared::new(node.clone(), Arc::clone(&nodes)).with_limits(config.limits());

@@ -135,6 +135,9 @@ pub struct GrpcSection {
     pub request_bytes_per_second_min: u32,
     /// Bytes of all messages together that are still coming. Beyond it one more is RESOURCE_EXHAUSTED.
     pub requests_bytes_max: usize,
+    /// Bytes that answers, and items of streams, may have in memory together until their clients have read them, but for
+    /// those of up to 16 KiB. Beyond it one more is RESOURCE_EXHAUSTED, or ABORTED where it tells of a change.
+    pub answers_bytes_max: usize,
     /// Milliseconds between HTTP/2 pings on a quiet connection; 0 for none.
     pub keepalive_ms: u64,
     /// Milliseconds in which a ping must be answered, else the connection is closed.
@@ -351,7 +354,8 @@ impl Default for GrpcSection {
             header_bytes_max: 16 << 10,
             request_idle_ms: 30_000,
             request_bytes_per_second_min: 1_024,
-            requests_bytes_max: 512 << 20,
+            requests_bytes_max: 128 << 20,
+            answers_bytes_max: 256 << 20,
             keepalive_ms: 30_000,
             keepalive_timeout_ms: 10_000,
         }
@@ -556,6 +560,7 @@ impl Config {
         zero("grpc.header_bytes_max", self.grpc.header_bytes_max.into())?;
         zero("grpc.request_idle_ms", self.grpc.request_idle_ms)?;
         zero("grpc.requests_bytes_max", self.grpc.requests_bytes_max as u64)?;
+        zero("grpc.answers_bytes_max", self.grpc.answers_bytes_max as u64)?;
         zero("gateway.body_bytes_max", self.gateway.body_bytes_max as u64)?;
         zero("gateway.bodies_bytes_max", self.gateway.bodies_bytes_max as u64)?;
         zero("gateway.answers_bytes_max", self.gateway.answers_bytes_max as u64)?;

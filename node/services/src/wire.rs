@@ -46,6 +46,8 @@ pub struct WireLimits {
     pub request_bytes_per_second_min: u32,
     /// Bytes of all messages together that are still coming.
     pub requests_bytes_max: usize,
+    /// Bytes of all answers together that are not read.
+    pub answers_bytes_max: usize,
 }
 
 impl Default for WireLimits {
@@ -55,7 +57,8 @@ impl Default for WireLimits {
             response_bytes_max: 64 << 20,
             request_idle_max: Duration::from_secs(30),
             request_bytes_per_second_min: 1 << 10,
-            requests_bytes_max: 512 << 20,
+            requests_bytes_max: 128 << 20,
+            answers_bytes_max: 256 << 20,
         }
     }
 }

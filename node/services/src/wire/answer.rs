@@ -1,5 +1,6 @@
 //! Answers as HTTP bodies: one message and its status, or a stream of messages and then the status.
 
+use super::budget::Answers;
 use super::frame;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
@@ -59,14 +60,15 @@ impl HttpBody for Whole {
 pub(super) struct Messages<S> {
     stream: Pin<Box<S>>,
     message_bytes_max: usize,
+    answers: Answers,
     /// The status, once the stream has ended but not been told so.
     status: Option<Status>,
     ended: bool,
 }
 
 impl<S> Messages<S> {
-    pub(super) fn new(stream: S, message_bytes_max: usize) -> Self {
-        Self { stream: Box::pin(stream), message_bytes_max, status: None, ended: false }
+    pub(super) fn new(stream: S, message_bytes_max: usize, answers: Answers) -> Self {
+        Self { stream: Box::pin(stream), message_bytes_max, answers, status: None, ended: false }
     }
 }
 
@@ -112,11 +114,11 @@ where
         if self.status.is_none() {
             let mut chunk = BytesMut::new();
             let ended = self.gather(&mut chunk, context);
-            if !chunk.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(chunk.freeze()))));
-            }
-            if !ended {
-                return Poll::Pending;
+            match self.answers.hold(chunk.freeze()) {
+                Ok(chunk) if !chunk.is_empty() => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
+                Ok(_) if !ended => return Poll::Pending,
+                Ok(_) => {}
+                Err(status) => self.status = Some(status),
             }
         }
         self.ended = true;

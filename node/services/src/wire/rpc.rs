@@ -1,6 +1,7 @@
 //! The RPCs by path, and a request on its way to one of them.
 
 use super::ahead::Ahead;
+use super::budget::Answers;
 use super::{WireLimits, streaming, unary};
 use crate::operations::Route;
 use crate::status::failure;
@@ -108,6 +109,8 @@ pub struct Table {
     unknown: Arc<Rpc>,
     facts: HashMap<String, Facts>,
     limits: WireLimits,
+    /// What has been answered and is not read.
+    answers: Answers,
 }
 
 impl Table {
@@ -123,7 +126,8 @@ impl Table {
             run: Box::new(|request, _| ready(Ok(unimplemented(request.uri().path()).into_http())).boxed()),
         };
         let (rpcs, facts) = (HashMap::new(), facts.into_iter().collect());
-        Self { rpcs, unknown: Arc::new(unknown), facts, limits }
+        let answers = Answers::new(limits.answers_bytes_max);
+        Self { rpcs, unknown: Arc::new(unknown), facts, limits, answers }
     }
 
     /// What the path names.
@@ -181,10 +185,11 @@ impl Rpcs for Table {
         Q: prost::Message + Default + Send + 'static,
         R: prost::Message + Send + 'static,
     {
-        let (service, limits) = (Arc::clone(service), self.limits);
+        let changes = self.facts.get(path).is_some_and(|facts| facts.changes);
+        let (service, limits, answers) = (Arc::clone(service), self.limits, self.answers.of(changes));
         let run = move |request, ahead| -> Answering {
-            let service = Arc::clone(&service);
-            Box::pin(unary::answer(limits, request, ahead, move |request| call(service, request)))
+            let (service, answers) = (Arc::clone(&service), answers.clone());
+            Box::pin(unary::answer(limits, answers, request, ahead, move |request| call(service, request)))
         };
         self.add(path, false, false, Box::new(run));
     }
@@ -198,10 +203,12 @@ impl Rpcs for Table {
         Q: prost::Message + Default + Send + 'static,
         R: prost::Message + Send + 'static,
     {
-        let (service, limits) = (Arc::clone(service), self.limits);
+        let (service, limits, answers) = (Arc::clone(service), self.limits, self.answers.clone());
         let run = move |request, ahead| -> Answering {
-            let service = Arc::clone(&service);
-            Box::pin(streaming::answers_of_one(limits, request, ahead, move |request| call(service, request)))
+            let (service, answers) = (Arc::clone(&service), answers.clone());
+            Box::pin(streaming::answers_of_one(limits, answers, request, ahead, move |request| {
+                call(service, request)
+            }))
         };
         self.add(path, false, true, Box::new(run));
     }
@@ -215,11 +222,13 @@ impl Rpcs for Table {
         Q: prost::Message + Default + Send + 'static,
         R: prost::Message + Send + 'static,
     {
-        let (service, limits) = (Arc::clone(service), self.limits);
+        let (service, limits, answers) = (Arc::clone(service), self.limits, self.answers.clone());
         let run = move |request, ahead: Ahead| -> Answering {
-            let service = Arc::clone(&service);
+            let (service, answers) = (Arc::clone(&service), answers.clone());
             let request = ahead.put_back(request);
-            Box::pin(streaming::answers_of_many(limits, request, move |request| call(service, request)))
+            Box::pin(streaming::answers_of_many(limits, answers, request, move |request| {
+                call(service, request)
+            }))
         };
         self.add(path, true, true, Box::new(run));
     }

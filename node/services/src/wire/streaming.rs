@@ -2,6 +2,7 @@
 
 use super::ahead::Ahead;
 use super::answer::{Messages, response};
+use super::budget::Answers;
 use super::frame::{self, Follower};
 use super::{WireLimits, unary};
 use axum::body::Body;
@@ -21,6 +22,7 @@ use tonic::{Status, Streaming};
 /// A request of one message, and the stream of its answers.
 pub(super) async fn answers_of_one<Q, R, S, F>(
     limits: WireLimits,
+    answers: Answers,
     request: Request<Body>,
     ahead: Ahead,
     call: impl FnOnce(tonic::Request<Q>) -> F,
@@ -35,12 +37,13 @@ where
         Ok(request) => request,
         Err(status) => return Ok(status.into_http()),
     };
-    Ok(call(request).await.map_or_else(Status::into_http, |answer| write(limits, answer)))
+    Ok(call(request).await.map_or_else(Status::into_http, |answer| write(limits, answers, answer)))
 }
 
 /// A stream of messages, and the stream of its answers.
 pub(super) async fn answers_of_many<Q, R, S, F>(
     limits: WireLimits,
+    answers: Answers,
     request: Request<Body>,
     call: impl FnOnce(tonic::Request<Streaming<Q>>) -> F,
 ) -> Result<Response<Body>, Infallible>
@@ -59,16 +62,16 @@ where
     let messages = Streaming::new_request(Decode(PhantomData), body, None, Some(max));
     let metadata = MetadataMap::from_headers(parts.headers);
     let request = tonic::Request::from_parts(metadata, parts.extensions, messages);
-    Ok(call(request).await.map_or_else(Status::into_http, |answer| write(limits, answer)))
+    Ok(call(request).await.map_or_else(Status::into_http, |answer| write(limits, answers, answer)))
 }
 
-fn write<S, R>(limits: WireLimits, answer: tonic::Response<S>) -> Response<Body>
+fn write<S, R>(limits: WireLimits, answers: Answers, answer: tonic::Response<S>) -> Response<Body>
 where
     S: Stream<Item = Result<R, Status>> + Send + 'static,
     R: prost::Message + 'static,
 {
     let (metadata, stream, extensions) = answer.into_parts();
-    response(metadata, extensions, Body::new(Messages::new(stream, limits.response_bytes_max)))
+    response(metadata, extensions, Body::new(Messages::new(stream, limits.response_bytes_max, answers)))
 }
 
 /// Decodes the messages of a stream.

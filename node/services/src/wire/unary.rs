@@ -2,6 +2,7 @@
 
 use super::ahead::Ahead;
 use super::answer::{Whole, ok_trailers, response};
+use super::budget::Answers;
 use super::{WireLimits, frame};
 use axum::body::Body;
 use bytes::BytesMut;
@@ -14,6 +15,7 @@ use tonic::metadata::MetadataMap;
 /// Reads the request, runs the handler, writes its answer or its status.
 pub(super) async fn answer<Q, R, F>(
     limits: WireLimits,
+    answers: Answers,
     request: Request<Body>,
     ahead: Ahead,
     call: impl FnOnce(tonic::Request<Q>) -> F,
@@ -27,7 +29,7 @@ where
         Ok(request) => request,
         Err(status) => return Ok(status.into_http()),
     };
-    let answer = call(request).await.and_then(|answer| write(limits, answer));
+    let answer = call(request).await.and_then(|answer| write(limits, &answers, answer));
     Ok(answer.unwrap_or_else(Status::into_http))
 }
 
@@ -49,11 +51,12 @@ where
 
 fn write<R: prost::Message>(
     limits: WireLimits,
+    answers: &Answers,
     answer: tonic::Response<R>,
 ) -> Result<Response<Body>, Status> {
     let (metadata, message, extensions) = answer.into_parts();
     let mut data = BytesMut::new();
     frame::put(&message, limits.response_bytes_max, &mut data)?;
-    let body = Whole { data: Some(data.freeze()), trailers: Some(ok_trailers()) };
+    let body = Whole { data: Some(answers.hold(data.freeze())?), trailers: Some(ok_trailers()) };
     Ok(response(metadata, extensions, Body::new(body)))
 }
