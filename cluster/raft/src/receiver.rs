@@ -10,7 +10,8 @@ use crate::seat::Voting;
 use crate::transport::{Envelope, Kind, SnapshotChunk, answer};
 use crate::types::{NodeId, Snapshot, SnapshotMeta, Vote};
 use bytes::Bytes;
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use openraft::AsyncRuntime as _;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use parking_lot::Mutex;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -98,8 +99,12 @@ impl Receiver {
                 Ok(response.to_bytes())
             }
             Kind::Vote => {
-                let response =
-                    voting()?.raft.vote(whole(content)?).await.map_err(|error| error.to_string())?;
+                let request: VoteRequest<_> = whole(content)?;
+                let theirs = request.last_log_id;
+                let response = voting()?.raft.vote(request).await.map_err(|error| error.to_string())?;
+                if !response.vote_granted && response.last_log_id > theirs && !core.gate.is_fresh() {
+                    Runtime::detach(stand(Arc::clone(core)));
+                }
                 Ok(response.to_bytes())
             }
             Kind::SnapshotChunk => {
@@ -192,6 +197,21 @@ impl Receiver {
                 *incoming = None;
                 Err(format!("{end} bytes came of a snapshot of {total}"))
             }
+        }
+    }
+}
+
+/// Stands for election in the place of a candidate whose log lacks what this voter's has. That one cannot win; would each wait
+/// for its own time, the two would as a rule stand for the same term, and have to wait once more.
+async fn stand(core: Arc<Core>) {
+    // by the refusal of the first the voter learns for which term the other stood
+    for _ in 0..2 {
+        let Some(voting) = core.place.voting() else { return };
+        // openraft has stopped otherwise, and then there is nothing to do
+        let _ = voting.raft.trigger().elect().await;
+        Runtime::sleep(core.config.heartbeat).await;
+        if core.leader().is_some() {
+            return;
         }
     }
 }

@@ -140,5 +140,6 @@ fn a_leader_that_dies_is_followed_within_an_election_and_what_it_was_handed_hold
     };
     let (median, most) = median_and_most("killed", (0..seeds() * 5).map(gap).collect());
     assert!(median < Duration::from_millis(600), "{median:?}");
-    assert!(most < Duration::from_millis(1_500), "{most:?}");
+    // a candidate whose log is too short costs no second round
+    assert!(most < Duration::from_millis(850), "{most:?}");
 }
