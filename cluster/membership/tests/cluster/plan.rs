@@ -229,9 +229,14 @@ pub(crate) fn up(membership: &Membership) -> Vec<u32> {
 /// Starts and enters all at once.
 pub(crate) fn enter_all(plan: &mut Plan, count: usize) -> (Vec<Node>, Vec<Entered>) {
     let nodes: Vec<Node> = (0..count).map(|index| plan.start(index, 3)).collect();
-    let entered = std::thread::scope(|scope| {
+    let entered = enter(&nodes);
+    (nodes, entered)
+}
+
+/// All at once: none can enter before there are as many as are expected.
+pub(crate) fn enter(nodes: &[Node]) -> Vec<Entered> {
+    std::thread::scope(|scope| {
         let entering: Vec<_> = nodes.iter().map(|node| scope.spawn(|| node.enter())).collect();
         entering.into_iter().map(|entering| entering.join().unwrap()).collect()
-    });
-    (nodes, entered)
+    })
 }
