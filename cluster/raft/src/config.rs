@@ -12,7 +12,8 @@ pub struct Config {
     pub cluster: u64,
     /// A leader shows this often that it lives.
     pub heartbeat: Duration,
-    /// A follower that has heard nothing waits at least so long before it stands for election, and less than twice that.
+    /// Twice as long after the last sign of a leader its followers vote for another, and the first of them stands for election
+    /// after another half to one and a half of it; who lost an election stands again after one to two.
     pub election_timeout: Duration,
     /// After so long without a sign of a quorum, reads and writes are refused at once. Longer than an election takes, so
     /// that what is asked for meanwhile waits for the next leader.
@@ -67,7 +68,10 @@ impl Config {
             cluster_name: self.cluster.to_string(),
             heartbeat_interval: milliseconds(self.heartbeat),
             election_timeout_min: milliseconds(self.election_timeout),
+            // also for how long a voter that has heard of a leader votes for nobody else
             election_timeout_max: milliseconds(self.election_timeout * 2),
+            // see `election`
+            enable_elect: false,
             // snapshots go by bytes: entries differ in size by three orders of magnitude
             snapshot_policy: openraft::SnapshotPolicy::Never,
             // the keeper cuts the log: by bytes as well

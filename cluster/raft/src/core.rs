@@ -1,6 +1,7 @@
 //! What the tasks of a node's part in the group share.
 
 use crate::config::Config;
+use crate::election::Patience;
 use crate::errors::MembershipError;
 use crate::feed::Copies;
 use crate::gate::Gate;
@@ -20,6 +21,7 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) view: Arc<View>,
     pub(crate) gate: Gate,
+    pub(crate) patience: Patience,
     pub(crate) network: Network,
     pub(crate) place: Place,
     /// Whom a view asks while it knows of no voter that answers.

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::core::Core;
 use crate::disk::Disk;
+use crate::election::Patience;
 use crate::errors::{MembershipError, ReadError, StartError};
 use crate::feed::Copies;
 use crate::gate::Gate;
@@ -119,10 +120,12 @@ impl Group {
         let (queue, queued) = mpsc::channel(config.queue_max);
         let (reads, reading) = mpsc::channel(READS_MAX);
         let gate = Gate::new(config.lease, config.election_timeout * 2);
+        let patience = Patience::new(config.election_timeout);
         let core = Arc::new(Core {
             config,
             view: View::new(Runtime::random()),
             gate,
+            patience,
             network,
             place: Place::new(open_disk, end),
             contacts: RwLock::default(),

@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod core;
 pub mod disk;
+mod election;
 mod errors;
 mod feed;
 mod following;

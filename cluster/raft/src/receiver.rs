@@ -3,6 +3,7 @@
 use crate::codec::{Encode, Reader};
 use crate::command::split;
 use crate::core::Core;
+use crate::election::stand;
 use crate::feed::feed;
 use crate::group::Group;
 use crate::runtime::Runtime;
@@ -95,6 +96,7 @@ impl Receiver {
                     voting()?.raft.append_entries(request).await.map_err(|error| error.to_string())?;
                 if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
                     core.gate.saw(Runtime::now());
+                    core.patience.heard();
                 }
                 Ok(response.to_bytes())
             }
@@ -102,8 +104,10 @@ impl Receiver {
                 let request: VoteRequest<_> = whole(content)?;
                 let theirs = request.last_log_id;
                 let response = voting()?.raft.vote(request).await.map_err(|error| error.to_string())?;
-                if !response.vote_granted && response.last_log_id > theirs && !core.gate.is_fresh() {
-                    Runtime::detach(stand(Arc::clone(core)));
+                if response.vote_granted {
+                    core.patience.voted();
+                } else if response.last_log_id > theirs && !core.gate.is_fresh() {
+                    Runtime::detach(stand_instead(Arc::clone(core)));
                 }
                 Ok(response.to_bytes())
             }
@@ -138,6 +142,10 @@ impl Receiver {
         chunk: SnapshotChunk,
     ) -> Result<Vote, String> {
         let vote = chunk.vote;
+        if vote >= voting.raft.server_metrics().borrow().vote {
+            // it sends nothing else meanwhile
+            core.patience.heard();
+        }
         match self.gather(core, from, chunk)? {
             Part::Taken => Ok(vote),
             Part::Last(meta, state, told) => {
@@ -203,12 +211,11 @@ impl Receiver {
 
 /// Stands for election in the place of a candidate whose log lacks what this voter's has. That one cannot win; would each wait
 /// for its own time, the two would as a rule stand for the same term, and have to wait once more.
-async fn stand(core: Arc<Core>) {
+async fn stand_instead(core: Arc<Core>) {
     // by the refusal of the first the voter learns for which term the other stood
     for _ in 0..2 {
         let Some(voting) = core.place.voting() else { return };
-        // openraft has stopped otherwise, and then there is nothing to do
-        let _ = voting.raft.trigger().elect().await;
+        stand(&core, &voting).await;
         Runtime::sleep(core.config.heartbeat).await;
         if core.leader().is_some() {
             return;

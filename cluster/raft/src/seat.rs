@@ -10,6 +10,7 @@
 
 use crate::core::Core;
 use crate::disk::Disk;
+use crate::election;
 use crate::errors::StartError;
 use crate::following::{self, Following};
 use crate::keeper;
@@ -129,6 +130,7 @@ impl Place {
             Ok(voting) => {
                 let voting = Arc::new(voting);
                 *self.seat.write() = Seat::Log(Arc::clone(&voting));
+                Runtime::detach(election::run(Arc::clone(core), Arc::clone(&voting)));
                 Runtime::detach(keeper::run(Arc::clone(core), voting, Arc::clone(&self.end)));
                 Ok(())
             }

@@ -197,6 +197,10 @@ fn a_node_becomes_a_voter_and_goes_back_to_a_view_and_its_state_never_goes_back(
         let leader = cluster.elect().unwrap();
         let replaced = (1..=3).find(|id| *id != leader).unwrap();
         let kept: Vec<u64> = (1..=3).filter(|id| *id != replaced).collect();
+        assert!(
+            caught_up(&cluster, &[1, 2, 3, VIEW]),
+            "seed {seed}: what was written before is told to nobody"
+        );
         let names = [told(&cluster, VIEW), told(&cluster, replaced)];
         let mut serial = 0;
         let mut write_some = |cluster: &Cluster, from: u64| {

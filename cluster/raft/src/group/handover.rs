@@ -7,6 +7,7 @@
 
 use super::{Group, RETRY_PAUSE};
 use crate::core::Core;
+use crate::election::stand;
 use crate::runtime::Runtime;
 use crate::types::NodeId;
 use openraft::AsyncRuntime as _;
@@ -48,8 +49,7 @@ impl Group {
     /// Stands for election now: how a leader that is about to leave is followed by a chosen one.
     pub async fn campaign(&self) {
         if let Some(voting) = self.core.place.voting() {
-            // it has stopped otherwise, and then there is nothing to do
-            let _ = voting.raft.trigger().elect().await;
+            stand(&self.core, &voting).await;
         }
     }
 
