@@ -112,7 +112,7 @@ fn before(book: &Book, port: u16) -> (GatewayService, Pool, Discovery) {
 }
 
 async fn read(service: &GatewayService) -> u16 {
-    let request = Request::get("/v1/shelves/1/books/2").header("request-timeout", "10");
+    let request = Request::get("/v1/shelves/1/books/2").header("request-timeout", "60");
     let asked = service.handle(request.body(Body::empty()).unwrap());
     let response = tokio::time::timeout(DEADLINE, asked).await.unwrap();
     let status = response.status().as_u16();

@@ -1,11 +1,14 @@
 //! How calls end that upstream ends without a word, or does not end, and those whose client has all the time in the world.
 
+use std::time::Duration;
+
 use arsenal_gateway::{
     Config, Gateway, GatewayService,
     upstream::{Answer, Upstream},
 };
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 
@@ -47,12 +50,16 @@ async fn trailers_that_tell_no_status_are_no_success() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_always_has_one_more_item_ends_at_its_deadline() {
     struct Endless;
     impl Upstream for Endless {
         fn call(&self, _: Request<Body>) -> Answer {
-            let items = futures_util::stream::repeat_with(|| Ok::<Bytes, std::io::Error>(frame(b"")));
+            let items = futures_util::stream::repeat_with(|| {
+                // time passes, and nobody comes to run timers
+                let _ = tokio::time::advance(Duration::from_millis(1)).now_or_never();
+                Ok::<Bytes, std::io::Error>(frame(b""))
+            });
             let response = Response::builder().header("content-type", "application/grpc");
             Box::pin(async { Ok(response.body(Body::from_stream(items))?) })
         }

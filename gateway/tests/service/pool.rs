@@ -42,7 +42,7 @@ pub(crate) fn pooled(nodes: Vec<Arc<dyn Upstream>>, config: PoolConfig) -> (Gate
 
 pub(crate) async fn ask(service: &GatewayService, path: &str) -> u16 {
     let builder = if path == BOOK { Request::get(path) } else { Request::post(path) };
-    let request = builder.header("request-timeout", "10").body(Body::from("{}")).unwrap();
+    let request = builder.header("request-timeout", "60").body(Body::from("{}")).unwrap();
     let response = tokio::time::timeout(DEADLINE, service.handle(request)).await.unwrap();
     let status = response.status().as_u16();
     response.into_body().collect().await.unwrap();

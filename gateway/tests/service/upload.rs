@@ -91,7 +91,7 @@ async fn an_upload_of_nothing_is_one_message() {
     assert_eq!((status, HttpBody::decode(&*messages[0]).unwrap()), (200, piece("", b"{")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_upload_that_stops_coming_is_given_up_and_a_stream_of_messages_only_within_one() {
     let upstream = Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() });
     let limits = Limits { body_grace: Duration::ZERO, ..Limits::default() };

@@ -193,7 +193,7 @@ async fn a_client_that_goes_away_ends_the_call_with_a_break_and_not_with_an_end(
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deadline_closes_with_its_code() {
     let (service, seen) = chat(Config::default());
     let (mut socket, _) = shake(&service, "/v1/lines:ignore", &[("request-timeout", "0.02")]).await.unwrap();
@@ -242,7 +242,7 @@ async fn a_service_that_does_not_read_holds_the_client_back() {
     assert!(sent < 200, "{sent} messages taken for a service that reads none");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_quiet_client_is_pinged_and_one_that_never_answers_is_given_up() {
     let config = || Config { heartbeat: Duration::from_millis(5), ..Config::default() };
     let (service, seen) = chat(config());

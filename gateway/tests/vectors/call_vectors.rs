@@ -162,7 +162,7 @@ pub(crate) async fn metadata_out(vector: &Vector, config: Config) -> Result<(), 
 
 pub(crate) async fn deadline(vector: &Vector, config: Config) -> Result<(), String> {
     let delay = Duration::from_millis(vector.input["upstream_delay_ms"].as_u64().unwrap_or(0));
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let canned = Canned { delay, ..one_message() };
     let (parts, body, upstream) =
         plain_call(vector, config, canned, &pairs(&vector.input["headers"])).await?;
@@ -198,7 +198,7 @@ pub(crate) async fn cancel(config: Config) -> Result<(), String> {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), asked).await.map_err(|_| "upstream was not called")?;
+    tokio::time::timeout(Duration::from_secs(60), asked).await.map_err(|_| "upstream was not called")?;
     call.abort();
     tokio::time::timeout(Duration::from_secs(1), ended.notified())
         .await

@@ -128,7 +128,7 @@ async fn run_all(path: &str, skipped_too: bool) -> [usize; 3] {
     counts
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_vectors_hold() {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vectors.jsonl").to_owned();
     let path = std::env::var("TRANSCODE_VECTORS").unwrap_or(default);
@@ -139,7 +139,7 @@ async fn all_vectors_hold() {
 
 /// A thousand of our own and of the peers' test suites, beside those; `@` before a proto's name stands for one that the
 /// file's first line has.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_siblings_hold_too() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/siblings.jsonl");
     let [passed, failed, skipped] = run_all(path, false).await;
