@@ -29,6 +29,12 @@ use tonic::transport::{Channel, Server};
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// With links that take nobody for dead because the machine stood still for a moment.
+fn calm() -> LinkConfig {
+    let (dial_timeout, silence_max) = (Duration::from_secs(10), Duration::from_secs(8));
+    LinkConfig { dial_timeout, silence_max, resume_timeout: PATIENCE, ..LinkConfig::default() }
+}
+
 /// Nodes whose addresses are known from the start.
 struct Addresses(BTreeMap<u32, SocketAddr>);
 
@@ -142,7 +148,7 @@ async fn next(heard: &mut mpsc::UnboundedReceiver<Message>) -> Message {
 
 #[tokio::test]
 async fn calls_floods_and_big_messages_cross_sockets_in_order() {
-    let pair = Pair::start(&LinkConfig::default()).await;
+    let pair = Pair::start(&calm()).await;
     let (there, mut heard) = pair.teller(1);
     assert_eq!(pair.nodes[0].call(there, Term::Int(5), Some(PATIENCE), 0).await, Ok(Term::Int(5)));
     next(&mut heard).await;
@@ -160,7 +166,7 @@ async fn calls_floods_and_big_messages_cross_sockets_in_order() {
 
 #[tokio::test]
 async fn what_waits_behind_a_big_message_crosses_sockets_though_no_frame_could_hold_it() {
-    let pair = Pair::start(&LinkConfig::default()).await;
+    let pair = Pair::start(&calm()).await;
     let ((there, mut heard), (sender, _)) = (pair.teller(1), pair.teller(0));
     let bytes = |count| Term::Bytes(Bytes::from(vec![3; count]).into());
     // the link's task runs where this does: nothing leaves before all is put in
@@ -177,7 +183,7 @@ async fn what_waits_behind_a_big_message_crosses_sockets_though_no_frame_could_h
 
 #[tokio::test]
 async fn a_line_is_taken_only_of_a_node_that_its_certificate_may_be() {
-    let config = LinkConfig { resume_timeout: Duration::from_millis(200), ..LinkConfig::default() };
+    let config = LinkConfig { resume_timeout: Duration::from_millis(200), ..calm() };
     for (host, is_taken) in [([127, 0, 0, 1], true), ([10, 0, 0, 7], false), ([10, 0, 0, 8], true)] {
         let identity = PeerIdentity {
             dns: vec!["nodes.test".to_owned()],
@@ -194,7 +200,7 @@ async fn a_line_is_taken_only_of_a_node_that_its_certificate_may_be() {
 
 #[tokio::test]
 async fn a_node_that_ends_is_noconnection_and_one_that_is_unknown_too() {
-    let config = LinkConfig { resume_timeout: Duration::from_millis(200), ..LinkConfig::default() };
+    let config = LinkConfig { resume_timeout: Duration::from_millis(200), ..calm() };
     let mut pair = Pair::start(&config).await;
     let ((here, mut heard), (there, mut other)) = (pair.teller(0), pair.teller(1));
     pair.nodes[0].link(here, there).unwrap();

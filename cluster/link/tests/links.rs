@@ -17,6 +17,12 @@ use tokio::sync::{mpsc, oneshot};
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// With links that take nobody for dead because the machine stood still for a moment.
+fn calm() -> LinkConfig {
+    let (dial_timeout, silence_max) = (Duration::from_secs(10), PATIENCE);
+    LinkConfig { dial_timeout, silence_max, resume_timeout: PATIENCE, ..LinkConfig::default() }
+}
+
 /// Two nodes.
 struct Pair {
     nodes: [Node; 2],
@@ -40,8 +46,12 @@ impl Pair {
     /// A process that tells all it receives, and answers calls.
     fn teller(&self, at: usize) -> (Pid, mpsc::UnboundedReceiver<Message>) {
         let (told, heard) = mpsc::unbounded_channel();
+        (self.teller_to(at, told), heard)
+    }
+
+    fn teller_to(&self, at: usize, told: mpsc::UnboundedSender<Message>) -> Pid {
         let options = StartOptions { trap_exit: true, ..StartOptions::default() };
-        (self.spawn(at, Teller(told), options), heard)
+        self.spawn(at, Teller(told), options)
     }
 
     fn spawn(&self, at: usize, body: impl Body, options: StartOptions) -> Pid {
@@ -109,7 +119,7 @@ async fn expect_numbers(heard: &mut mpsc::UnboundedReceiver<Message>, end: i64) 
 
 #[tokio::test]
 async fn a_call_is_answered_over_a_link_that_opens_when_it_is_needed() {
-    let pair = Pair::new(&LinkConfig::default());
+    let pair = Pair::new(&calm());
     let (there, _heard) = pair.teller(1);
     let answer = pair.nodes[0].call(there, Term::Int(5), Some(PATIENCE), 0).await;
     assert_eq!(answer, Ok(Term::Int(5)));
@@ -117,7 +127,7 @@ async fn a_call_is_answered_over_a_link_that_opens_when_it_is_needed() {
 
 #[tokio::test]
 async fn a_flood_arrives_in_order_and_what_waits_for_it_to_leave_is_bounded() {
-    let config = LinkConfig { crowded_bytes: 64 << 10, ..LinkConfig::default() };
+    let config = LinkConfig { crowded_bytes: 64 << 10, ..calm() };
     let pair = Pair::new(&config);
     let (there, mut heard) = pair.teller(1);
     let end = 20_000;
@@ -131,8 +141,7 @@ async fn a_flood_arrives_in_order_and_what_waits_for_it_to_leave_is_bounded() {
 
 #[tokio::test]
 async fn a_cut_that_is_mended_in_time_loses_nothing() {
-    let config = LinkConfig { resume_timeout: PATIENCE, ..LinkConfig::default() };
-    let pair = Pair::new(&config);
+    let pair = Pair::new(&calm());
     let (there, mut heard) = pair.teller(1);
     let end = 50_000;
     pair.spawn(0, Flood { to: there, next: 0, end, padding: bytes(100) }, StartOptions::default());
@@ -147,7 +156,7 @@ async fn a_cut_that_is_mended_in_time_loses_nothing() {
 
 #[tokio::test]
 async fn a_cut_that_is_not_mended_is_noconnection_to_links_monitors_and_callers() {
-    let config = LinkConfig { resume_timeout: Duration::from_millis(100), ..LinkConfig::default() };
+    let config = LinkConfig { resume_timeout: Duration::from_millis(100), ..calm() };
     let pair = Pair::new(&config);
     let ((here, mut heard), (there, mut other)) = (pair.teller(0), pair.teller(1));
     pair.nodes[0].link(here, there).unwrap();
@@ -167,7 +176,7 @@ async fn a_cut_that_is_not_mended_is_noconnection_to_links_monitors_and_callers(
 
 #[tokio::test]
 async fn a_link_opens_anew_though_calls_come_faster_than_it_is_dialled() {
-    let config = LinkConfig { resume_timeout: Duration::from_millis(100), ..LinkConfig::default() };
+    let config = LinkConfig { resume_timeout: Duration::from_millis(100), ..calm() };
     let pair = Pair::new(&config);
     let (there, mut other) = pair.teller(1);
     let call = |limit| pair.nodes[0].call(there, Term::Int(5), Some(limit), 0);
@@ -186,22 +195,23 @@ async fn a_link_opens_anew_though_calls_come_faster_than_it_is_dialled() {
 
 #[tokio::test]
 async fn a_small_message_overtakes_a_big_one_of_another_sender_and_waits_behind_one_of_its_own() {
-    let pair = Pair::new(&LinkConfig::default());
-    let ((big, mut of_big), (small, mut of_small)) = (pair.teller(1), pair.teller(1));
+    let pair = Pair::new(&calm());
+    // both tell the same, and run in the order in which they are sent something
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let [big, small] = [told.clone(), told].map(|told| pair.teller_to(1, told));
     let [one, two] = [pair.teller(0).0, pair.teller(0).0];
     let payload = bytes(64 << 20);
     pair.nodes[0].send(big, Message::info(one, payload.clone()));
     pair.nodes[0].send(big, Message::info(one, Term::Int(1)));
     pair.nodes[0].send(small, Message::info(two, Term::Int(2)));
-    assert_eq!(next(&mut of_small).await.payload, Term::Int(2));
-    assert!(of_big.is_empty(), "the big one is on its way still");
-    assert_eq!(next(&mut of_big).await.payload, payload);
-    assert_eq!(next(&mut of_big).await.payload, Term::Int(1));
+    for expected in [Term::Int(2), payload, Term::Int(1)] {
+        assert_eq!(next(&mut heard).await.payload, expected);
+    }
 }
 
 #[tokio::test]
 async fn a_node_that_the_cluster_calls_down_is_lost_at_once() {
-    let pair = Pair::new(&LinkConfig { resume_timeout: PATIENCE, ..LinkConfig::default() });
+    let pair = Pair::new(&calm());
     let ((here, mut heard), (there, mut other)) = (pair.teller(0), pair.teller(1));
     pair.nodes[0].link(here, there).unwrap();
     pair.nodes[0].send(there, Message::info(here, Term::OK));
@@ -213,7 +223,7 @@ async fn a_node_that_the_cluster_calls_down_is_lost_at_once() {
 
 #[tokio::test]
 async fn both_ends_may_open_the_link_at_once() {
-    let pair = Pair::new(&LinkConfig::default());
+    let pair = Pair::new(&calm());
     let ((here, _a), (there, _b)) = (pair.teller(0), pair.teller(1));
     for number in 0..20 {
         let calls = tokio::join!(

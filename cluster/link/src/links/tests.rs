@@ -10,6 +10,12 @@ use std::time::Duration;
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// With links that take nobody for dead because the machine stood still for a moment.
+fn calm() -> LinkConfig {
+    let (dial_timeout, silence_max) = (Duration::from_secs(10), PATIENCE);
+    LinkConfig { dial_timeout, silence_max, resume_timeout: PATIENCE, ..LinkConfig::default() }
+}
+
 fn pair(config: &LinkConfig) -> ([Node; 2], [Links; 2], MemoryNetwork) {
     let network = MemoryNetwork::default();
     let nodes =
@@ -37,7 +43,7 @@ async fn until_gone(links: &Links) {
 
 #[tokio::test]
 async fn a_link_goes_with_the_place_of_its_node_in_the_cluster_and_not_with_its_session() {
-    let (nodes, links, network) = pair(&LinkConfig::default());
+    let (nodes, links, network) = pair(&calm());
     let nobody = Pid::new(2, nodes[1].incarnation(), 77);
     assert!(nodes[0].call(nobody, Term::OK, Some(PATIENCE), 0).await.is_err(), "there is no such process");
     links[0].node_down(2, nodes[1].incarnation()).await;
