@@ -13,71 +13,59 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
 
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// Longer than anything here takes on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a session holds: longer than a busy machine keeps a thread waiting, and not too long for a test to wait until
+/// a dead node is found out.
+const LEASE: Duration = Duration::from_secs(8);
 
 /// Addresses and directories of nodes to be.
 pub(crate) struct Plan {
     folder: TempDir,
     pub(crate) addresses: Vec<SocketAddr>,
-    /// How long a session of its nodes holds.
-    lease: Duration,
-    /// Kept until their node listens, so that nobody else gets the address.
-    reserved: Vec<Option<TcpListener>>,
+    /// Bound to the addresses, and never listening: nobody else gets them while no node listens there.
+    _reserved: Vec<TcpSocket>,
 }
 
 impl Plan {
     pub(crate) fn of(count: usize) -> Self {
-        let listeners: Vec<TcpListener> =
-            (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
-        let reserved = listeners.into_iter().map(Some).collect();
-        Self { folder: tempfile::tempdir().unwrap(), addresses, lease: Duration::from_secs(2), reserved }
+        let reserve = |_| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            socket
+        };
+        let reserved: Vec<TcpSocket> = (0..count).map(reserve).collect();
+        let addresses = reserved.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        Self { folder: tempfile::tempdir().unwrap(), addresses, _reserved: reserved }
     }
 
     pub(crate) fn directory(&self, index: usize) -> PathBuf {
         self.folder.path().join(index.to_string())
     }
 
-    /// With sessions that hold longer, for tests in which nobody is to be taken for dead on a busy machine.
-    pub(crate) fn patient(mut self) -> Self {
-        self.lease = Duration::from_secs(8);
-        self
-    }
-
-    /// The address is free again.
-    pub(crate) fn take_listener(&mut self, index: usize) -> Option<TcpListener> {
-        self.reserved[index].take()
-    }
-
     /// Starts the node at this place, named so that the last is the first by name.
-    pub(crate) fn start(&mut self, index: usize, expect: usize) -> Node {
+    pub(crate) fn start(&self, index: usize, expect: usize) -> Node {
         let seeds = self.addresses[..3.min(self.addresses.len())].to_vec();
         self.start_with(index, expect, &seeds, |_| {})
     }
 
     /// As [`Plan::start`], with these seeds and settings.
     pub(crate) fn start_with(
-        &mut self,
+        &self,
         index: usize,
         expect: usize,
         seeds: &[SocketAddr],
         change: impl FnOnce(&mut Settings),
     ) -> Node {
-        let listener = self.reserved[index].take();
-        let listener = listener.unwrap_or_else(|| TcpListener::bind(self.addresses[index]).unwrap());
+        let listener = TcpListener::bind(self.addresses[index]).unwrap();
         let name = format!("node-{:03}", 999 - index);
-        let lease = self.lease;
-        let change = |settings: &mut Settings| {
-            settings.lease = lease;
-            // a test machine may be busy with other tests
-            (settings.heartbeat, settings.election_timeout) =
-                (Duration::from_millis(150), Duration::from_millis(600));
-            change(settings);
-        };
         Node::start(listener, &self.directory(index), (&name, expect), seeds, change)
     }
 }
@@ -110,11 +98,11 @@ impl Node {
             never_votes: false,
             replace_after: Duration::from_secs(2),
             forget_after: Duration::ZERO,
-            lease: Duration::from_secs(2),
+            lease: LEASE,
             renew_every: Duration::from_millis(200),
-            // a test machine may be busy with other tests
-            heartbeat: Duration::from_millis(150),
-            election_timeout: Duration::from_millis(600),
+            // as the lease: an election costs whoever writes, and whoever was told who leads
+            heartbeat: Duration::from_millis(250),
+            election_timeout: Duration::from_millis(1500),
             disk_limit: Duration::from_secs(30),
         };
         change(&mut settings);
@@ -199,7 +187,21 @@ pub(crate) fn membership(
     until(what, || Some(entered.nodes.membership()).filter(|membership| holds(membership)))
 }
 
-pub(crate) fn register(node: &Node, entered: &Entered, name: &str) -> Result<u64, String> {
+/// Registers a name, and asks again while there is no leader: a machine that stands still for a moment costs the voters an
+/// election.
+pub(crate) fn register(node: &Node, entered: &Entered, name: &str) -> u64 {
+    let pid = Pid::new(entered.node, entered.incarnation, 1);
+    until("the name is registered", || match try_register(node, entered, name) {
+        Ok(token) => Some(token),
+        // by a try whose outcome was unknown
+        Err(_) => entered.group.look(|state| {
+            state.registry().names().get(name).filter(|held| held.pid == pid).map(|held| held.token)
+        }),
+    })
+}
+
+/// Registers a name, or says why it is not.
+pub(crate) fn try_register(node: &Node, entered: &Entered, name: &str) -> Result<u64, String> {
     let pid = Pid::new(entered.node, entered.incarnation, 1);
     let command = Command::Registry(Registry::Register {
         name: name.into(),
@@ -227,7 +229,7 @@ pub(crate) fn up(membership: &Membership) -> Vec<u32> {
 }
 
 /// Starts and enters all at once.
-pub(crate) fn enter_all(plan: &mut Plan, count: usize) -> (Vec<Node>, Vec<Entered>) {
+pub(crate) fn enter_all(plan: &Plan, count: usize) -> (Vec<Node>, Vec<Entered>) {
     let nodes: Vec<Node> = (0..count).map(|index| plan.start(index, 3)).collect();
     let entered = enter(&nodes);
     (nodes, entered)

@@ -11,7 +11,7 @@ use tonic::Code;
 
 #[test]
 fn a_change_of_the_voters_whose_caller_is_gone_in_the_middle_is_finished_by_the_leader() {
-    let mut plan = Plan::of(3).patient();
+    let plan = Plan::of(3);
     // two are enough: the steward gives the third its vote back neither before nor after
     let nodes: Vec<Node> = (0..3)
         .map(|index| {
@@ -35,7 +35,7 @@ fn a_change_of_the_voters_whose_caller_is_gone_in_the_middle_is_finished_by_the_
         }
         (status.next_voters.is_none() && status.voters == next).then_some((leading, next))
     });
-    register(&nodes[0], &entered[0], "n").unwrap();
+    register(&nodes[0], &entered[0], "n");
     membership(&entered[leading], "it is known who votes", |seen| {
         let voters = seen.nodes.iter().filter(|(_, node)| node.voter).map(|(node, _)| u64::from(*node));
         voters.eq(next.iter().copied())
@@ -44,8 +44,8 @@ fn a_change_of_the_voters_whose_caller_is_gone_in_the_middle_is_finished_by_the_
 
 #[test]
 fn a_leader_takes_no_vote_from_a_node_that_was_to_be_down_and_is_up() {
-    let mut plan = Plan::of(3).patient();
-    let (nodes, entered) = enter_all(&mut plan, 3);
+    let plan = Plan::of(3);
+    let (nodes, entered) = enter_all(&plan, 3);
     let leader = until("somebody leads", || entered[0].group.status().leader);
     let leading = entered.iter().position(|entered| u64::from(entered.node) == leader).unwrap();
     let victim = entered.iter().map(|entered| entered.node).find(|node| u64::from(*node) != leader).unwrap();
@@ -55,13 +55,13 @@ fn a_leader_takes_no_vote_from_a_node_that_was_to_be_down_and_is_up() {
     let refused = nodes[0].io.block_on(client.retire(request)).unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert!(entered[leading].nodes.membership().nodes[&victim].voter);
-    register(&nodes[0], &entered[0], "n").unwrap();
+    register(&nodes[0], &entered[0], "n");
 }
 
 #[test]
 fn a_node_that_is_given_a_vote_follows_the_log_on_the_thread_of_its_membership() {
-    let mut plan = Plan::of(4).patient();
-    let (nodes, entered) = enter_all(&mut plan, 3);
+    let plan = Plan::of(4);
+    let (nodes, entered) = enter_all(&plan, 3);
     let fourth = plan.start(3, 0);
     let joined = fourth.enter();
     assert!(joined.group.is_view());
@@ -74,7 +74,7 @@ fn a_node_that_is_given_a_vote_follows_the_log_on_the_thread_of_its_membership()
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         seen.lock().unwrap().insert(name);
     }));
-    register(&fourth, &joined, "n").unwrap();
+    register(&fourth, &joined, "n");
     let seen = threads.lock().unwrap().clone();
     assert_eq!(seen, BTreeSet::from(["arsenal-cluster".to_owned()]));
 }

@@ -50,8 +50,8 @@ fn join_elsewhere(node: &Node, entered: &Entered) {
 
 #[test]
 fn a_node_asks_in_no_other_ones_name() {
-    let mut plan = Plan::of(3);
-    let (nodes, entered) = enter_all(&mut plan, 3);
+    let plan = Plan::of(3);
+    let (nodes, entered) = enter_all(&plan, 3);
     join_elsewhere(&nodes[0], &entered[0]);
     let desk = nodes[0].cluster.desk();
     let code = |status: Option<tonic::Status>| status.map_or(Code::Ok, |status| status.code());
@@ -80,8 +80,8 @@ fn a_node_asks_in_no_other_ones_name() {
 
 #[test]
 fn a_voter_answers_no_node_that_says_it_is_another() {
-    let mut plan = Plan::of(3);
-    let (nodes, entered) = enter_all(&mut plan, 3);
+    let plan = Plan::of(3);
+    let (nodes, entered) = enter_all(&plan, 3);
     join_elsewhere(&nodes[0], &entered[0]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
