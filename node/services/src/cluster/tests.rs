@@ -28,14 +28,14 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response};
 
-/// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Longer than anything here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The nodes as one of them sees them; all see the same here.
 struct View {
@@ -84,6 +84,8 @@ struct Cluster {
     membership: watch::Sender<Arc<Membership>>,
     nodes: Vec<(Node, ClusterApi)>,
     servers: Vec<JoinHandle<()>>,
+    /// Keeps the address of a node that serves no more from whoever else wants a port.
+    _reserved: Vec<TcpSocket>,
 }
 
 impl Cluster {
@@ -93,10 +95,14 @@ impl Cluster {
     }
 
     async fn sharing(count: u32, registry: impl Fn(u32) -> Arc<dyn Registry>) -> Self {
-        let mut listeners = Vec::new();
+        let (mut listeners, mut reserved) = (Vec::new(), Vec::new());
         let mut membership = Membership { index: 7, ..Membership::default() };
         for id in 1..=count {
-            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let listener = TcpListener::bind(socket.local_addr().unwrap()).await.unwrap();
+            reserved.push(socket);
             let address = listener.local_addr().unwrap().to_string().as_str().into();
             let state = NodeState::Up;
             let node = Known { id, incarnation: 1, address, zone: "".into(), state, voter: id <= 3 };
@@ -132,7 +138,7 @@ impl Cluster {
             servers.push(tokio::spawn(async move { serving.await.unwrap() }));
             nodes.push((node, api));
         }
-        Self { own, membership, nodes, servers }
+        Self { own, membership, nodes, servers, _reserved: reserved }
     }
 
     fn node(&self, id: usize) -> &Node {

@@ -52,6 +52,7 @@ async fn of_a_hundred_thousand_processes_each_that_lasts_is_listed_once_while_ot
     let (node, lasting) = node_with(100_000);
     let done = Arc::new(AtomicBool::new(false));
     let (churned, stop) = (node.clone(), Arc::clone(&done));
+    let (begun, begins) = std::sync::mpsc::channel();
     let churn = std::thread::spawn(move || {
         let (mut passed, module) = (0_u32, plain());
         while !stop.load(Relaxed) {
@@ -64,9 +65,12 @@ async fn of_a_hundred_thousand_processes_each_that_lasts_is_listed_once_while_ot
                 std::thread::yield_now();
             }
             passed += 64;
+            // heard once
+            let _ = begun.send(());
         }
         passed
     });
+    begins.recv().unwrap();
     let rows = all(&node, "", "").await;
     done.store(true, Relaxed);
     assert!(churn.join().unwrap() > 0);
