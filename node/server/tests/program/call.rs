@@ -53,9 +53,11 @@ fn the_exit_code_tells_what_went_wrong() {
         assert_eq!(output.status.code(), Some(code), "{operation} {request}: {}", said(&output));
         assert!(said(&output).contains(part), "{operation} {request}: {}", said(&output));
     }
-    let mut ended = program;
-    ended.terminate();
-    ended.ended();
-    let output = ended.client("list_all_processes", "{}").output().unwrap();
+    // bound, so that nobody else gets the port, and listened to by nobody
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut absent = program;
+    absent.url = format!("http://{}", nobody.local_addr().unwrap());
+    let output = absent.client("list_all_processes", "{}").output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
 }

@@ -39,7 +39,7 @@ fn sigterm_ends_trees_in_order_and_tells_streams() {
 
 #[test]
 fn a_process_that_ignores_shutdown_is_cut_and_the_exit_code_says_so() {
-    let mut program = Program::start(500);
+    let mut program = Program::start(5_000);
     // the older root ends in order although the younger, told first, does not listen
     program.call("StartProcess", r#"{"module": "counter", "name": "heeds"}"#);
     program.call("StartProcess", r#"{"module": "recorder", "name": "ignores"}"#);
@@ -52,7 +52,7 @@ fn a_process_that_ignores_shutdown_is_cut_and_the_exit_code_says_so() {
     program.terminate();
     let (status, log) = program.ended();
     assert_eq!(status.code(), Some(1), "{log}");
-    assert!(log.contains("was cut off, so that 500ms were kept"), "{log}");
+    assert!(log.contains("was cut off, so that 5s were kept"), "{log}");
     let (items, _, _) = follower.rest();
     let exit_of =
         |name: &str| items.iter().find(|item| item.contains("EXITED") && item.contains(name)).cloned();
