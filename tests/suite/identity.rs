@@ -40,8 +40,8 @@ impl Known {
         let (papers, folder) = (Papers::new(), tempfile::tempdir().unwrap());
         let mut config = Config::default();
         config.node.schedulers = 1;
-        // a test machine may be busy with other tests
-        (config.cluster.heartbeat_ms, config.cluster.election_ms) = (150, 600);
+        // longer than a busy test machine keeps a thread waiting
+        (config.cluster.heartbeat_ms, config.cluster.election_ms) = (250, 1_500);
         let node = papers.nodes.issue_to(&papers.path(""), "node", &[NODES, "localhost", "127.0.0.1"]);
         std::fs::write(papers.path("both.crt"), papers.nodes.pem() + &papers.clients.pem()).unwrap();
         config.tls.certificate = node.certificate.to_string_lossy().into_owned();
@@ -324,8 +324,14 @@ fn nodes_go_over_to_another_authority_one_by_one_and_the_cluster_goes_on() {
         let there = counter(&cluster.api(4, "orders.test"), "n4", "").await;
         let third = cluster.api(3, "orders.test");
         third.eventually(|| async { third.call("GetNode", json!({"node": "n4"})).await.ok() }).await;
+        // each sees for itself, and when it does, that the files have changed
+        let fourth = cluster.api(4, "orders.test");
+        for (api, process) in [(&third, &there), (&fourth, &pid)] {
+            let get = json!({"process": process, "message": "get"});
+            api.eventually(|| async { api.call("CallProcess", get.clone()).await.ok() }).await;
+        }
         assert_eq!(add(&third, &there, 2).await, json!(2));
-        assert_eq!(add(&cluster.api(4, "orders.test"), &pid, 3).await, json!(3));
+        assert_eq!(add(&fourth, &pid, 3).await, json!(3));
         assert_eq!(add(&api, &pid, 1).await, json!(4), "a connection from before goes on");
     });
 }

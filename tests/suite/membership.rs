@@ -35,8 +35,8 @@ fn on_three_as<F: Future<Output = ()>>(
 fn config() -> Config {
     let mut config = Config::default();
     config.node.schedulers = 1;
-    // a test machine may be busy with other tests
-    (config.cluster.heartbeat_ms, config.cluster.election_ms) = (150, 600);
+    // longer than a busy test machine keeps a thread waiting
+    (config.cluster.heartbeat_ms, config.cluster.election_ms) = (250, 1_500);
     config
 }
 
@@ -52,6 +52,10 @@ async fn register(api: &Api, name: &str) -> String {
             Ok(_) => Some(()),
             // nothing was proposed: another node begins to lead
             Err(failure) if failure.code == "UNAVAILABLE" => None,
+            // it may be registered, and not to be told again is no failure
+            Err(failure) if ["OUTCOME_UNKNOWN", "ALREADY_REGISTERED"].contains(&&*failure.reason) => {
+                (holder(api, name).await.as_ref() == Some(&pid)).then_some(())
+            }
             Err(failure) => panic!("{failure:?}"),
         }
     };
@@ -106,8 +110,9 @@ fn a_node_that_stops_takes_its_names_along_and_the_others_go_on_until_one_is_lef
         // it led, as often as not
         apis.remove(0);
         nodes.remove(0).stop().await;
+        // another one may have to be elected
+        apis[1].eventually(|| async { (holder(&apis[1], "kept").await? == kept).then_some(()) }).await;
         assert_eq!(holder(&apis[1], "cart").await, None);
-        assert_eq!(holder(&apis[1], "kept").await, Some(kept));
         register(&apis[1], "cart").await;
         apis.remove(0);
         nodes.remove(0).stop().await;
@@ -167,7 +172,7 @@ fn a_node_is_let_in_by_its_address_serves_what_all_share_and_is_taken_out_with_w
 #[test]
 fn an_address_where_no_node_answers_joins_nothing_and_the_voters_keep_their_majority() {
     on_three(|mut nodes, mut apis| async move {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (_nobody, nobody) = arsenal_tests::nobody();
         let refused = apis[0].err("ConnectNode", json!({"address": nobody.to_string()})).await;
         assert_eq!((&*refused.code, &*refused.reason), ("UNAVAILABLE", "NOCONNECTION"));
         assert_eq!(apis[0].err("ConnectNode", json!({"address": "nowhere"})).await.reason, "BADARG");

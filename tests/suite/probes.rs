@@ -4,7 +4,7 @@ use arsenal_runtime::Term;
 use arsenal_server::assembly;
 use arsenal_server::config::{Config, OptionalAddress};
 use arsenal_server::standalone::serve_gateway;
-use arsenal_tests::{Api, DEADLINE};
+use arsenal_tests::{Api, DEADLINE, nobody};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -98,8 +98,7 @@ fn there_is_no_such_port_unless_it_is_configured() {
 #[test]
 fn a_gateway_of_its_own_is_not_ready_once_it_stops() {
     run(async {
-        // free a moment ago
-        let probes = std::net::TcpListener::bind(FREE).unwrap().local_addr().unwrap();
+        let (_reserved, probes) = nobody();
         let (_, serving, stop) = serve_gateway(&with_probes(probes)).await.unwrap();
         let mut health = health(probes).await;
         let mut readiness = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();

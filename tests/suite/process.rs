@@ -33,7 +33,7 @@ async fn session(api: &Api) -> (Api, String, String) {
 
 /// The next message of a session that matches.
 async fn take(api: &Api, session: &str, wanted: &str) -> Value {
-    let request = json!({"session": session, "match": wanted, "timeout": "5s"});
+    let request = json!({"session": session, "match": wanted, "timeout": "60s"});
     let answer = api.ok("ReceiveMessages", request).await;
     answer["messages"].get(0).unwrap_or_else(|| panic!("no message matched `{wanted}`")).clone()
 }
@@ -61,7 +61,7 @@ async fn alive(api: &Api, pid: &str) -> bool {
 }
 
 async fn exit_reason(api: &Api, pid: &str) -> Value {
-    api.ok("AwaitExit", json!({"process": pid, "timeout": "5s"})).await["reason"].clone()
+    api.ok("AwaitExit", json!({"process": pid, "timeout": "60s"})).await["reason"].clone()
 }
 
 /// Waits until the reductions of a process have grown by `by`.

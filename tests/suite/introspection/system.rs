@@ -58,13 +58,15 @@ fn a_spinner_keeps_busy_the_scheduler_that_it_is_pinned_to_and_no_other() {
         let utilization = |scheduler: &Value| scheduler["utilization"].as_f64().unwrap_or_default();
         let busy = api.eventually(|| async {
             let seen = read().await;
-            (utilization(&seen[last - 1]) > 0.7).then_some(seen)
+            // another one is busy for a moment with what is asked here, or as long as the machine keeps it waiting
+            let is_so = utilization(&seen[last - 1]) > 0.7
+                && seen[..last - 1].iter().all(|other| utilization(other) < 0.5);
+            is_so.then_some(seen)
         });
         let busy = busy.await;
         assert_eq!(wide(&busy[last - 1]["pinnedProcesses"]), 1);
         assert!(wide(&busy[last - 1]["turns"]) > wide(&idle[last - 1]["turns"]));
         for other in &busy[..last - 1] {
-            assert!(utilization(other) < 0.5, "{other}");
             assert!(other["currentProcess"] != json!(spinner));
         }
     });
@@ -74,10 +76,14 @@ fn a_spinner_keeps_busy_the_scheduler_that_it_is_pinned_to_and_no_other() {
 #[test]
 fn memory_agrees_with_the_operating_system_and_follows_what_is_kept() {
     both(|api| async move {
-        let before = api.ok("GetMemoryInfo", json!({})).await;
-        let resident = resident();
-        let told = wide(&before["resident"]);
-        assert!(told.abs_diff(resident) <= resident / 10, "told {told}, the system says {resident}");
+        // other tests of this program take and give back memory meanwhile
+        let agreeing = || async {
+            let (earlier, info) = (resident(), api.ok("GetMemoryInfo", json!({})).await);
+            let (told, later) = (wide(&info["resident"]), resident());
+            let (least, most) = (earlier.min(later), earlier.max(later));
+            (least - least / 10..=most + most / 10).contains(&told).then_some(info)
+        };
+        let before = api.eventually(agreeing).await;
         let pid = api.start("plain", json!({})).await;
         for _ in 0..16 {
             api.ok("SendMessage", json!({"process": pid, "message": "x".repeat(64 * 1024)})).await;

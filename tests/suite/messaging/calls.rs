@@ -38,9 +38,11 @@ fn a_counter_adds_integers_of_any_size_and_answers_that_it_does_not_know_what_is
 fn a_call_without_a_reply_ends_at_its_timeout_and_a_late_reply_is_dropped() {
     both(|api| async move {
         let counter = api.start("counter", json!(null)).await;
-        let slow = json!({"process": counter, "message": ["sleep", 100], "timeout": "0.02s"});
-        let failure = api.err("CallProcess", slow).await;
+        super::pause(&api, &counter).await;
+        let late = json!({"process": counter, "message": ["echo", "late"], "timeout": "0.02s"});
+        let failure = api.err("CallProcess", late).await;
         assert_eq!((&*failure.code, &*failure.reason), ("DEADLINE_EXCEEDED", "TIMEOUT"));
+        super::resume(&api, &counter).await;
         // the server is alive, and its late reply is no answer to this call
         let answer = api.ok("CallProcess", json!({"process": counter, "message": ["echo", "mine"]})).await;
         assert_eq!(answer["reply"], json!("mine"));
@@ -84,10 +86,9 @@ fn a_synchronous_call_waits_longer_than_the_default_timeout() {
     both(|api| async move {
         let (waited, given_up) =
             (api.start("counter", json!(null)).await, api.start("counter", json!(null)).await);
-        let slow = json!(["sleep", 5_300]);
         let (waited, given_up) = join(
-            api.call("CallProcessSync", json!({"process": waited, "message": slow})),
-            api.call("CallProcess", json!({"process": given_up, "message": slow})),
+            api.call("CallProcessSync", json!({"process": waited, "message": ["sleep", 5_300]})),
+            api.call("CallProcess", json!({"process": given_up, "message": ["sleep", 60_000]})),
         )
         .await;
         assert_eq!(waited.unwrap()["reply"], json!("ok"));
@@ -102,8 +103,10 @@ fn the_request_s_own_deadline_ends_a_synchronous_call() {
         let counter = api.start("counter", json!(null)).await;
         let hurried = api.with_header("grpc-timeout", "1000m");
         let failure = hurried.err("CallProcessSync", json!({"process": counter, "message": "noreply"})).await;
-        assert_eq!(&*failure.code, "DEADLINE_EXCEEDED");
-        let answer = hurried.ok("CallProcessSync", json!({"process": counter, "message": "get"})).await;
+        // the client's own clock may be first
+        assert!(["CANCELLED", "DEADLINE_EXCEEDED"].contains(&&*failure.code), "{failure:?}");
+        let patient = api.with_header("grpc-timeout", "60S");
+        let answer = patient.ok("CallProcessSync", json!({"process": counter, "message": "get"})).await;
         assert_eq!(answer["reply"], json!(0));
     });
 }
@@ -116,7 +119,7 @@ fn one_dead_and_one_slow_target_cost_the_others_nothing() {
         let (gone, slow) = (dead(&api).await, api.start("counter", json!(null)).await);
         super::pause(&api, &slow).await;
         let request =
-            json!({"processes": [one, gone, slow, two, "nobody"], "message": "hi", "timeout": "0.1s"});
+            json!({"processes": [one, gone, slow, two, "nobody"], "message": "hi", "timeout": "3s"});
         let answer = api.ok("MultiCallProcesses", request).await;
         let replies = answer["replies"].as_array().unwrap();
         assert_eq!(replies.iter().map(|reply| &reply["pid"]).collect::<Vec<_>>(), [&json!(one), &json!(two)]);

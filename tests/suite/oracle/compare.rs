@@ -12,6 +12,13 @@ pub(super) struct Difference {
     arsenal: String,
 }
 
+impl Difference {
+    /// Of a run that did not come to its end.
+    pub(super) fn of_a_panic() -> Self {
+        difference("the run", None, Some(&"a panic".into()))
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { place, erlang, arsenal } = self;

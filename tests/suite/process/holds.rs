@@ -55,7 +55,7 @@ fn a_suspension_ends_with_its_lease_and_a_raw_process_has_none() {
         assert_eq!((gone.reason.as_str(), gone.exit), ("NOPROC", Some(json!({"call_exit": "noproc"}))));
 
         // a turn that does not end in time: the hold is withdrawn
-        api.ok("CastMessage", json!({"process": pid, "message": ["sleep", 1000]})).await;
+        api.ok("CastMessage", json!({"process": pid, "message": ["sleep", 60_000]})).await;
         let begun = || async { (number(&info(&api, &pid).await["messageQueueLen"]) == 0).then_some(()) };
         api.eventually(begun).await;
         let late =

@@ -177,7 +177,7 @@ fn a_spawned_function_runs_to_its_end_and_how_it_ends_is_recorded() {
         let returned = spawn("return", json!({})).await;
         assert_eq!(exit_reason(&api, &returned).await, "normal");
         let raised = spawn("crash", json!({"reason": "oops"})).await;
-        let record = api.ok("AwaitExit", json!({"process": raised, "timeout": "5s"})).await;
+        let record = api.ok("AwaitExit", json!({"process": raised, "timeout": "60s"})).await;
         assert_eq!(record["reason"], json!({"crash": "oops"}));
         let unknown = spawn("no_such_function", json!({})).await;
         assert_eq!(exit_reason(&api, &unknown).await, json!({"crash": "undef"}));

@@ -31,9 +31,7 @@ fn a_node_that_is_down_or_cannot_be_connected_to_was_sent_nothing() {
         cluster.mark_down(2);
         let down = call().await;
         assert_eq!((&*down.code, &*down.reason), ("UNAVAILABLE", "NOCONNECTION"));
-        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = nobody.local_addr().unwrap();
-        drop(nobody);
+        let (_nobody, address) = arsenal_tests::nobody();
         cluster.move_to(2, address);
         let refused = call().await;
         assert_eq!((&*refused.code, &*refused.reason), ("UNAVAILABLE", "NOCONNECTION"));

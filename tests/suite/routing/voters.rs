@@ -38,8 +38,8 @@ fn among_voters<F: Future<Output = ()>>(test: impl Fn(Voters, Transport) -> F) {
             let folder = tempfile::tempdir().unwrap();
             let mut config = Config::default();
             config.node.schedulers = 1;
-            // a test machine may be busy with other tests
-            (config.cluster.heartbeat_ms, config.cluster.election_ms) = (150, 600);
+            // longer than a busy test machine keeps a thread waiting
+            (config.cluster.heartbeat_ms, config.cluster.election_ms) = (250, 1_500);
             let nodes = Sandbox::cluster(3, &config, folder.path()).await;
             let mut apis = Vec::new();
             for node in &nodes {

@@ -83,7 +83,7 @@ fn a_session_over_a_websocket_calls_answers_and_hears_of_exits() {
         );
 
         drop(socket);
-        let record = api.ok("AwaitExit", json!({"process": me, "timeout": "10s"})).await;
+        let record = api.ok("AwaitExit", json!({"process": me, "timeout": "60s"})).await;
         assert_eq!(record["reason"], "noconnection");
     });
 }

@@ -180,7 +180,7 @@ fn a_broken_stream_is_noconnection_and_a_close_its_own_reason() {
         let lost = Client::open(&sandbox, request::Open::default()).await.unwrap();
         let pid = lost.session.pid.clone();
         drop(lost);
-        let record = api.ok("AwaitExit", json!({"process": pid, "timeout": "10s"})).await;
+        let record = api.ok("AwaitExit", json!({"process": pid, "timeout": "60s"})).await;
         assert_eq!(record["reason"], "noconnection");
 
         let mut closing = Client::open(&sandbox, request::Open::default()).await.unwrap();
