@@ -52,7 +52,8 @@ fn little_s_law_holds_for_a_paced_load() {
             for _ in 0..15 {
                 api.ok("CastMessage", json!({"process": counter, "message": ["sleep", 4]})).await;
             }
-            lengths.borrow_mut().note(length(&api, &counter).await);
+            let waiting = length(&api, &counter).await;
+            lengths.borrow_mut().note(waiting);
             resume(&api, &counter).await;
             api.eventually(|| async {
                 let waiting = length(&api, &counter).await;
