@@ -115,7 +115,7 @@ fn a_stop_takes_the_children_in_reverse_each_by_its_shutdown_value() {
         brutal["brutalKill"] = json!(true);
         let mut slow = noisy("slow", &recorder);
         slow["args"]["terminate_sleep"] = json!(60_000);
-        slow["shutdown"] = json!("0.05s");
+        slow["shutdown"] = json!("1s");
         let nested = json!({"id": "nested", "supervisor": {"children": [noisy("inner", &recorder)]}});
         let specs = json!([noisy("first", &recorder), brutal, slow, nested]);
         let supervisor = start(&api, json!({"children": specs})).await;
