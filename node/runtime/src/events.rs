@@ -254,6 +254,7 @@ impl Drop for Follower<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::channel;
 
     #[test]
     fn a_reader_of_lost_records_learns_how_many() {
@@ -276,9 +277,22 @@ mod tests {
     fn records_of_several_threads_are_numbered_by_their_times_and_keep_their_numbers() {
         let log = EventLog::new(4, 400, 1);
         std::thread::scope(|scope| {
-            for thread in 0..4 {
+            let threads = [(); 4].map(|()| {
+                let (turn, turns) = channel();
+                let (done, ended) = channel();
                 let log = &log;
-                scope.spawn(move || (0..10).for_each(|n| note(log, 1 + n * 4 + thread)));
+                scope.spawn(move || {
+                    for at_ns in turns {
+                        note(log, at_ns);
+                        done.send(()).unwrap();
+                    }
+                });
+                (turn, ended)
+            });
+            // in turn: two threads may have one part, and what is recorded there has happened in that order
+            for (at_ns, (turn, ended)) in (1..=40).zip(threads.iter().cycle()) {
+                turn.send(at_ns).unwrap();
+                ended.recv().unwrap();
             }
         });
         let first = log.after(0, 100);

@@ -18,7 +18,7 @@ pub const VOTER: u32 = 1;
 pub const MEMBER: u32 = 2;
 
 /// Short, and yet longer than a busy test machine keeps a thread waiting.
-const LEASE_MS: u64 = 1_500;
+const LEASE_MS: u64 = 3_000;
 const RENEW_MS: u64 = 250;
 
 /// How long a partition may last at most that nobody ends.
