@@ -23,7 +23,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a session holds: longer than a busy machine keeps a thread waiting, and not too long for a test to wait until
 /// a dead node is found out.
-const LEASE: Duration = Duration::from_secs(8);
+pub(crate) const LEASE: Duration = Duration::from_secs(4);
 
 /// Addresses and directories of nodes to be.
 pub(crate) struct Plan {

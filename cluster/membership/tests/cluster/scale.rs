@@ -3,7 +3,7 @@
 //!
 //! `ARSENAL_SCALE=full cargo test -p arsenal-membership --test cluster scale -- --nocapture`
 
-use crate::plan::{Node, Plan, enter_all, holds, membership, register, until, up};
+use crate::plan::{LEASE, Node, Plan, enter_all, holds, membership, register, until, up};
 use arsenal_membership::Entered;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ fn many_nodes_join_with_a_view_each_and_all_see_what_one_of_them_registers() {
     let (median, most) = (lags[lags.len() / 2], lags[lags.len() - 1]);
     println!("seen elsewhere after its registrar had its answer: median {median:?}, most {most:?}");
     let (began, before) = (Instant::now(), processor_seconds());
-    until("a lease has passed", || (began.elapsed() > Duration::from_secs(2)).then_some(()));
+    until("a lease has passed", || (began.elapsed() > LEASE).then_some(()));
     let used = (processor_seconds() - before) / began.elapsed().as_secs_f64();
     println!("at rest all {} nodes together use {:.1} % of a core", 3 + count, used * 100.0);
 
