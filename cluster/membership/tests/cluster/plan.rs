@@ -228,10 +228,13 @@ pub(crate) fn up(membership: &Membership) -> Vec<u32> {
     up.map(|node| node.id).collect()
 }
 
-/// Starts and enters all at once.
+/// Starts and enters all at once, until each of them has all in its view.
 pub(crate) fn enter_all(plan: &Plan, count: usize) -> (Vec<Node>, Vec<Entered>) {
     let nodes: Vec<Node> = (0..count).map(|index| plan.start(index, 3)).collect();
     let entered = enter(&nodes);
+    for entered in &entered {
+        membership(entered, "all are up", |membership| up(membership).len() == count);
+    }
     (nodes, entered)
 }
 
