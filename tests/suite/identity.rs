@@ -258,6 +258,30 @@ fn a_session_is_used_by_nobody_but_its_principal_whichever_nodes_have_part_in_it
 }
 
 #[test]
+fn nobody_acts_for_the_session_of_another_by_naming_its_process_whichever_nodes_have_part_in_it() {
+    known(|cluster| async move {
+        let orders = cluster.api(1, "orders.test");
+        counter(&orders, "n1", "c").await;
+        let session = orders.ok("CreateSession", json!({"node": "n2"})).await["pid"].clone();
+        let plain = counter(&orders, "n2", "").await;
+        counter(&orders, "n2", "d").await;
+        for (asked, receiver) in [(2, "d@n2"), (1, "c@n1"), (3, "c@n1"), (2, "c@n1"), (3, "d@n2")] {
+            let send = |from: &Value| json!({"process": receiver, "message": "x", "from": from});
+            let by = |principal: &str| cluster.api(asked, principal);
+            let refused = by("billing.test").err("SendMessage", send(&session)).await;
+            let reason = (refused.code.as_str(), refused.reason.as_str());
+            assert_eq!(reason, ("PERMISSION_DENIED", "NOT_OWNER"), "to {receiver} by n{asked}");
+            by("orders.test").ok("SendMessage", send(&session)).await;
+            by("billing.test").ok("SendMessage", send(&json!(plain))).await;
+        }
+        let link = json!({"process": "d@n2", "from": session});
+        assert_eq!(cluster.api(1, "billing.test").err("LinkProcesses", link).await.reason, "NOT_OWNER");
+        let start = json!({"node": "n2", "module": "counter", "parent": session});
+        assert_eq!(cluster.api(2, "billing.test").err("StartLinkProcess", start).await.reason, "NOT_OWNER");
+    });
+}
+
+#[test]
 fn nobody_but_a_node_says_for_whom_it_asks() {
     known(|cluster| async move {
         let claimed = BASE64_STANDARD_NO_PAD.encode("admin");

@@ -3,7 +3,8 @@
 mod socket;
 mod stream;
 
-use arsenal_tests::{Api, both};
+use arsenal_services::operations;
+use arsenal_tests::{Api, Transport, both, both_with, on};
 use serde_json::{Value, json};
 
 fn text(value: &Value) -> String {
@@ -178,5 +179,47 @@ fn a_watch_shows_the_mailbox_and_takes_nothing() {
         all.next().await.unwrap().unwrap();
         let ended = all.next().await.unwrap().unwrap_err();
         assert_eq!((ended.code.as_str(), ended.reason.as_str()), ("ABORTED", "EXITED"));
+    });
+}
+
+#[test]
+fn a_request_for_a_session_that_is_not_there_is_refused_whatever_it_asks() {
+    on(Transport::Grpc, |sandbox, api| async move {
+        let before = sandbox.node().process_count();
+        for session in ["n1.1-s999", "n7.1-s1", "no session"] {
+            let acting = api.with_session(session);
+            for operation in operations::all() {
+                let rpc = operation.method.name();
+                let refused = acting.answers(rpc, &json!({})).await.err();
+                let refused = refused.map(|failure| (failure.code, failure.reason));
+                assert_eq!(refused, Some(("NOT_FOUND".into(), "NO_SESSION".into())), "{rpc} for `{session}`");
+            }
+        }
+        assert_eq!(sandbox.node().process_count(), before);
+    });
+}
+
+// covers: start_process/3
+#[test]
+fn nothing_starts_for_a_session_that_has_ended() {
+    both_with(|sandbox, api| async move {
+        let (client, id, _) = create(&api, json!({})).await;
+        client.ok("StartProcess", json!({"module": "counter"})).await;
+        api.ok("CloseSession", json!({"session": id})).await;
+        let before = sandbox.node().process_count();
+        let refused = client.err("StartProcess", json!({"module": "counter"})).await;
+        assert_eq!((refused.code.as_str(), refused.reason.as_str()), ("NOT_FOUND", "NO_SESSION"));
+        assert_eq!(sandbox.node().process_count(), before);
+    });
+}
+
+#[test]
+fn a_repeat_is_answered_though_its_session_has_ended_meanwhile() {
+    on(Transport::Grpc, |_, api| async move {
+        let (client, id, _) = create(&api, json!({})).await;
+        let once = client.with_header("idempotency-key", "once");
+        let first = once.ok("StartProcess", json!({"module": "counter"})).await;
+        api.ok("CloseSession", json!({"session": id})).await;
+        assert_eq!(once.ok("StartProcess", json!({"module": "counter"})).await, first);
     });
 }

@@ -108,7 +108,8 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<v1::SpawnProcessOnNodeRequest>,
     ) -> Answer<v1::SpawnProcessOnNodeResponse> {
-        let caller = Caller::of(&request);
+        Caller::naming(&self.shared, &request, |request| &request.watcher).await?;
+        let caller = Caller::naming(&self.shared, &request, |request| &request.parent).await?;
         spawn::spawn(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 

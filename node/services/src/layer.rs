@@ -1,17 +1,20 @@
-//! What every RPC needs, once, as tower layers around [`Run`](crate::wire::Run): the operation id, the answers to
-//! repeats, the way to another node, the deadline, the span, the counting. A layer that has nothing to do with a call hands it on as it is.
+//! What every RPC needs, once, as tower layers around [`Run`](crate::wire::Run): the session, the operation id, the answers
+//! to repeats, the way to another node, the deadline, the span, the counting. A layer that has nothing to do with a call
+//! hands it on as it is.
 
 pub mod deadline;
 mod ending;
 pub mod idempotency;
 pub mod meter;
 pub mod route;
+pub mod session;
 pub mod trace;
 
 pub use deadline::DeadlineLayer;
 pub use idempotency::IdempotencyLayer;
 pub use meter::MeterLayer;
 pub use route::{Propagate, RouteLayer};
+pub use session::SessionLayer;
 pub use trace::TraceLayer;
 
 use crate::caller::Operation;

@@ -48,7 +48,7 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::SendMessageRequest>,
     ) -> Answer<v1::SendMessageResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         send::message(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
@@ -56,7 +56,7 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::SendMessageAfterRequest>,
     ) -> Answer<v1::SendMessageAfterResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         timers::start(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
@@ -64,7 +64,7 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::SendExitSignalRequest>,
     ) -> Answer<v1::SendExitSignalResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         send::exit_signal(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
@@ -72,7 +72,7 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::CastMessageRequest>,
     ) -> Answer<v1::CastMessageResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         send::cast(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
@@ -80,7 +80,8 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::CallProcessRequest>,
     ) -> Answer<v1::CallProcessResponse> {
-        let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
+        let deadline = Deadline::of(&request);
         call::call(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
@@ -88,7 +89,8 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::CallProcessSyncRequest>,
     ) -> Answer<v1::CallProcessSyncResponse> {
-        let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
+        let deadline = Deadline::of(&request);
         call::call_sync(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
@@ -96,7 +98,8 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::MultiCallProcessesRequest>,
     ) -> Answer<v1::MultiCallProcessesResponse> {
-        let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
+        let deadline = Deadline::of(&request);
         call::multi_call(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
@@ -104,7 +107,7 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::BroadcastMessageRequest>,
     ) -> Answer<v1::BroadcastMessageResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         send::broadcast(&self.shared, &caller, request.into_inner()).map(Response::new)
     }
 
@@ -112,7 +115,7 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::SelectiveSendRequest>,
     ) -> Answer<v1::SelectiveSendResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         send::selective(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
@@ -209,7 +212,8 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::AddEventHandlerRequest>,
     ) -> Answer<v1::AddEventHandlerResponse> {
-        let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
+        let caller = Caller::naming(&self.shared, &request, |request| &request.owner).await?;
+        let deadline = Deadline::of(&request);
         handlers::add(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
@@ -225,7 +229,8 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::SwapEventHandlerRequest>,
     ) -> Answer<v1::SwapEventHandlerResponse> {
-        let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
+        let caller = Caller::naming(&self.shared, &request, |request| &request.owner).await?;
+        let deadline = Deadline::of(&request);
         handlers::swap(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
@@ -241,7 +246,8 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::NotifyEventManagerRequest>,
     ) -> Answer<v1::NotifyEventManagerResponse> {
-        let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
+        let deadline = Deadline::of(&request);
         handlers::notify(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 
@@ -249,7 +255,8 @@ impl MessagingService for MessagingApi {
         &self,
         request: Request<v1::CallEventHandlerRequest>,
     ) -> Answer<v1::CallEventHandlerResponse> {
-        let (caller, deadline) = (Caller::of(&request), Deadline::of(&request));
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
+        let deadline = Deadline::of(&request);
         handlers::call(&self.shared, &caller, deadline, request.into_inner()).await.map(Response::new)
     }
 

@@ -104,7 +104,7 @@ impl ProcessService for ProcessApi {
         &self,
         request: Request<v1::ExitProcessRequest>,
     ) -> Answer<v1::ExitProcessResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         end::exit(self.node(), &caller, request.into_inner()).await.map(Response::new)
     }
 
@@ -112,7 +112,7 @@ impl ProcessService for ProcessApi {
         &self,
         request: Request<v1::ShutdownProcessRequest>,
     ) -> Answer<v1::ShutdownProcessResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         end::shutdown(self.node(), &caller, request.into_inner()).await.map(Response::new)
     }
 
@@ -224,7 +224,7 @@ impl ProcessService for ProcessApi {
         &self,
         request: Request<v1::LinkProcessesRequest>,
     ) -> Answer<v1::LinkProcessesResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         relations::link(self.node(), &caller, request.into_inner()).map(Response::new)
     }
 
@@ -232,7 +232,7 @@ impl ProcessService for ProcessApi {
         &self,
         request: Request<v1::UnlinkProcessesRequest>,
     ) -> Answer<v1::UnlinkProcessesResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         relations::unlink(self.node(), &caller, request.into_inner()).map(Response::new)
     }
 
@@ -240,12 +240,12 @@ impl ProcessService for ProcessApi {
         &self,
         request: Request<v1::MonitorProcessRequest>,
     ) -> Answer<v1::MonitorProcessResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.watcher).await?;
         relations::monitor(self.node(), &caller, request.into_inner()).map(Response::new)
     }
 
     async fn demonitor(&self, request: Request<v1::DemonitorRequest>) -> Answer<v1::DemonitorResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         relations::demonitor(self.node(), &caller, request.into_inner()).await.map(Response::new)
     }
 

@@ -168,7 +168,7 @@ impl RegistryService for RegistryApi {
         &self,
         request: Request<v1::BroadcastToGroupRequest>,
     ) -> Answer<v1::BroadcastToGroupResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         groups::broadcast(self, &caller, request.into_inner()).map(Response::new)
     }
 

@@ -3,7 +3,8 @@
 use crate::cluster::ClusterApi;
 use crate::introspection::IntrospectionApi;
 use crate::layer::{
-    DeadlineLayer, IdempotencyLayer, MeterLayer, OperationLayer, Propagate, RouteLayer, TraceLayer,
+    DeadlineLayer, IdempotencyLayer, MeterLayer, OperationLayer, Propagate, RouteLayer, SessionLayer,
+    TraceLayer,
 };
 use crate::messaging::MessagingApi;
 use crate::operations::{self, Effect};
@@ -65,6 +66,7 @@ pub fn wire(
         RouteLayer::new(shared.clone(), limits, propagate),
         IdempotencyLayer::new(shared.node.clone(), limits.message_bytes_max),
         OperationLayer::new(shared.node.clone()),
+        SessionLayer::new(shared.node.clone()),
     );
     Ok((reporter, Wire::new(table, limits, layers.layer(Run))))
 }

@@ -51,7 +51,7 @@ impl SupervisorService for SupervisorApi {
         &self,
         request: Request<v1::StartSupervisorLinkRequest>,
     ) -> Answer<v1::StartSupervisorLinkResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.parent).await?;
         lifecycle::start_link(&self.shared.node, &caller, request.into_inner()).await.map(Response::new)
     }
 
@@ -59,7 +59,7 @@ impl SupervisorService for SupervisorApi {
         &self,
         request: Request<v1::StopSupervisorRequest>,
     ) -> Answer<v1::StopSupervisorResponse> {
-        let caller = Caller::of(&request);
+        let caller = Caller::naming(&self.shared, &request, |request| &request.from).await?;
         lifecycle::stop(&self.shared.node, &caller, request.into_inner()).await.map(Response::new)
     }
 

@@ -111,10 +111,10 @@ fn tell(node: &Node, notices: impl IntoIterator<Item = Notice<Pid>>) {
 /// The process that is told.
 fn watcher(node: &Node, caller: &Caller, text: &str) -> Result<Pid, Status> {
     if text.is_empty() {
-        return caller.session(node)?.ok_or_else(|| {
+        return caller.session().ok_or_else(|| {
             let message = "`watcher` names no process and the request has no `arsenal-session` header";
             failure(Code::InvalidArgument, "NO_WATCHER", message).field("watcher").status()
         });
     }
-    crate::reference::process(node, "watcher", text).map(|process| process.pid())
+    caller.for_whom(node, crate::reference::process(node, "watcher", text)?.pid())
 }

@@ -29,7 +29,7 @@ pub(super) async fn kill(
     let process = reference::process(node, "process", &request.process)?;
     let reason = reason(request.reason.as_ref(), Term::KILLED);
     let pid = process.pid();
-    node.record("process.kill", pid, by(node, caller)?, reason.clone(), caller.operation);
+    node.record("process.kill", pid, by(caller), reason.clone(), caller.operation);
     node.kill_by(pid, reason, caller.operation);
     let ended = node.await_exit_within(pid, TIMEOUT_DEFAULT).await.is_some();
     let (pid, node) = super::place(node, &process);
@@ -37,8 +37,8 @@ pub(super) async fn kill(
 }
 
 /// The session's process, for the record.
-fn by(node: &Node, caller: &Caller) -> Result<Pid, Status> {
-    Ok(caller.session(node)?.unwrap_or(Pid::NONE))
+fn by(caller: &Caller) -> Pid {
+    caller.session().unwrap_or(Pid::NONE)
 }
 
 /// The pid in a reference, dead or alive. One that never was is none.
@@ -150,7 +150,7 @@ pub(super) async fn terminate_tree(
     let mut processes: Vec<Entry> = members.iter().map(|member| entry(node, member)).collect();
     if !request.dry_run {
         let reason = reason(request.reason.as_ref(), Term::SHUTDOWN);
-        node.record("process.terminate_tree", root, by(node, caller)?, reason.clone(), caller.operation);
+        node.record("process.terminate_tree", root, by(caller), reason.clone(), caller.operation);
         let ended = family::end(node, &members, &reason, timeout, caller.operation).await;
         for (entry, (_, reason)) in processes.iter_mut().zip(&ended) {
             entry.reason = Some(payload::to_value(reason));

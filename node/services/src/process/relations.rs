@@ -136,7 +136,7 @@ pub(super) async fn demonitor(
     let flushed = told.is_some();
     let watcher = match owner.or(told).or(named) {
         Some(watcher) => Some(watcher),
-        None => caller.session(node)?,
+        None => caller.session(),
     };
     let found = match watcher {
         Some(watcher) => {

@@ -26,9 +26,10 @@ pub(crate) fn other(
     reason: &str,
 ) -> Result<Pid, Status> {
     if !text.is_empty() {
-        return Ok(reference::process(node, field, text)?.pid());
+        let pid = reference::process(node, field, text)?.pid();
+        return caller.for_whom(node, pid);
     }
-    caller.session(node)?.ok_or_else(|| no_party(field, reason))
+    caller.session().ok_or_else(|| no_party(field, reason))
 }
 
 /// `INVALID_ARGUMENT`: a process has to act, and none is named.

@@ -73,16 +73,12 @@ pub(super) async fn create(
 }
 
 /// The references in `processes`, or the session's process where there are none.
-fn named<'a>(
-    node: &Node,
-    caller: &Caller,
-    processes: &'a [String],
-) -> Result<(&'a [String], Option<Pid>), Status> {
+fn named<'a>(caller: &Caller, processes: &'a [String]) -> Result<(&'a [String], Option<Pid>), Status> {
     if processes.len() > PROCESSES_MAX {
         let message = format!("`processes` has {} entries; it may have {PROCESSES_MAX}", processes.len());
         return Err(bad_argument("processes", message));
     }
-    let session = if processes.is_empty() { caller.session(node)? } else { None };
+    let session = if processes.is_empty() { caller.session() } else { None };
     if processes.is_empty() && session.is_none() {
         let message = "neither `processes` nor a session says which process is meant";
         return Err(failure(Code::InvalidArgument, "NO_PROCESSES", message).field("processes").status());
@@ -98,7 +94,7 @@ pub(super) async fn join(
 ) -> Result<v1::JoinProcessGroupResponse, Status> {
     let node = &shared.node;
     let key = group_key(node, &request.scope, &request.group)?;
-    let (references, session) = named(node, caller, &request.processes)?;
+    let (references, session) = named(caller, &request.processes)?;
     let alive = |text: &String| {
         let pid = reference::pid(node, "processes", text)?;
         // whether a process of another node lives, that node knows: it ends what the dead have
@@ -119,7 +115,7 @@ pub(super) async fn leave(
 ) -> Result<v1::LeaveProcessGroupResponse, Status> {
     let node = &shared.node;
     let key = group_key(node, &request.scope, &request.group)?;
-    let (references, session) = named(node, caller, &request.processes)?;
+    let (references, session) = named(caller, &request.processes)?;
     let lookup = |text: &String| reference::Reference::parse("processes", text)?.lookup(node);
     // who is not there is no member
     let found = references.iter().map(lookup).collect::<Result<Vec<Option<Pid>>, Status>>()?;
@@ -249,9 +245,9 @@ pub(super) fn monitor(
             let message = "neither `watcher` nor a session says who is to be told";
             failure(Code::InvalidArgument, "NO_WATCHER", message).field("watcher").status()
         };
-        caller.session(node)?.ok_or_else(nobody)?
+        caller.session().ok_or_else(nobody)?
     } else {
-        reference::process(node, "watcher", &request.watcher)?.pid()
+        caller.for_whom(node, reference::process(node, "watcher", &request.watcher)?.pid())?
     };
     let (monitor, members) = node.monitor_group(&key, watcher).ok_or_else(|| no_process(node, watcher))?;
     node.record("group.monitored", watcher, Pid::NONE, Term::Str(key), caller.operation);
