@@ -2,8 +2,9 @@
 //!
 //! One state machine, polled by whoever sends the answers: no task of its own, so that a client that does not read is
 //! not worked for. Invariants: frames are done in their order, calls beside each other, [`CALLS_MAX`] at most: the frame
-//! after that is read when one of them has its result; what is not acknowledged never exceeds the window; when the stream
-//! goes away, however it does, the process exits `noconnection`.
+//! after that is read when one of them has its result; what is not acknowledged never exceeds the window; `close` ends the
+//! process once the calls before it have their results, or [`DRAIN_MAX`] later; when the stream goes away, however it does,
+//! the process exits `noconnection`.
 
 mod frame;
 
@@ -21,11 +22,15 @@ use frame::{Calls, Done};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Status, Streaming};
 
 /// Calls of a stream that wait for their answers at most.
 const CALLS_MAX: usize = 1_024;
+/// How long `close` waits for the calls that are under way: longer than one takes that says no timeout.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Deliveries that one look takes out of the mailbox at most.
 const BATCH: usize = 64;
 
@@ -76,7 +81,12 @@ fn bad_frame(message: &str) -> Status {
 
 enum Phase {
     Open,
-    /// The client asked for the end: what is left is to tell it.
+    /// The client asked for the end, with this reason: calls under way may have their results until then.
+    Draining {
+        reason: Term,
+        until: Instant,
+    },
+    /// The process was ended as the client asked: what is left is to tell it.
     Closing,
     /// What is outgoing leaves, then this.
     Failing(Status),
@@ -132,6 +142,7 @@ impl Connection {
             if self.deliver() {
                 continue;
             }
+            let draining = self.drain();
             // nothing behind `close` is read: that the client has no more to say does not hide the end from it
             let reads = matches!(self.phase, Phase::Open) && self.calls.len() < CALLS_MAX;
             tokio::select! {
@@ -142,8 +153,20 @@ impl Connection {
                 }
                 frame = self.frames.message(), if reads => self.take_frame(frame),
                 () = &mut news => {}
+                () = sleep_until(draining.unwrap_or_else(Instant::now)), if draining.is_some() => self.calls.clear(),
             }
         }
+    }
+
+    /// Ends the process as `close` said, once no call is under way; until when it waits for those that are.
+    fn drain(&mut self) -> Option<Instant> {
+        let Phase::Draining { reason, until } = &self.phase else { return None };
+        if !self.calls.is_empty() {
+            return Some(*until);
+        }
+        self.node.kill(self.pid(), reason.clone());
+        self.phase = Phase::Closing;
+        None
     }
 
     /// Takes messages out of the mailbox as far as the window allows; whether there is anything to send.
@@ -189,9 +212,8 @@ impl Connection {
                 Ok(Done::default())
             }
             Some(Frame::Close(close)) => {
-                self.phase = Phase::Closing;
                 let reason = close.reason.as_ref().map_or(Term::NORMAL, payload::to_term);
-                self.node.kill(self.pid(), reason);
+                self.phase = Phase::Draining { reason, until: Instant::now() + DRAIN_MAX };
                 Ok(Done::default())
             }
             Some(Frame::Call(call)) => match frame::call(&self.node, self.pid(), id, call) {

@@ -91,17 +91,59 @@ async fn frames_behind_as_many_calls_as_may_wait_are_read_when_those_have_their_
     let calls = (1..).map(|id| call(id, silent)).take(super::CALLS_MAX + MORE);
     let frames = std::iter::once(frame(0, Frame::Open(Open::default()))).chain(calls).collect();
     let mut session = Opened::with(&node, frames).await;
-    while session.read.load(Relaxed) < 1 + super::CALLS_MAX {
-        assert!(matches!(poll!(session.answers.frame()), Poll::Pending));
-        tokio::task::yield_now().await;
-    }
-    for _ in 0..10 {
-        assert!(matches!(poll!(session.answers.frame()), Poll::Pending));
-    }
+    quiet_until_read(&mut session, 1 + super::CALLS_MAX).await;
     assert_eq!(session.read.load(Relaxed), 1 + super::CALLS_MAX);
     node.kill(silent, "enough".into());
     for _ in 0..super::CALLS_MAX + MORE {
         let next = session.next().await;
         assert!(matches!(next, answer::Frame::Result(Answer { error: Some(_), .. })), "{next:?}");
     }
+}
+
+/// Asks for the next answer until so many frames were read: none comes.
+async fn quiet_until_read(session: &mut Opened, frames: usize) {
+    while session.read.load(Relaxed) < frames {
+        assert!(matches!(poll!(session.answers.frame()), Poll::Pending));
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..10 {
+        assert!(matches!(poll!(session.answers.frame()), Poll::Pending));
+    }
+}
+
+fn bye() -> arsenal_proto::Value {
+    arsenal_proto::Value::from_json(&"bye".into()).unwrap()
+}
+
+/// A session whose last frames are a call that nobody answers and `close`.
+async fn closing(node: &Node) -> (Pid, Opened) {
+    let description = Arc::new(Description::native("silent", Behaviour::Plain));
+    let silent = node.spawn(&description, Box::new(Silent), StartOptions::default()).unwrap().pid();
+    let close = Frame::Close(request::Close { reason: Some(bye()) });
+    let frames = vec![frame(0, Frame::Open(Open::default())), call(1, silent), frame(0, close)];
+    let mut session = Opened::with(node, frames).await;
+    quiet_until_read(&mut session, 3).await;
+    (silent, session)
+}
+
+#[tokio::test]
+async fn a_close_waits_for_the_calls_before_it() {
+    let node = Node::start(NodeConfig { schedulers: 1, ..NodeConfig::default() }).unwrap();
+    let (silent, mut session) = closing(&node).await;
+    node.kill(silent, "enough".into());
+    let next = session.next().await;
+    assert!(matches!(next, answer::Frame::Result(Answer { id: 1, error: Some(_), .. })), "{next:?}");
+    let answer::Frame::Closed(closed) = session.next().await else { panic!("not the end") };
+    assert_eq!(closed.reason, Some(bye()));
+}
+
+#[tokio::test]
+async fn a_close_waits_for_no_call_for_ever() {
+    let node = Node::start(NodeConfig { schedulers: 1, ..NodeConfig::default() }).unwrap();
+    let (_, mut session) = closing(&node).await;
+    tokio::time::pause();
+    tokio::time::advance(super::DRAIN_MAX).await;
+    tokio::time::resume();
+    let answer::Frame::Closed(closed) = session.next().await else { panic!("not the end") };
+    assert_eq!(closed.reason, Some(bye()));
 }
