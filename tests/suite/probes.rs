@@ -4,6 +4,7 @@ use arsenal_runtime::Term;
 use arsenal_server::assembly;
 use arsenal_server::config::{Config, OptionalAddress};
 use arsenal_server::standalone::serve_gateway;
+use arsenal_services::operations;
 use arsenal_tests::{Api, DEADLINE, nobody};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -11,8 +12,9 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::json;
 use std::net::SocketAddr;
 use tonic::transport::Channel;
+use tonic::{Code, Streaming};
 use tonic_health::pb::health_client::HealthClient;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
 const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -40,6 +42,10 @@ async fn told(health: &mut HealthClient<Channel>, service: &str) -> ServingStatu
     health.check(request).await.unwrap().into_inner().status()
 }
 
+async fn watch(health: &mut HealthClient<Channel>, service: &str) -> Streaming<HealthCheckResponse> {
+    health.watch(HealthCheckRequest { service: service.into() }).await.unwrap().into_inner()
+}
+
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let answer = client.get(format!("http://{address}{path}").parse().unwrap()).await.unwrap();
@@ -54,19 +60,41 @@ fn a_node_that_stops_is_alive_and_not_ready() {
         let mut health = health(running.probes().unwrap()).await;
         assert_eq!(told(&mut health, "").await, ServingStatus::Serving);
         assert_eq!(told(&mut health, "liveness").await, ServingStatus::Serving);
-        let watched = HealthCheckRequest::default();
-        let mut readiness = health.watch(watched).await.unwrap().into_inner();
-        assert_eq!(readiness.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        let mut readiness = watch(&mut health, "").await;
+        let mut service = watch(&mut health, "arsenal.v1.ProcessService").await;
+        for watched in [&mut readiness, &mut service] {
+            assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        }
         // told to stop, and does not
         let api = Api::grpc(running.grpc).await;
         let pid = api.start("recorder", json!({})).await;
         let node = running.node.clone();
         let stopping = tokio::spawn(running.stop(DEADLINE));
-        assert_eq!(readiness.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        for watched in [&mut readiness, &mut service] {
+            assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        }
         assert_eq!(told(&mut health, "liveness").await, ServingStatus::Serving);
         drop(api);
         node.kill(pid.parse().unwrap(), Term::KILLED);
         assert!(stopping.await.unwrap(), "the open watch on the port of probes held up the stop");
+    });
+}
+
+#[test]
+fn each_service_of_the_contract_has_its_health_and_no_other_name_has_any() {
+    run(async {
+        let running = assembly::serve(&with_probes(FREE), Vec::new()).await.unwrap();
+        for address in [running.grpc, running.probes().unwrap()] {
+            let mut health = health(address).await;
+            for service in operations::service_names() {
+                assert_eq!(told(&mut health, &service).await, ServingStatus::Serving, "{service}");
+            }
+            for unknown in ["arsenal.v1.NoService", "ProcessService"] {
+                let request = HealthCheckRequest { service: unknown.into() };
+                assert_eq!(health.check(request).await.unwrap_err().code(), Code::NotFound, "{unknown}");
+            }
+        }
+        assert!(operations::service_names().contains(&"arsenal.v1.ProcessService".to_owned()));
     });
 }
 

@@ -5,6 +5,7 @@ pub use crate::cluster::Joined;
 use crate::cluster::{self, InternalWire, Membership};
 use crate::config::{Config, ConfigError};
 use crate::grpc::{GrpcPort, Late};
+use crate::health;
 use crate::listener::{self, Door, Protocols, Tally};
 use crate::memory;
 use crate::metrics::{self, Metrics};
@@ -35,6 +36,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tonic_health::ServingStatus;
 use tower::{Layer as _, Service};
 
 /// Bytes that a client may send ahead on one stream, and on one connection.
@@ -272,8 +274,9 @@ async fn serve_in(
     if let Some(membership) = &membership {
         membership.hold(&shared);
     }
-    let (health, wire) = routes::wire(&shared, limits, propagation(config))
+    let (reporter, wire) = routes::wire(&shared, limits, propagation(config))
         .map_err(|error| StartupError::Descriptor(error.to_string()))?;
+    health::tell(&reporter, ServingStatus::Serving).await;
     let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
     rpcs.set(wire.clone());
     let own: Arc<dyn Serve> = Arc::new(wire.clone().in_process());
@@ -295,10 +298,22 @@ async fn serve_in(
         let door = door.counted_by(rest_port);
         listeners.push(serve_rest(config, (listener, door), gateway, &metrics, stopped));
     }
-    let probes = probes.serve(config, health.clone(), &metrics).await?;
+    let probes = probes.serve(config, reporter.clone(), &metrics).await?;
     let gatherer = tokio::spawn(serve_thread());
     let (grpc, rest) = (address, rest_address);
-    Ok(Running { node, grpc, rest, stop, listeners, probes, health, gatherer, membership, nodes, _own: own })
+    Ok(Running {
+        node,
+        grpc,
+        rest,
+        stop,
+        listeners,
+        probes,
+        health: reporter,
+        gatherer,
+        membership,
+        nodes,
+        _own: own,
+    })
 }
 
 /// What a node has that is in no cluster.

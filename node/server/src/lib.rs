@@ -8,6 +8,7 @@ mod cluster;
 pub mod config;
 pub mod dynamic;
 mod grpc;
+mod health;
 mod listener;
 mod memory;
 mod metrics;

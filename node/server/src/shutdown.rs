@@ -6,9 +6,11 @@
 //! is over, so that it costs the others their turn as little as may be; the last one has all of it.
 
 use crate::assembly::Running;
+use crate::health;
 use arsenal_runtime::{Pid, Term};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
+use tonic_health::ServingStatus;
 
 /// How long the node's threads may take to end; one that is in native code that never yields does not.
 const THREADS_MAX: Duration = Duration::from_secs(1);
@@ -20,7 +22,7 @@ impl Running {
     /// Stops it in order, within `limit`. Gives whether everything ended by itself.
     pub async fn stop(mut self, limit: Duration) -> bool {
         let begun = Instant::now();
-        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        health::tell(&self.health, ServingStatus::NotServing).await;
         self.node.stop_accepting();
         if let Some(membership) = &self.membership {
             membership.leave().await;

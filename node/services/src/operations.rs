@@ -2,7 +2,7 @@
 //! layers and the coverage test read this; adding an operation needs no line here.
 
 use arsenal_proto::FILE_DESCRIPTOR_SET;
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ServiceDescriptor, Value};
 use std::sync::LazyLock;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -116,10 +116,19 @@ impl Operation {
     }
 }
 
+/// The services of the contract.
+fn services() -> impl Iterator<Item = ServiceDescriptor> {
+    POOL.services().filter(|service| service.package_name() == "arsenal.v1")
+}
+
+/// Their full names, in the contract's order.
+pub fn service_names() -> Vec<String> {
+    services().map(|service| service.full_name().to_owned()).collect()
+}
+
 /// All operations that the contract has, in its order.
 pub fn all() -> Vec<Operation> {
-    let services = POOL.services().filter(|service| service.package_name() == "arsenal.v1");
-    services.flat_map(|service| service.methods().collect::<Vec<_>>()).filter_map(read).collect()
+    services().flat_map(|service| service.methods().collect::<Vec<_>>()).filter_map(read).collect()
 }
 
 /// The operation with this name: the catalogue's with or without arity, or the RPC's.
