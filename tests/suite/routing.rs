@@ -5,6 +5,7 @@ mod lists;
 mod names;
 mod processes;
 mod streams;
+mod unread;
 mod voters;
 
 use arsenal_tests::{Cluster, DEADLINE, Transport};

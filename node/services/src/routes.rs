@@ -63,7 +63,7 @@ pub fn wire(
         MeterLayer,
         TraceLayer,
         DeadlineLayer,
-        RouteLayer::new(shared.clone(), limits, propagate),
+        RouteLayer::new(shared.clone(), limits, &table, propagate),
         IdempotencyLayer::new(shared.node.clone(), limits.message_bytes_max),
         OperationLayer::new(shared.node.clone()),
         SessionLayer::new(shared.node.clone()),

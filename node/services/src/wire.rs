@@ -19,7 +19,10 @@ mod unary;
 pub use ahead::Ahead;
 pub(crate) use ahead::{FieldOne, Search, field_one};
 pub(crate) use answer::Whole;
-pub(crate) use relay::{encode_one, read_answer, read_message, whole_message, write_answer};
+pub(crate) use budget::Answers;
+pub(crate) use relay::{
+    Unfinished, encode_one, read_answer, read_message, read_whole, whole_message, write_answer,
+};
 pub(crate) use rpc::Relayed;
 pub use rpc::{Answering, CODES, Call, Facts, Rpc, Run, Table};
 

@@ -21,7 +21,7 @@ use crate::operations::{self, Route};
 use crate::reference::unknown_node;
 use crate::shared::Shared;
 use crate::status::failure;
-use crate::wire::{Ahead, Answering, Call, FieldOne, Search, WireLimits, field_one};
+use crate::wire::{Ahead, Answering, Answers, Call, FieldOne, Search, Table, WireLimits, field_one};
 use arsenal_runtime::Pid;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -64,6 +64,8 @@ struct Router {
     shared: Shared,
     message_bytes_max: usize,
     response_bytes_max: usize,
+    /// What other nodes have answered and is not read.
+    answers: Answers,
     propagate: Propagate,
     /// The RPCs that all nodes may be asked for, by path.
     gathered: HashMap<String, MethodDescriptor>,
@@ -71,8 +73,8 @@ struct Router {
 }
 
 impl RouteLayer {
-    /// Routes requests among the nodes of a cluster.
-    pub fn new(shared: Shared, limits: WireLimits, propagate: Propagate) -> Self {
+    /// Routes requests for the RPCs of `table` among the nodes of a cluster.
+    pub fn new(shared: Shared, limits: WireLimits, table: &Table, propagate: Propagate) -> Self {
         let operations = operations::all().into_iter();
         let gathered =
             operations.filter(|operation| matches!(operation.route, Route::Fanout | Route::Everywhere));
@@ -80,6 +82,7 @@ impl RouteLayer {
             shared,
             message_bytes_max: limits.message_bytes_max,
             response_bytes_max: limits.response_bytes_max,
+            answers: table.answers().clone(),
             propagate,
             gathered: gathered.map(|operation| (operation.path(), operation.method)).collect(),
             renewed: Renewed::default(),

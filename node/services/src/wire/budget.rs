@@ -44,7 +44,7 @@ impl Budget {
 
 /// The answers of an RPC, or of all: what is not read of them counts.
 #[derive(Clone, Debug)]
-pub(super) struct Answers {
+pub(crate) struct Answers {
     budget: Budget,
     changes: bool,
 }
@@ -55,7 +55,7 @@ impl Answers {
     }
 
     /// Those of an RPC that changes something, or does not.
-    pub(super) fn of(&self, changes: bool) -> Self {
+    pub(crate) fn of(&self, changes: bool) -> Self {
         Self { budget: self.budget.clone(), changes }
     }
 
@@ -64,19 +64,47 @@ impl Answers {
     /// # Errors
     /// If those that are not read have all that there is: `RESOURCE_EXHAUSTED SYSTEM_LIMIT`; of what has changed something
     /// `ABORTED ANSWER_LOST`, which no repeat may take for a word that nothing was done.
-    pub(super) fn hold(&self, answer: Bytes) -> Result<Bytes, Status> {
-        if answer.len() <= FREE_BYTES {
-            return Ok(answer);
+    pub(crate) fn hold(&self, answer: Bytes) -> Result<Bytes, Status> {
+        let mut coming = self.coming();
+        coming.grow(answer.len())?;
+        Ok(coming.whole(answer))
+    }
+
+    /// An answer that is still coming, and counts all the while.
+    pub(super) fn coming(&self) -> Coming<'_> {
+        Coming { answers: self, share: self.budget.share() }
+    }
+}
+
+/// An answer of which more and more is there.
+pub(super) struct Coming<'a> {
+    answers: &'a Answers,
+    share: Share,
+}
+
+impl Coming<'_> {
+    /// So many bytes of it are there.
+    ///
+    /// # Errors
+    /// As [`Answers::hold`].
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Status> {
+        if bytes <= FREE_BYTES || self.share.resize(bytes) {
+            return Ok(());
         }
-        let mut share = self.budget.share();
-        if share.resize(answer.len()) {
-            return Ok(Bytes::from_owner(Unread { answer, _share: share }));
-        }
-        let full = format!("the answers that are not read have {} bytes together, the maximum", share.max());
-        Err(match self.changes {
+        let full =
+            format!("the answers that are not read have {} bytes together, the maximum", self.share.max());
+        Err(match self.answers.changes {
             true => failure(Code::Aborted, "ANSWER_LOST", format!("it was done, but {full}")).status(),
             false => failure(Code::ResourceExhausted, "SYSTEM_LIMIT", full).status(),
         })
+    }
+
+    /// All of it is there: it counts until the last of it was sent.
+    pub(super) fn whole(self, answer: Bytes) -> Bytes {
+        if answer.len() <= FREE_BYTES {
+            return answer;
+        }
+        Bytes::from_owner(Unread { answer, _share: self.share })
     }
 }
 

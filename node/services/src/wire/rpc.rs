@@ -130,6 +130,11 @@ impl Table {
         Self { rpcs, unknown: Arc::new(unknown), facts, limits, answers }
     }
 
+    /// What has been answered and is not read.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     /// What the path names.
     pub fn find(&self, path: &str) -> Arc<Rpc> {
         Arc::clone(self.rpcs.get(path).unwrap_or(&self.unknown))

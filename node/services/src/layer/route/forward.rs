@@ -1,12 +1,13 @@
 //! A request on its way to another node, and its answer on the way back.
 //!
 //! Invariants: the bytes of neither are looked at; `UNAVAILABLE` is said only if no byte of a message can have left; the
-//! other node gets what remains of the deadline. Both streams hold each other back as HTTP/2 does: nothing is gathered
-//! here.
+//! other node gets what remains of the deadline. An answer of one message is taken in whole, as far as the account of
+//! answers allows, so that a client that does not read it holds up nobody else on the connection between the nodes; streams
+//! hold each other back as HTTP/2 does.
 
 use super::{NODE, Router, never_sent, origin, outcome_unknown};
 use crate::layer::deadline;
-use crate::wire::{Call, Relayed};
+use crate::wire::{Call, Relayed, Rpc, Unfinished, read_whole};
 use arsenal_runtime::Pid;
 use axum::body::Body;
 use bytes::Bytes;
@@ -64,10 +65,25 @@ impl Router {
         match send(channel, request).instrument(span).await {
             Ok(mut response) => {
                 response.extensions_mut().insert(Relayed);
-                response.map(|body| Body::new(Coming { body, node, ended: false }))
+                self.pass_on(&call.rpc, node, response).await
             }
             Err(error) if left.load(Relaxed) => outcome_unknown(node, &words(&error)).into_http(),
             Err(error) => never_sent(node, &words(&error)).into_http(),
+        }
+    }
+}
+
+impl Router {
+    /// The answer of another node as this one's.
+    async fn pass_on(&self, rpc: &Rpc, node: u32, response: Response<tonic::body::Body>) -> Response<Body> {
+        if !rpc.is_unary() {
+            return response.map(|body| Body::new(Coming { body, node, ended: false }));
+        }
+        let (parts, body) = response.into_parts();
+        match read_whole(body, &self.answers.of(rpc.changes)).await {
+            Ok(whole) => Response::from_parts(parts, Body::new(whole)),
+            Err(Unfinished::Full(status)) => status.into_http(),
+            Err(Unfinished::Broken(error)) => outcome_unknown(node, error.message()).into_http(),
         }
     }
 }
@@ -131,7 +147,7 @@ impl HttpBody for Leaving {
     }
 }
 
-/// The answer's body: one that breaks off ends with a status that says so.
+/// The body of a stream of answers: one that breaks off ends with a status that says so.
 struct Coming {
     body: tonic::body::Body,
     node: u32,

@@ -105,7 +105,8 @@ where
             Some(_) => Some(self.pages(&mut merge).await?),
         };
         let (headers, message) = merge.finish(token);
-        write_answer(headers, &message, self.router.response_bytes_max)
+        let answers = self.router.answers.of(self.rpc.changes);
+        write_answer(headers, &message, self.router.response_bytes_max, &answers)
     }
 
     /// Answers that have no pages.

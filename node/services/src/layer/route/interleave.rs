@@ -5,7 +5,7 @@
 
 use super::gather::Gathering;
 use crate::status::bad_argument;
-use crate::wire::{Call, encode_one, whole_message};
+use crate::wire::{Answers, Call, encode_one, whole_message};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
@@ -48,7 +48,8 @@ where
             headers = parts.headers;
             sources.push(Source { body, come: BytesMut::new() });
         }
-        let mut response = Response::new(Body::new(Interleaved { sources, turn: 0, ended: false }));
+        let answers = self.router.answers.clone();
+        let mut response = Response::new(Body::new(Interleaved { sources, turn: 0, answers, ended: false }));
         *response.headers_mut() = headers;
         Ok(response)
     }
@@ -65,6 +66,7 @@ struct Interleaved {
     sources: Vec<Source>,
     /// Whose turn it is to be asked first.
     turn: usize,
+    answers: Answers,
     ended: bool,
 }
 
@@ -111,17 +113,19 @@ impl HttpBody for Interleaved {
         let count = self.sources.len();
         for offset in 0..count {
             let at = (self.turn + offset) % count;
-            match self.sources[at].poll_message(context) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(message)) => {
+            let Poll::Ready(next) = self.sources[at].poll_message(context) else { continue };
+            let held = next.and_then(|message| self.answers.hold(message).map_err(|full| trailers(&full)));
+            let frame = match held {
+                Ok(message) => {
                     self.turn = at + 1;
-                    return Poll::Ready(Some(Ok(Frame::data(message))));
+                    Frame::data(message)
                 }
-                Poll::Ready(Err(trailers)) => {
+                Err(trailers) => {
                     self.ended = true;
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    Frame::trailers(trailers)
                 }
-            }
+            };
+            return Poll::Ready(Some(Ok(frame)));
         }
         Poll::Pending
     }
