@@ -1,9 +1,15 @@
-//! `ClusterService` on a node that is alone; what takes several nodes is tested beside the service itself.
+//! `ClusterService` on a node that is alone, and what of it takes real connections; the rest of what takes several nodes is
+//! tested beside the service itself.
 
 mod moving;
 
-use arsenal_tests::{Api, both, both_with};
+use crate::routing::among;
+use arsenal_tests::{Api, Pair, SandboxConfig, both, both_with};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 fn nodes(answer: &Value) -> Vec<&str> {
     answer["nodes"].as_array().unwrap().iter().map(|node| node["node"].as_str().unwrap()).collect()
@@ -106,6 +112,77 @@ fn a_node_that_is_there_answers_pong_and_an_unknown_one_pang() {
         assert_eq!((&pang["result"], &pang["reason"]), (&json!("PANG"), &json!("UNKNOWN_NODE")));
         assert!(pang.get("roundTrip").is_none_or(Value::is_null), "{pang}");
         assert_eq!(api.err("PingNode", json!({"node": "orders"})).await.reason, "BADARG");
+    });
+}
+
+/// Where a connection to `to` takes this much longer each way back.
+async fn delayed(to: SocketAddr, delay: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let Ok(mut far) = TcpStream::connect(to).await else { return };
+            tokio::spawn(async move {
+                let ((mut reads, mut writes), (mut answers, mut asks)) = (near.split(), far.split());
+                let there = tokio::io::copy(&mut reads, &mut asks);
+                let back = async {
+                    let mut bytes = vec![0; 64 << 10];
+                    while let Ok(count @ 1..) = answers.read(&mut bytes).await {
+                        tokio::time::sleep(delay).await;
+                        writes.write_all(&bytes[..count]).await?;
+                    }
+                    std::io::Result::Ok(())
+                };
+                // a test that has ended wants neither
+                let _ = tokio::join!(there, back);
+            });
+        }
+    });
+    address
+}
+
+// covers: ping_node/1
+#[test]
+fn a_delay_on_the_way_raises_the_time_that_a_ping_tells() {
+    const DELAY: Duration = Duration::from_millis(300);
+    among(2, |cluster, transport| async move {
+        let first = cluster.api(1, transport).await;
+        cluster.move_to(2, delayed(cluster.node(2).grpc(), DELAY).await);
+        let pong = first.ok("PingNode", json!({"node": "n2", "timeout": "60s"})).await;
+        assert_eq!(pong["result"], json!("PONG"));
+        let seconds: f64 = pong["roundTrip"].as_str().unwrap().trim_end_matches('s').parse().unwrap();
+        assert!(seconds >= DELAY.as_secs_f64(), "{pong}");
+    });
+}
+
+// covers: monitor_node/1, demonitor_node/1
+#[test]
+fn a_node_that_is_killed_is_told_of_once_for_each_monitor_that_was_not_undone() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let pair = Pair::start_with(SandboxConfig::default).await;
+        let first = pair.api(1).await;
+        let mut watchers = Vec::new();
+        for (monitors, undone) in [(2, 0), (2, 1), (2, 2)] {
+            let watcher = first.start("recorder", json!({})).await;
+            let ask = json!({"watcher": watcher, "node": "n2"});
+            for _ in 0..monitors {
+                first.ok("MonitorNode", ask.clone()).await;
+            }
+            for _ in 0..undone {
+                first.ok("DemonitorNode", ask.clone()).await;
+            }
+            watchers.push((watcher, monitors - undone));
+        }
+        pair.kill_member().await;
+        for (watcher, count) in watchers {
+            let told = || async {
+                let state = first.ok("GetProcessState", json!({"process": watcher})).await["state"].clone();
+                let messages = state["messages"].as_array().unwrap().clone();
+                (messages.len() >= count).then_some(messages)
+            };
+            assert_eq!(first.eventually(told).await, vec![json!(["nodedown", "n2"]); count]);
+        }
     });
 }
 

@@ -148,6 +148,8 @@ fn a_node_is_let_in_by_its_address_serves_what_all_share_and_is_taken_out_with_w
         assert_eq!(holder(&apis[2], "cart").await.as_ref(), Some(&pid));
         assert_eq!(apis[0].ok("ConnectNode", ask).await["already"], json!(true));
 
+        let watcher = apis[0].start("recorder", json!({})).await;
+        apis[0].ok("MonitorProcess", json!({"process": pid, "watcher": watcher})).await;
         let dry = apis[0].ok("DisconnectNode", json!({"node": "n4", "dryRun": true})).await;
         assert_eq!((&dry["names"], &dry["dryRun"]), (&json!(["cart"]), &json!(true)));
         assert!(dry["processes"].as_array().unwrap().contains(&json!(pid)), "{dry}");
@@ -162,6 +164,14 @@ fn a_node_is_let_in_by_its_address_serves_what_all_share_and_is_taken_out_with_w
             assert_eq!(names(&api.ok("ListConnectedNodes", json!({})).await), ["n1", "n2", "n3"]);
             assert_eq!(holder(api, "cart").await, None);
         }
+        let told = || async {
+            let state = apis[0].ok("GetProcessState", json!({"process": watcher})).await["state"].clone();
+            state["messages"].as_array()?.first().cloned()
+        };
+        let down = apis[0].eventually(told).await;
+        // it ended in order, unless the connection was lost before that was told
+        assert_eq!((&down[0], &down[3]), (&json!("DOWN"), &json!(pid)));
+        assert!(["shutdown", "noconnection"].map(Value::from).contains(&down[4]), "{down}");
         let unknown = apis[0].err("DisconnectNode", json!({"node": "n4"})).await;
         assert_eq!((&*unknown.code, &*unknown.reason), ("NOT_FOUND", "UNKNOWN_NODE"));
         drop(nodes);

@@ -108,6 +108,35 @@ fn a_partition_that_nobody_ends_is_over_when_its_time_is() {
     });
 }
 
+// covers: global_whereis_name/1, ping_node/1, register_process_globally/2
+#[test]
+fn a_name_survives_the_loss_of_the_leader_who_reads_linearizably_no_more_and_whom_no_ping_reaches() {
+    on_three(true, |apis| async move {
+        let told =
+            || async { apis[0].ok("GetCluster", json!({})).await["leader"].as_str().map(str::to_owned) };
+        let leads = || async { told().await.filter(|leader| !leader.is_empty()) };
+        let leader = apis[0].eventually(leads).await;
+        let at = usize::from(leader.as_bytes()[1] - b'1');
+        let (cut, [first, second]) = (&apis[at], [&apis[(at + 1) % 3], &apis[(at + 2) % 3]]);
+        let pid = register(first, "cart").await;
+        apis[0].ok("SimulateNetworkPartition", json!({"from": [leader], "ttl": "600s"})).await;
+
+        second.eventually(|| async { holder(second, "cart").await.filter(|held| *held == pid) }).await;
+        register(second, "new").await;
+        let look = json!({"name": "cart", "consistency": "LINEARIZABLE"});
+        let refused = || async { cut.call("GlobalWhereisName", look.clone()).await.err() };
+        assert_eq!(cut.eventually(refused).await.code, "UNAVAILABLE");
+        let local = cut.ok("GlobalWhereisName", json!({"name": "cart"})).await;
+        assert_eq!(local["pid"], json!(pid), "what it knew");
+        assert!(local["logIndex"].as_str().is_some_and(|index| index != "0"), "{local}");
+        let other = first.ok("GetCluster", json!({})).await["node"].clone();
+        for (api, node) in [(cut, other), (first, json!(leader))] {
+            let ping = api.ok("PingNode", json!({"node": node, "timeout": "1s"})).await;
+            assert_eq!(ping["result"], json!("PANG"), "{ping}");
+        }
+    });
+}
+
 #[test]
 fn without_arguments_it_answers_what_it_would_cut_and_cuts_nothing() {
     on_three(false, |apis| async move {

@@ -86,6 +86,26 @@ fn a_timer_ends_with_its_process_and_a_name_is_looked_up_when_it_fires() {
     });
 }
 
+// covers: send_message_after/3
+#[test]
+fn a_timer_outlives_who_made_it_and_is_cancelled_by_anybody() {
+    both(|api| async move {
+        let recorder = api.start("recorder", json!(null)).await;
+        let session = api.ok("CreateSession", json!({})).await;
+        let maker = api.with_session(session["session"].as_str().unwrap());
+        let timer =
+            |message: &str, after: &str| json!({"process": recorder, "message": message, "after": after});
+        let far = maker.ok("SendMessageAfter", timer("never", "3600s")).await["timer"].clone();
+        maker.ok("SendMessageAfter", timer("tick", "1s")).await;
+        api.ok("CloseSession", json!({"session": session["session"]})).await;
+        let stranger = api.ok("CreateSession", json!({})).await;
+        let stranger = api.with_session(stranger["session"].as_str().unwrap());
+        let left = stranger.ok("CancelTimer", json!({"timer": far})).await["remaining"].clone();
+        assert!(seconds(&left) > 60.0, "{left}");
+        assert_eq!(received(&api, &recorder, 1).await, ["tick"]);
+    });
+}
+
 // covers: list_timers, get_timer, cancel_timer
 #[test]
 fn a_list_of_timers_has_those_of_the_process_that_the_filter_keeps() {

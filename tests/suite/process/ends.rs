@@ -11,6 +11,7 @@ fn a_kill_ends_an_endless_loop_that_traps_exits_and_its_links_see_killed() {
         let (client, id, _) = session(&api).await;
         let request = json!({"module": "busy", "name": "loop", "trapExit": true});
         let pid = text(&client.ok("StartLinkProcess", request).await["pid"]);
+        api.ok("JoinProcessGroup", json!({"group": "loops", "processes": [pid]})).await;
         grows(&api, &pid, 1).await;
         api.ok("ExitProcess", json!({"process": pid, "reason": "please"})).await;
         assert!(alive(&api, &pid).await, "an exit signal is trapped");
@@ -18,6 +19,7 @@ fn a_kill_ends_an_endless_loop_that_traps_exits_and_its_links_see_killed() {
         assert_eq!((&killed["pid"], &killed["ended"]), (&json!(pid), &json!(true)));
         assert_eq!(take(&client, &id, "kind == 'EXIT'").await["reason"], "killed");
         assert!(!alive(&api, "loop").await, "its name is free");
+        api.eventually(|| async { api.call("GetProcessGroup", json!({"group": "loops"})).await.err() }).await;
         start(&api, "counter", json!({})).await;
         api.ok("StartProcess", json!({"module": "counter", "name": "loop"})).await;
         assert_eq!(api.err("KillProcess", json!({"process": pid})).await.reason, "NOPROC");

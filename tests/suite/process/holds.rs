@@ -36,6 +36,32 @@ fn a_suspended_process_handles_no_message_until_its_last_holder_resumes_it() {
     });
 }
 
+// covers: suspend_process/1, resume_process/1
+#[test]
+fn calls_to_a_suspended_process_wait_and_are_answered_in_their_order() {
+    both(|api| async move {
+        let pid = start(&api, "counter", json!({})).await;
+        api.ok("SuspendProcess", json!({"process": pid, "holder": "ann"})).await;
+        let mut calls = Vec::new();
+        for (waiting, amount) in (1..).zip([1, 10, 100]) {
+            let request = json!({"process": pid, "message": ["add", amount], "timeout": "60s"});
+            let api = api.clone();
+            calls.push(tokio::spawn({
+                let api = api.clone();
+                async move { api.ok("CallProcess", request).await["reply"].clone() }
+            }));
+            let queued =
+                || async { (number(&info(&api, &pid).await["messageQueueLen"]) == waiting).then_some(()) };
+            api.eventually(queued).await;
+        }
+        assert!(calls.iter().all(|call| !call.is_finished()));
+        api.ok("ResumeProcess", json!({"process": pid, "holder": "ann"})).await;
+        for (call, sum) in calls.into_iter().zip([1, 11, 111]) {
+            assert_eq!(call.await.unwrap(), sum);
+        }
+    });
+}
+
 // covers: suspend_process/1
 #[test]
 fn a_suspension_ends_with_its_lease_and_a_raw_process_has_none() {
@@ -84,6 +110,8 @@ fn a_paused_loop_stands_still_and_goes_on_after_as_many_resumes_as_pauses() {
 
         let refused = api.err("GetProcessState", json!({"process": pid})).await;
         assert_eq!((refused.code.as_str(), refused.reason.as_str()), ("FAILED_PRECONDITION", "HELD"));
+        let hold = paused["hold"]["hold"].as_str().unwrap();
+        assert!(refused.message.ends_with(&format!("by hold {hold}")), "{}", refused.message);
         for (holder, running) in [("ann", false), ("ann", false), ("bob", true)] {
             assert_eq!(reductions(&api, &pid).await, still);
             let resumed = api.ok("ResumeProcessScheduling", by(holder)).await;

@@ -163,6 +163,32 @@ fn every_operation_on_a_process_answers_from_afar_as_it_does_at_home() {
     });
 }
 
+// covers: get_process_links/1
+#[test]
+fn a_link_between_nodes_is_seen_from_both_ends_until_it_is_undone() {
+    among(2, |cluster, transport| async move {
+        let (first, second) = (cluster.api(1, transport).await, cluster.api(2, transport).await);
+        let (here, there) = (first.start("counter", json!({})).await, counter_on_2(&first).await);
+        let both_have = async |links: bool| {
+            for api in [&first, &second] {
+                for (end, other) in [(&here, &there), (&there, &here)] {
+                    let expected = if links { json!([other]) } else { json!([]) };
+                    let seen = || async {
+                        let answer = api.ok("GetProcessLinks", json!({"process": end})).await;
+                        (answer["links"] == expected).then_some(())
+                    };
+                    api.eventually(seen).await;
+                }
+            }
+        };
+        both_have(false).await;
+        first.ok("LinkProcesses", json!({"process": there, "from": here})).await;
+        both_have(true).await;
+        second.ok("UnlinkProcesses", json!({"process": there, "from": here})).await;
+        both_have(false).await;
+    });
+}
+
 #[test]
 fn an_id_leads_to_the_node_that_owns_it() {
     among(2, |cluster, transport| async move {

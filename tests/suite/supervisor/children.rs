@@ -132,13 +132,17 @@ fn a_terminated_child_stays_listed_unless_it_is_temporary() {
     both(|api| async move {
         let mut passing = worker("passing");
         passing["restart"] = json!("TEMPORARY");
-        let supervisor = start(&api, json!({"children": [worker("a"), passing]})).await;
+        let mut brutal = worker("brutal");
+        brutal["brutalKill"] = json!(true);
+        let supervisor = start(&api, json!({"children": [worker("a"), passing, brutal]})).await;
         let before = pids(&api, &supervisor).await;
         let terminate = |child: &str| json!({"supervisor": supervisor, "child": child});
         let ended = api.ok("TerminateChild", terminate("a")).await;
         assert_eq!((&ended["pid"], &ended["reason"]), (&json!(before["a"]), &json!("shutdown")));
         assert_eq!((&ended["killed"], &ended["removed"]), (&json!(false), &json!(false)));
         assert_eq!(child(&api, &supervisor, "a").await["state"], "UNDEFINED");
+        let killed = api.ok("TerminateChild", terminate("brutal")).await;
+        assert_eq!((&killed["killed"], &killed["reason"]), (&json!(true), &json!("killed")));
         let again = api.ok("TerminateChild", terminate("a")).await;
         assert_eq!((&again["pid"], &again["reason"]), (&json!(""), &Value::Null), "it does not run");
         assert_eq!(api.ok("TerminateChild", terminate("passing")).await["removed"], json!(true));

@@ -142,6 +142,10 @@ fn several_flags_change_at_once_or_none() {
         assert_eq!(flags_of(&api, &supervisor).await["intensity"], 6, "nothing was changed");
         let unknown = api.err("SetSupervisorFlags", set(json!({"intensity": 3}), "startTime")).await;
         assert_eq!((&*unknown.code, &*unknown.reason), ("INVALID_ARGUMENT", "BADARG"));
+        let strict = json!({"strategy": "ONE_FOR_ONE", "intensity": 0});
+        api.ok("SetSupervisorFlags", set(strict, "strategy,intensity")).await;
+        kill(&api, &pids(&api, &supervisor).await["b"]).await;
+        assert_eq!(exit_of(&api, &supervisor).await, "shutdown", "the next failure is one too many");
     });
 }
 
@@ -164,6 +168,27 @@ fn flags_that_were_read_and_changed_are_written_back_as_they_are() {
         );
         let fresh = json!({"intensity": 8, "etag": whole["etag"]});
         assert_eq!(api.ok("SetSupervisorFlags", set(fresh)).await["intensity"], 8);
+    });
+}
+
+// covers: change_supervisor_period/2
+#[test]
+fn two_failures_are_within_a_new_period_as_long_as_they_are_no_further_apart() {
+    both(|api| async move {
+        let request = json!({"intensity": 1, "period": "60s", "children": [worker("a")]});
+        let supervisor = start(&api, request).await;
+        let apart = |second: &'static str| {
+            let failure = |at: &str| json!({"at": at, "child": "a", "reason": "killed"});
+            let trial = json!({"supervisor": supervisor, "failures": [failure("1s"), failure(second)]});
+            let api = api.clone();
+            async move { api.ok("TestRestartStrategy", trial).await["outcome"].clone() }
+        };
+        assert_eq!(apart("3.001s").await, "ESCALATED");
+        api.ok("ChangeSupervisorPeriod", json!({"supervisor": supervisor, "period": "2s"})).await;
+        // as in OTP, the one that is as old as the period counts
+        for (second, outcome) in [("2.999s", "ESCALATED"), ("3s", "ESCALATED"), ("3.001s", "RUNNING")] {
+            assert_eq!(apart(second).await, outcome, "at {second}");
+        }
     });
 }
 

@@ -133,6 +133,11 @@ fn a_stop_takes_the_children_in_reverse_each_by_its_shutdown_value() {
         let stop = json!({"supervisor": supervisor, "reason": ["shutdown", "enough"], "expectedCount": 5});
         assert_eq!(api.ok("StopSupervisor", stop.clone()).await["stopped"], json!(order));
         assert_eq!(exit_of(&api, &supervisor).await, json!(["shutdown", "enough"]));
+        let exits = api.ok("ListExits", json!({})).await["exits"].as_array().unwrap().clone();
+        let mut recorded: Vec<&str> = exits.iter().filter_map(|exit| exit["process"].as_str()).collect();
+        recorded.reverse();
+        let in_order: Vec<&str> = order.iter().map(|pid| pid.as_str()).chain([&*supervisor]).collect();
+        assert_eq!(recorded, in_order, "the event log has their ends in the order of the stop");
         let told: Vec<String> = terminated(&api, &recorder).await.into_iter().map(|(pid, _)| pid).collect();
         assert_eq!(
             told,
