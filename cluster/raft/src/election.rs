@@ -1,8 +1,7 @@
 //! When a voter stands for election: once it has heard of no leader for so long that the others may vote for it.
 //!
 //! openraft's own timer is off. It draws its time once for as long as the process lives, so that the same two voters meet each
-//! time; it has every voter stand that begins, which deposes whoever leads; and a voter that was behind in its log at some
-//! election waits the longer at the next, however much later that is.
+//! time; and a voter that was behind in its log at some election waits the longer at the next, however much later that is.
 
 use crate::core::Core;
 use crate::runtime::{Instant, Runtime};
