@@ -39,7 +39,7 @@ pub struct ClusterSection {
     pub renew_ms: u64,
     /// Milliseconds between two signs of life of a leader.
     pub heartbeat_ms: u64,
-    /// Milliseconds without one after which a voter may stand for election, at least two heartbeats.
+    /// Milliseconds of the election timeout, at least two heartbeats; a voter stands 2.5 to 3.5 times as long after the last one.
     pub election_ms: u64,
     /// Milliseconds that a write of the log may take; a longer one ends the node.
     pub disk_ms: u64,
