@@ -1,14 +1,22 @@
 //! When a voter stands for election: once it has heard of no leader for so long that the others may vote for it.
 //!
+//! It asks first who would vote for it, and stands if a majority might win: one that was paused or cut off has a leader without
+//! knowing, and by standing would depose it. What it is told binds nobody.
+//!
 //! openraft's own timer is off. It draws its time once for as long as the process lives, so that the same two voters meet each
 //! time; and a voter that was behind in its log at some election waits the longer at the next, however much later that is.
 
 use crate::core::Core;
 use crate::runtime::{Instant, Runtime};
 use crate::seat::Voting;
+use crate::transport::{CallError, Kind};
+use crate::types::{NodeId, Voter};
+use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
 use openraft::{AsyncRuntime as _, ServerState};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +69,12 @@ impl Patience {
         *self.wait.lock() = Wait { awaited: Awaited::Winner, since: Runtime::now(), lot };
     }
 
+    /// Whether a vote for a candidate would be granted that asked now: there is no leader that was heard of lately.
+    pub(crate) fn would_vote(&self) -> bool {
+        let wait = self.wait.lock();
+        wait.awaited == Awaited::Winner || wait.since.age() > self.timeout * 2
+    }
+
     fn left(&self) -> Duration {
         let wait = self.wait.lock();
         let least = match wait.awaited {
@@ -102,7 +116,15 @@ pub(crate) async fn run(core: Arc<Core>, voting: Arc<Voting>) {
         let left = core.patience.left();
         if left.is_zero() || (alone && hastens) {
             hastens = false;
-            stand(&core, &voting).await;
+            let may_win = canvass(&core, &voting).await;
+            // else a leader was heard of meanwhile, or another has this vote
+            if alone || core.patience.left().is_zero() {
+                if may_win {
+                    stand(&core, &voting).await;
+                } else {
+                    core.patience.stood();
+                }
+            }
             continue;
         }
         if let Either::Right((Err(_), _)) = select(pin!(Runtime::sleep(left)), pin!(metrics.changed())).await
@@ -110,6 +132,34 @@ pub(crate) async fn run(core: Arc<Core>, voting: Arc<Voting>) {
             return;
         }
     }
+}
+
+/// Whether a majority of the voters, of the former and of the next ones if they are changed, might vote for this one.
+async fn canvass(core: &Core, voting: &Voting) -> bool {
+    let seen = voting.raft.server_metrics().borrow().clone();
+    let membership = seen.membership_config.membership();
+    let (id, last) = (core.config.id, voting.log.last());
+    let ask = |(peer, voter): (NodeId, Voter)| async move {
+        let asked = core.network.ask(Kind::Canvass, peer, &voter, &last, core.config.election_timeout).await;
+        // one of an earlier version does not know the question; it answers, and may vote
+        let may = asked.unwrap_or_else(|error| matches!(error, CallError::Refused { .. }));
+        may.then_some(peer)
+    };
+    let others = membership.voter_ids().filter(|voter| *voter != id);
+    let others = others.filter_map(|voter| Some((voter, membership.get_node(&voter)?.clone())));
+    let mut asked: FuturesUnordered<_> = others.map(ask).collect();
+    let mut for_it = BTreeSet::from([id]);
+    let is_majority = |for_it: &BTreeSet<NodeId>| {
+        let mut configs = membership.get_joint_config().iter();
+        configs.all(|voters| voters.intersection(for_it).count() > voters.len() / 2)
+    };
+    while !is_majority(&for_it) {
+        match asked.next().await {
+            Some(told) => for_it.extend(told),
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Has this node stand now, unless it leads or has no vote.

@@ -9,10 +9,10 @@ use crate::group::Group;
 use crate::runtime::Runtime;
 use crate::seat::Voting;
 use crate::transport::{Envelope, Kind, SnapshotChunk, answer};
-use crate::types::{NodeId, Snapshot, SnapshotMeta, Vote};
+use crate::types::{LogId, NodeId, Snapshot, SnapshotMeta, Vote};
 use bytes::Bytes;
-use openraft::AsyncRuntime as _;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
+use openraft::{AsyncRuntime as _, ServerState};
 use parking_lot::Mutex;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -110,6 +110,17 @@ impl Receiver {
                     Runtime::detach(stand_instead(Arc::clone(core)));
                 }
                 Ok(response.to_bytes())
+            }
+            Kind::Canvass => {
+                let theirs: Option<LogId> = whole(content)?;
+                let voting = voting()?;
+                let leads = voting.raft.server_metrics().borrow().state == ServerState::Leader;
+                let would_vote = if leads { !core.gate.is_fresh() } else { core.patience.would_vote() };
+                let has_more = voting.log.last() > theirs;
+                if would_vote && has_more {
+                    Runtime::detach(stand_instead(Arc::clone(core)));
+                }
+                Ok((would_vote && !has_more).to_bytes())
             }
             Kind::SnapshotChunk => {
                 let vote = self.take(core, &*voting()?, envelope.from, whole(content)?).await?;

@@ -60,6 +60,7 @@ pub(crate) enum Kind {
     Forward = 4,
     ReadIndex = 5,
     Feed = 6,
+    Canvass = 7,
 }
 
 /// Whose frame it is, and for whom: a frame that went astray is refused, not answered for another.
@@ -96,6 +97,7 @@ impl Envelope {
             4 => Kind::Forward,
             5 => Kind::ReadIndex,
             6 => Kind::Feed,
+            7 => Kind::Canvass,
             tag => return Err(DecodeError::Tag { what: "kind of frame", tag }),
         };
         let envelope = Self {

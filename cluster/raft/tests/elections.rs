@@ -45,3 +45,28 @@ fn a_voter_that_begins_again_deposes_nobody() {
         });
     }
 }
+
+#[test]
+fn a_voter_that_was_paused_or_cut_off_deposes_nobody() {
+    for voters in [3, 5] {
+        stays("it was paused", voters, |cluster, follower| {
+            cluster.pause(follower);
+            cluster.world.run_for(WHILE);
+            cluster.resume(follower);
+        });
+        stays("it was cut off", voters, |cluster, follower| {
+            for other in (1..=voters).filter(|id| *id != follower) {
+                cluster.network.cut(follower, other);
+                cluster.network.cut(other, follower);
+            }
+            cluster.world.run_for(WHILE);
+            cluster.network.heal();
+        });
+        stays("nothing from its leader came to it", voters, |cluster, follower| {
+            let leader = cluster.group(follower).unwrap().status().leader.unwrap();
+            cluster.network.cut(leader, follower);
+            cluster.world.run_for(WHILE);
+            cluster.network.heal();
+        });
+    }
+}
