@@ -4,12 +4,10 @@
 //! overrides, a map key that comes twice. Such bytes are merged by prost-reflect first (rare: no encoder in use writes
 //! them) and then take the same pass, so that there is one printer only.
 
-use prost::Message as _;
-use prost_reflect::DynamicMessage;
-
 mod any;
 mod default;
 mod entry;
+mod merge;
 mod well_known;
 
 use super::{
@@ -37,6 +35,13 @@ pub enum EncodeError {
     /// What only the merged message can print. Never leaves this module.
     #[error("fields scattered over the message")]
     Scattered,
+}
+
+impl EncodeError {
+    /// A later value may take the place of what could not be printed.
+    fn may_be_overridden(&self) -> bool {
+        matches!(self, Self::Scattered | Self::Unprintable(_) | Self::UnknownType(_))
+    }
 }
 
 /// How to print.
@@ -125,14 +130,11 @@ impl Encoder<'_> {
     fn merged(self, id: MessageId, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
         let result = self.message(id, bytes, depth, out);
-        if result != Err(EncodeError::Scattered) {
+        if !result.as_ref().is_err_and(EncodeError::may_be_overridden) {
             return result;
         }
         out.truncate(start);
-        let descriptor = self.schema.message(id).descriptor.clone();
-        let message = DynamicMessage::decode(descriptor, bytes)
-            .map_err(|_| EncodeError::Malformed(Malformed("cannot be merged")))?;
-        self.message(id, &message.encode_to_vec(), depth, out)
+        self.message(id, &merge::merged(self.schema, id, bytes)?, depth, out)
     }
 
     fn message(
@@ -252,7 +254,7 @@ impl Encoder<'_> {
         mut reader: Reader<'_>,
     ) -> Result<bool, Malformed> {
         match field.cardinality {
-            Cardinality::Singular if !field.presence => is_zero(wire_type, &mut reader),
+            Cardinality::Singular if !field.presence => is_zero(field.kind, &mut reader),
             Cardinality::Repeated { .. }
                 if wire_type == WireType::Length && field.kind.wire_type() != wire_type =>
             {
@@ -376,10 +378,17 @@ fn fits(field: &Field, wire_type: WireType) -> bool {
             && own != WireType::GroupStart)
 }
 
+/// Of what is to fit into 32 bits the upper ones do not count.
 #[inline]
-fn is_zero(wire_type: WireType, reader: &mut Reader<'_>) -> Result<bool, Malformed> {
-    Ok(match wire_type {
-        WireType::Varint => reader.varint()? == 0,
+fn is_zero(kind: Kind, reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    Ok(match kind.wire_type() {
+        WireType::Varint => {
+            let value = reader.varint()?;
+            match kind {
+                Kind::Bool | Kind::Int64 | Kind::Uint64 | Kind::Sint64 => value == 0,
+                _ => value as u32 == 0,
+            }
+        }
         WireType::Fixed32 => reader.fixed32()? == [0; 4],
         WireType::Fixed64 => reader.fixed64()? == [0; 8],
         WireType::Length => reader.bytes()?.is_empty(),

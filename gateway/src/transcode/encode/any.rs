@@ -1,14 +1,11 @@
 //! `google.protobuf.Any`: the message within, with its type beside its members.
 
-use prost::Message as _;
-use prost_reflect::DynamicMessage;
-
-use super::{EncodeError, Encoder};
+use super::{EncodeError, Encoder, merge};
 use crate::{
     schema::Form,
     transcode::{
         structure, text,
-        wire::{Malformed, Reader, WireType},
+        wire::{Reader, WireType},
     },
 };
 
@@ -49,13 +46,11 @@ impl Encoder<'_> {
         }
         let inside = depth.checked_sub(1).ok_or(EncodeError::TooDeep)?;
         if let Err(error) = inner.fields(id, value, inside, false, out) {
-            if error != EncodeError::Scattered {
+            if !error.may_be_overridden() {
                 return Err(error);
             }
             out.truncate(start);
-            let message = DynamicMessage::decode(schema.message(id).descriptor.clone(), value)
-                .map_err(|_| EncodeError::Malformed(Malformed("cannot be merged")))?;
-            inner.fields(id, &message.encode_to_vec(), inside, false, out)?;
+            inner.fields(id, &merge::merged(schema, id, value)?, inside, false, out)?;
         }
         out.push(b'}');
         Ok(())
