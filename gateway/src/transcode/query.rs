@@ -2,15 +2,19 @@
 //!
 //! Each assignment becomes a fragment of its own, nested as its field path says; protobuf merges fragments, so they are
 //! appended behind the body in the order query, path. What two assignments could contradict is refused: a singular field
-//! given twice, two members of one oneof.
+//! given twice, two members of one oneof. The values of maps alone are not merged: what sets fields of one is put together
+//! first.
+
+mod entries;
+mod values;
 
 use std::borrow::Cow;
 
-use super::{
-    JsonOptions, decode,
-    lexer::{JsonLimits, Lexer},
-    mask, nearest, scalar, structure, time, wire,
-};
+use entries::Entries;
+pub use values::is_text_like;
+use values::put_text;
+
+use super::{JsonOptions, decode, lexer::JsonLimits, nearest, wire};
 use crate::{
     path::{self, DecodeError},
     schema::{Cardinality, Field, Form, Kind, MessageId, Schema},
@@ -40,8 +44,20 @@ pub enum QueryError {
     },
 }
 
+impl QueryError {
+    /// The same of a parameter of a message within, whose names begin with `prefix`.
+    fn within(self, prefix: &str) -> Self {
+        let whole = |name: String| decode::shown(&format!("{prefix}{name}"));
+        match self {
+            Self::Encoding(_) => self,
+            Self::Unknown { name, near } => Self::Unknown { name: whole(name), near: near.map(whole) },
+            Self::Invalid { name, reason } => Self::Invalid { name: whole(name), reason },
+        }
+    }
+}
+
 /// What the query of a method may set.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Scope {
     /// There are no parameters: the body is the whole message.
     pub nothing: bool,
@@ -112,65 +128,96 @@ pub fn put_query(
     id: MessageId,
     query: &str,
     scope: &Scope,
-    how: (&QueryOptions, JsonOptions, JsonLimits),
+    (options, json, limits): (&QueryOptions, JsonOptions, JsonLimits),
     out: &mut Vec<u8>,
 ) -> Result<Assigned, QueryError> {
-    let mut assigned = Assigned::default();
+    let mut message = Parameters::new(schema, id, *scope, (options, json, limits));
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = path::decode_query(name, how.0.plus_as_space)?;
-        if how.0.ignored.iter().any(|ignored| *ignored == *name) {
+        let name = path::decode_query(name, options.plus_as_space)?;
+        if options.ignored.iter().any(|ignored| *ignored == *name) {
             continue;
         }
-        let value = path::decode_query(value, how.0.plus_as_space)?;
-        put_parameter(schema, id, &name, &value, scope, how, &mut assigned, out)?;
+        let value = path::decode_query(value, options.plus_as_space)?;
+        message.put(&name, &value, out)?;
     }
-    Ok(assigned)
+    message.end(out)
 }
 
-/// Appends one parameter, decoded before.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the innermost step of a walk; a struct would only rename them"
-)]
-pub fn put_parameter(
-    schema: &Schema,
+/// The parameters of one message: of the request's, or of one that is a map's value.
+struct Parameters<'q> {
+    schema: &'q Schema,
     id: MessageId,
-    name: &str,
-    value: &str,
-    scope: &Scope,
-    (options, json, limits): (&QueryOptions, JsonOptions, JsonLimits),
-    assigned: &mut Assigned,
-    out: &mut Vec<u8>,
-) -> Result<(), QueryError> {
-    let (field_name, map_key) = split_map_key(name);
-    let resolved = if scope.nothing { None } else { resolve(schema, id, field_name) };
-    let reachable = resolved.filter(|path| path.first().map(|(_, index, _)| *index) != scope.body);
-    let Some(path) = reachable else {
-        if options.ignore_unknown {
-            return Ok(());
-        }
-        let near = (!scope.nothing).then(|| nearest_parameter(schema, id, field_name, scope)).flatten();
-        return Err(QueryError::Unknown { name: decode::shown(name), near });
-    };
-    let invalid = |reason: String| QueryError::Invalid { name: decode::shown(name), reason };
-    let Some((_, _, leaf)) = path.last().copied() else { return Ok(()) };
-    if path[..path.len() - 1].iter().any(|(_, _, field)| field.cardinality != Cardinality::Singular) {
-        return Err(invalid("a field within a list cannot be set by a parameter".to_owned()));
+    scope: Scope,
+    options: &'q QueryOptions,
+    json: JsonOptions,
+    /// How deep it is still allowed to go, among others.
+    limits: JsonLimits,
+    assigned: Assigned,
+    entries: Entries<'q>,
+}
+
+impl<'q> Parameters<'q> {
+    fn new(
+        schema: &'q Schema,
+        id: MessageId,
+        scope: Scope,
+        (options, json, limits): (&'q QueryOptions, JsonOptions, JsonLimits),
+    ) -> Self {
+        let (assigned, entries) = Default::default();
+        Self { schema, id, scope, options, json, limits, assigned, entries }
     }
-    if path.len() > limits.depth {
-        return Err(invalid("nested too deep".to_owned()));
-    }
-    assigned.add(&path).map_err(|reason| invalid(reason.to_owned()))?;
-    let result = match (leaf.cardinality, map_key) {
-        (Cardinality::Map, Some(key)) => {
-            put_nested(&path, out, &mut |out| put_entry(schema, leaf, key, value, json, limits, out))
+
+    /// Appends one parameter, decoded before, or keeps it for [`end`](Self::end).
+    fn put(&mut self, name: &str, value: &str, out: &mut Vec<u8>) -> Result<(), QueryError> {
+        let schema = self.schema;
+        let (field_name, behind) = split_bracket(name);
+        let resolved = if self.scope.nothing { None } else { resolve(schema, self.id, field_name) };
+        let reachable = resolved.filter(|path| path.first().map(|(_, index, _)| *index) != self.scope.body);
+        let Some(path) = reachable else {
+            if self.options.ignore_unknown {
+                return Ok(());
+            }
+            let near = || nearest_parameter(schema, self.id, field_name, &self.scope);
+            let near = (!self.scope.nothing).then(near).flatten();
+            return Err(QueryError::Unknown { name: decode::shown(name), near });
+        };
+        let invalid =
+            |reason: Reason| QueryError::Invalid { name: decode::shown(name), reason: reason.into_owned() };
+        let Some((_, _, leaf)) = path.last().copied() else { return Ok(()) };
+        if path[..path.len() - 1].iter().any(|(_, _, field)| field.cardinality != Cardinality::Singular) {
+            return Err(invalid("a field within a list cannot be set by a parameter".into()));
         }
-        (Cardinality::Map, None) => Err("a map is set as `name[key]=value`".into()),
-        (_, Some(_)) => Err("not a map".into()),
-        _ => put_nested(&path, out, &mut |out| put_text(schema, leaf, value, json, limits, out)),
-    };
-    result.map_err(|reason| invalid(reason.into_owned()))
+        if path.len() > self.limits.depth {
+            return Err(invalid("nested too deep".into()));
+        }
+        self.assigned.add(&path).map_err(|reason| invalid(reason.into()))?;
+        let (json, limits) = (self.json, self.limits);
+        let result = match (leaf.cardinality, behind) {
+            (Cardinality::Map, Some(behind)) => match (entries::value_message(schema, leaf), behind) {
+                (Some(_), Bracket { inside: Some((key, field)), .. }) => {
+                    self.entries.keep(path, (field_name, key), field, value);
+                    Ok(())
+                }
+                (_, Bracket { whole: Some(key), .. }) => put_nested(&path, out, &mut |out| {
+                    entries::put_entry(schema, leaf, key, out, |value_field, out| {
+                        put_text(schema, value_field, value, json, limits, out)
+                    })
+                }),
+                _ => Err("the bracket is not closed".into()),
+            },
+            (Cardinality::Map, None) => Err("a map is set as `name[key]=value`".into()),
+            (_, Some(_)) => Err("not a map".into()),
+            _ => put_nested(&path, out, &mut |out| put_text(schema, leaf, value, json, limits, out)),
+        };
+        result.map_err(invalid)
+    }
+
+    /// Appends what was kept.
+    fn end(self, out: &mut Vec<u8>) -> Result<Assigned, QueryError> {
+        self.entries.put(self.schema, (self.options, self.json, self.limits), out)?;
+        Ok(self.assigned)
+    }
 }
 
 fn nearest_parameter(schema: &Schema, id: MessageId, name: &str, scope: &Scope) -> Option<String> {
@@ -197,9 +244,18 @@ fn nearest_parameter(schema: &Schema, id: MessageId, name: &str, scope: &Scope) 
     None
 }
 
-fn split_map_key(name: &str) -> (&str, Option<&str>) {
-    let split = name.strip_suffix(']').and_then(|name| name.split_once('['));
-    split.map_or((name, None), |(field, key)| (field, Some(key)))
+/// What stands behind the first bracket of a name, in the two ways that it can be read.
+#[derive(Clone, Copy)]
+struct Bracket<'n> {
+    /// `[key]`, up to the name's end.
+    whole: Option<&'n str>,
+    /// `[key].field`.
+    inside: Option<(&'n str, &'n str)>,
+}
+
+fn split_bracket(name: &str) -> (&str, Option<Bracket<'_>>) {
+    let Some((field, behind)) = name.split_once('[') else { return (name, None) };
+    (field, Some(Bracket { whole: behind.strip_suffix(']'), inside: behind.split_once("].") }))
 }
 
 /// Finds the fields of a path such as `book.name`, by JSON or proto names.
@@ -256,134 +312,4 @@ pub fn put_nested(
             Ok(())
         }
     }
-}
-
-/// Appends a field with its tag from text. A default is written too: it may have to override the body's.
-fn put_text(
-    schema: &Schema,
-    field: &Field,
-    text: &str,
-    json: JsonOptions,
-    limits: JsonLimits,
-    out: &mut Vec<u8>,
-) -> Result<(), Reason> {
-    let tag = crate::schema::Tag::new(field.number, field.kind.wire_type());
-    out.extend_from_slice(tag.as_bytes());
-    put_value(schema, field.kind, text, json, limits, out)
-}
-
-fn put_entry(
-    schema: &Schema,
-    field: &Field,
-    key: &str,
-    value: &str,
-    json: JsonOptions,
-    limits: JsonLimits,
-    out: &mut Vec<u8>,
-) -> Result<(), Reason> {
-    let entry = field.kind.message().map(|id| schema.message(id));
-    let Some([key_field, value_field]) = entry.map(|entry| &*entry.fields) else {
-        return Err("not a map".into());
-    };
-    out.extend_from_slice(field.tag.as_bytes());
-    let start = wire::begin_length(out);
-    out.extend_from_slice(key_field.tag.as_bytes());
-    decode::put_key(out, key_field.kind, key)?;
-    put_text(schema, value_field, value, json, limits, out)?;
-    wire::end_length(out, start);
-    Ok(())
-}
-
-fn put_value(
-    schema: &Schema,
-    kind: Kind,
-    text: &str,
-    json: JsonOptions,
-    limits: JsonLimits,
-    out: &mut Vec<u8>,
-) -> Result<(), Reason> {
-    match kind {
-        Kind::String => wire::put_bytes(out, text.as_bytes()),
-        Kind::Bytes => scalar::put_base64(out, text)?,
-        Kind::Bool => out.push(match text {
-            "true" => 1,
-            "false" => 0,
-            _ => return Err(format!("true or false expected, found `{}`", decode::shown(text)).into()),
-        }),
-        Kind::Enum(id) => {
-            let plan = schema.enumeration(id);
-            let number = plan.number(text, json.enum_case_insensitive);
-            match number.or_else(|| text.parse().ok()) {
-                Some(number) => wire::put_varint(out, i64::from(number) as u64),
-                None => return Err(decode::unknown_enum(plan, text).into()),
-            }
-        }
-        Kind::Message(id) => {
-            let start = wire::begin_length(out);
-            put_message(schema, id, text, json, limits, out)?;
-            wire::end_length(out, start);
-        }
-        Kind::Group(_) => return Err("a message cannot be given as a parameter".into()),
-        _ => scalar::put_number(out, kind, text, true)
-            .map_err(|reason| format!("`{}` is {reason}", decode::shown(text)))?,
-    }
-    Ok(())
-}
-
-/// The messages that have a text form: the scalar-like well-known types, and JSON for Struct and its kin.
-fn put_message(
-    schema: &Schema,
-    id: MessageId,
-    text: &str,
-    json: JsonOptions,
-    limits: JsonLimits,
-    out: &mut Vec<u8>,
-) -> Result<(), Reason> {
-    let plan = schema.message(id);
-    let put = |result: Option<()>, expected: &str| {
-        result.ok_or_else(|| Reason::from(format!("{expected} expected, found `{}`", decode::shown(text))))
-    };
-    match plan.form {
-        Form::Timestamp => {
-            let parts = time::parse_timestamp(text);
-            let put_parts = parts.map(|parts| decode::put_seconds_and_nanos(out, parts, true));
-            put(put_parts, "a timestamp such as 2006-01-02T15:04:05Z")
-        }
-        Form::Duration => {
-            let parts = time::parse_duration(text);
-            put(parts.map(|parts| decode::put_seconds_and_nanos(out, parts, true)), "a duration such as 1.5s")
-        }
-        Form::FieldMask => put(mask::put_paths(out, text), "field paths with commas between"),
-        Form::Wrapper => match plan.fields.first() {
-            Some(field) => put_text(schema, field, text, json, limits, out),
-            None => Ok(()),
-        },
-        Form::Struct | Form::Value | Form::ListValue => {
-            let start = out.len();
-            let mut lexer = Lexer::new(text, limits);
-            let result = match plan.form {
-                Form::Struct => structure::put_struct(&mut lexer, out),
-                Form::ListValue => structure::put_list(&mut lexer, out),
-                _ => structure::put_value(&mut lexer, out),
-            };
-            match result.and_then(|()| lexer.end()) {
-                // What is no JSON is a string: `?message=hello` need not be quoted.
-                Err(error) if plan.form == Form::Value && !error.beyond_limit => {
-                    out.truncate(start);
-                    out.push(3 << 3 | wire::WireType::Length as u8);
-                    wire::put_bytes(out, text.as_bytes());
-                    Ok(())
-                }
-                result => result.map_err(|error| Reason::from(error.to_string())),
-            }
-        }
-        Form::Object | Form::Any => Err("a message cannot be given as one parameter".into()),
-    }
-}
-
-/// Whether a path variable may end in this field. A FieldMask may not: a list cannot be overridden by merging.
-pub fn is_text_like(schema: &Schema, field: &Field) -> bool {
-    let form = field.kind.message().map(|id| schema.message(id).form);
-    field.cardinality == Cardinality::Singular
-        && matches!(form, None | Some(Form::Timestamp | Form::Duration | Form::Wrapper))
 }
