@@ -1,6 +1,6 @@
 //! Everything about a gateway that can be set, with the defaults that a public service can run with.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use ipnet::IpNet;
 
@@ -57,6 +57,8 @@ pub struct Config {
     /// The hosts that requests may name; all by default. A gateway on loopback takes [`Hosts::local`], for what it is worth to
     /// be out of others' reach.
     pub hosts: Hosts,
+    /// By which fields a stream that broke off is taken up again.
+    pub resumption: Resumption,
     /// Which metadata crosses.
     pub metadata: MetadataConfig,
     /// A request without `x-request-id` gets one, and every answer tells it.
@@ -99,6 +101,7 @@ impl Default for Config {
             sse_retry: None,
             origins: Vec::new(),
             hosts: Hosts::Any,
+            resumption: Resumption::default(),
             metadata: MetadataConfig::default(),
             request_id: true,
             default_timeout: None,
@@ -201,6 +204,34 @@ pub enum StreamFormat {
     JsonArray,
     /// grpc-gateway's `{"result": ...}` lines.
     GatewayResult,
+}
+
+/// By which fields server streams are resumed: each item's id, which a browser repeats as `Last-Event-ID`, and the field of
+/// the request where that goes. Names are those of the proto file or of JSON, with dots between where they lie deeper.
+#[derive(Clone, Debug)]
+pub struct Resumption {
+    /// Those that are looked for in every method; where both are there, the stream can be resumed.
+    pub fields: Option<ResumeFields>,
+    /// Those of single methods, by full names such as `bookshop.v1.Books.Follow`; nothing for a stream that cannot be
+    /// resumed though its fields are called so.
+    pub methods: HashMap<String, Option<ResumeFields>>,
+}
+
+/// The two fields: integers of any kind but `fixed32`, or strings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResumeFields {
+    /// Of an item: what becomes its id.
+    pub id: String,
+    /// Of the request: behind which id to go on.
+    pub after: String,
+}
+
+impl Default for Resumption {
+    /// `sequence` and `after`, as Arsenal's own contract has them.
+    fn default() -> Self {
+        let fields = ResumeFields { id: "sequence".to_owned(), after: "after".to_owned() };
+        Self { fields: Some(fields), methods: HashMap::new() }
+    }
 }
 
 /// Which transcoder works.

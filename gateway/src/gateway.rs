@@ -90,6 +90,9 @@ pub enum BuildError {
         /// The path.
         path: String,
     },
+    /// A stream that is configured is none.
+    #[error("`{0}`, of which is told how to resume it, is no method with a server stream")]
+    UnknownStream(String),
     /// A configured header is none.
     #[error(transparent)]
     HeaderName(#[from] HeaderNameError),
@@ -166,8 +169,9 @@ impl Builder {
             let rules =
                 rule::rules_of(&descriptor).map_err(|source| BuildError::Rule { method: name(), source })?;
             for rule in rules {
-                let method = Method::compile(&schema, &descriptor, &rule, routes.len())
-                    .map_err(|source| BuildError::Method { method: name(), source })?;
+                let method =
+                    Method::compile(&schema, &descriptor, &rule, routes.len(), &self.config.resumption)
+                        .map_err(|source| BuildError::Method { method: name(), source })?;
                 let template = method.template.clone();
                 routes.insert(&rule.method, &template, method).map_err(|twin| BuildError::Conflict {
                     first: twin.descriptor.full_name().to_owned(),
@@ -178,12 +182,27 @@ impl Builder {
             }
         }
         self.check_own_pages(&routes)?;
+        self.check_resumption(&schema)?;
         let crossing = Crossing::new(&self.config.metadata)?;
         let openapi = openapi::document(&schema, &routes, &self.config);
         let of = routes.routes().map(|method| (method.template_text.clone(), method.http_method.clone()));
         let counted = self.config.metrics.routes(of);
         let compiled = Compiled { config: self.config, schema, routes, crossing, openapi, counted };
         Ok(Gateway { compiled: Arc::new(compiled) })
+    }
+
+    /// A method that is listed and is not there was misspelt.
+    fn check_resumption(&self, schema: &Schema) -> Result<(), BuildError> {
+        let services = schema.pool().services();
+        let methods: HashSet<String> = services
+            .flat_map(|service| service.methods().collect::<Vec<_>>())
+            .filter(|method| method.is_server_streaming())
+            .map(|method| method.full_name().to_owned())
+            .collect();
+        match self.config.resumption.methods.keys().find(|name| !methods.contains(*name)) {
+            Some(method) => Err(BuildError::UnknownStream(method.clone())),
+            None => Ok(()),
+        }
     }
 
     /// A rule that names one of the gateway's own paths would never be asked; a wildcard that could is.

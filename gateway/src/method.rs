@@ -3,21 +3,21 @@
 //! Everything a request needs is found here at load, so that a bad rule stops the start and not a request.
 
 pub mod etag;
+pub mod resume;
 
 use http::{HeaderName, Uri};
 use prost_reflect::MethodDescriptor;
 
 pub use etag::Guard;
+pub use resume::Resume;
 
 use crate::{
+    config::Resumption,
     path::{self, Unescape},
     rule::Rule,
-    schema::{Cardinality, Field, Form, Kind, MessageId, Schema},
+    schema::{Cardinality, Field, Form, MessageId, Schema},
     template::{Template, TemplateError, Variable},
-    transcode::{
-        query::{self, Scope},
-        wire::WireType,
-    },
+    transcode::query::{self, Scope},
 };
 
 /// One binding of a method.
@@ -57,10 +57,8 @@ pub struct Method {
     pub etag: etag::Place,
     /// The request has a field `read_mask` (AIP-157): resources are answered in part.
     pub partial: bool,
-    /// The request has a field `after` by which a stream is resumed, and its items have the ids that go there.
-    pub resumes: bool,
-    /// The number of the items' field `sequence`.
-    pub sequence: Option<u32>,
+    /// How its stream is taken up again, if it has one.
+    pub resume: Resume,
     /// The client sends a stream.
     pub client_streaming: bool,
     /// The server sends a stream.
@@ -140,6 +138,14 @@ pub enum MethodError {
     /// The descriptor's own name does not make a path.
     #[error("`{0}` is no gRPC path")]
     GrpcPath(String),
+    /// What is configured to resume a stream by does not fit.
+    #[error("`{field}` is no integer or string of `{message}`, by which a stream could be resumed")]
+    UnfitId {
+        /// The field named.
+        field: String,
+        /// The message.
+        message: String,
+    },
     /// A message that the schema lacks.
     #[error("message `{0}` is not in the descriptor set")]
     UnknownMessage(String),
@@ -154,6 +160,7 @@ impl Method {
         descriptor: &MethodDescriptor,
         rule: &Rule,
         index: usize,
+        resumption: &Resumption,
     ) -> Result<Self, MethodError> {
         let template = Template::parse(&rule.template)?;
         let known =
@@ -183,10 +190,11 @@ impl Method {
         let answered = (output, response_body);
         let etag =
             if streaming { etag::Place::default() } else { etag::Place::of(schema, answered, &rule.method) };
-        let item = schema.message(output);
-        let sequence = item.field_by_name("sequence", 0).map(|index| &item.fields[index]);
-        let sequence = sequence.filter(|field| is_id(field)).map(|field| field.number);
-        let after = plan.field_by_name("after", 0).is_some_and(|index| is_id(&plan.fields[index]));
+        let resume = if descriptor.is_server_streaming() {
+            Resume::of(schema, descriptor.full_name(), (input, output), resumption)?
+        } else {
+            Resume::default()
+        };
         Ok(Self {
             index,
             descriptor: descriptor.clone(),
@@ -205,8 +213,7 @@ impl Method {
             guard,
             etag,
             partial: plan.field_by_name("read_mask", 0).is_some(),
-            resumes: descriptor.is_server_streaming() && after && sequence.is_some(),
-            sequence,
+            resume,
             client_streaming: descriptor.is_client_streaming(),
             server_streaming: descriptor.is_server_streaming(),
         })
@@ -304,13 +311,6 @@ fn response_body_of(
 fn is_http_body(schema: &Schema, field: &Field) -> bool {
     let message = field.kind.message().filter(|_| field.cardinality == Cardinality::Singular);
     message.is_some_and(|id| schema.message(id).name() == HTTP_BODY)
-}
-
-/// An integer or a string can be an SSE id.
-fn is_id(field: &Field) -> bool {
-    let wire_type = field.kind.wire_type();
-    let fits = wire_type == WireType::Varint || field.kind == Kind::String;
-    fits && field.cardinality == Cardinality::Singular
 }
 
 #[cfg(test)]

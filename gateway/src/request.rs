@@ -9,13 +9,13 @@ use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
     grpc,
-    method::{Body, Method},
+    method::{Body, Capture, Method},
     schema::{Form, MessageId},
     transcode::{
         decode,
         lexer::JsonError,
         mask,
-        query::{self, Assigned, QueryError},
+        query::{self, Assigned, FieldPath, QueryError},
         reference, text,
         wire::{self, WireType},
     },
@@ -123,8 +123,8 @@ impl Compiled {
         if let Some(mask) = method.mask.filter(|_| self.config.patch_mask) {
             self.put_mask(method, mask, &assigned, body, frame)?;
         }
-        if method.resumes {
-            self.put_last_event_id(method, headers, frame)?;
+        if let Some(after) = &method.resume.after {
+            self.put_last_event_id(after, headers, frame)?;
         }
         self.put_guard(method, headers, frame)?;
         let path_from = frame.len();
@@ -132,13 +132,9 @@ impl Compiled {
             let value = method
                 .capture(variable, target.path, self.config.unescape)
                 .map_err(|error| self.failure(Reason::InvalidTarget, format!("path: {error}")))?;
-            let field = |&(message, index): &(MessageId, usize)| {
-                (message, index, &self.schema.message(message).fields[index])
-            };
-            let path = capture.steps.iter().map(field).collect();
             query::put_capture(
                 &self.schema,
-                &path,
+                &self.path_of(capture),
                 &value,
                 self.config.json,
                 self.config.limits.json(),
@@ -154,6 +150,14 @@ impl Compiled {
             self.check_collision(method, &before[grpc::PREFIX..], path)?;
         }
         Ok(())
+    }
+
+    /// The fields that lead to where text goes.
+    fn path_of(&self, capture: &Capture) -> FieldPath<'_> {
+        let field = |&(message, index): &(MessageId, usize)| {
+            (message, index, &self.schema.message(message).fields[index])
+        };
+        capture.steps.iter().map(field).collect()
     }
 
     fn query_failure(&self, error: QueryError) -> Failure {
@@ -273,7 +277,7 @@ impl Compiled {
     /// A browser that comes back says what it saw last.
     fn put_last_event_id(
         &self,
-        method: &Method,
+        after: &Capture,
         headers: &HeaderMap,
         frame: &mut Vec<u8>,
     ) -> Result<(), Failure> {
@@ -282,16 +286,16 @@ impl Compiled {
         else {
             return Ok(());
         };
-        let plan = self.schema.message(method.input);
-        let Some(field) = plan.field_by_name("after", 0).map(|index| &plan.fields[index]) else {
-            return Ok(());
-        };
         // What the browser saw last is later than what the page once asked for: it goes behind, and wins.
-        let path = vec![(method.input, 0, field)];
-        query::put_capture(&self.schema, &path, id, self.config.json, self.config.limits.json(), frame)
-            .map_err(|reason| {
-                self.failure(Reason::InvalidHeader, format!("header `last-event-id`: {reason}"))
-            })?;
+        query::put_capture(
+            &self.schema,
+            &self.path_of(after),
+            id,
+            self.config.json,
+            self.config.limits.json(),
+            frame,
+        )
+        .map_err(|reason| self.failure(Reason::InvalidHeader, format!("header `last-event-id`: {reason}")))?;
         Ok(())
     }
 

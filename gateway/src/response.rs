@@ -77,27 +77,6 @@ impl Compiled {
         let data = length_field(&body, 2).map_err(malformed)?.unwrap_or_default();
         Ok((content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")), data))
     }
-
-    /// The text of an item's field `sequence`, which is its SSE id.
-    pub(crate) fn item_id(&self, method: &Method, message: &[u8]) -> Option<String> {
-        let sequence = method.sequence?;
-        let mut reader = Reader::new(message);
-        let mut id = None;
-        while !reader.is_empty() {
-            match reader.tag().ok()? {
-                (number, WireType::Varint) if number == sequence => {
-                    id = Some(reader.varint().ok()?.to_string())
-                }
-                (number, WireType::Length) if number == sequence => {
-                    let text = std::str::from_utf8(reader.bytes().ok()?).ok()?;
-                    // A line break would end the event, and a NUL forbids the id.
-                    id = (!text.contains(['\n', '\r', '\0'])).then(|| text.to_owned());
-                }
-                (number, wire_type) => reader.skip(number, wire_type, 100).ok()?,
-            }
-        }
-        id
-    }
 }
 
 /// The last value of a length-delimited field, as a slice of the message.

@@ -28,7 +28,7 @@ pub(super) fn describe(
         let bound = bound_by_path(context, method);
         query_parameters(context, schemas, method, method.input, &mut Vec::new(), &bound, &mut parameters);
     }
-    if method.resumes {
+    if method.resume.after.is_some() {
         parameters.push(json!({
             "name": "Last-Event-ID",
             "in": "header",
@@ -73,7 +73,8 @@ fn conditions(method: &Method) -> Vec<Value> {
 /// How a stream that broke off is taken up again: which member of an item is its id, and which of the request, or which
 /// header, says behind which id to go on.
 fn resumption(method: &Method) -> Option<Value> {
-    method.resumes.then(|| json!({"id": "sequence", "parameter": "after", "header": "Last-Event-ID"}))
+    let (id, after) = (method.resume.id.as_ref()?, method.resume.after.as_ref()?);
+    Some(json!({"id": id.name, "parameter": after.name, "header": "Last-Event-ID"}))
 }
 
 /// How the method is spoken to through a WebSocket; OpenAPI has no words for one.

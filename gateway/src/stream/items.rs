@@ -109,7 +109,8 @@ impl Items {
             return held::answer(compiled.raw_body(method, message)?.1, &compiled);
         }
         let mut out = Vec::with_capacity(message.len() * 2 + 64);
-        let id = if self.framing == Framing::Sse { compiled.item_id(method, message) } else { None };
+        let id = method.resume.id.as_ref().filter(|_| self.framing == Framing::Sse);
+        let id = id.and_then(|id| id.of(message));
         self.framing.open(self.state != State::Flowing, id.as_deref(), &mut out);
         compiled.put_response(method, message, &mut out)?;
         self.framing.close(&mut out);

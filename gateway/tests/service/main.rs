@@ -18,6 +18,7 @@ mod pool;
 #[path = "../support/protos.rs"]
 mod protos;
 mod rest;
+mod resumption;
 mod secure;
 mod upload;
 
