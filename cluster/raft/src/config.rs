@@ -62,16 +62,22 @@ impl Config {
         }
     }
 
+    /// For how long a voter that has heard of a leader votes for nobody, whoever stands.
+    pub(crate) fn vote_lease(&self) -> Duration {
+        self.heartbeat + Duration::from_millis(2)
+    }
+
     pub(crate) fn openraft(&self) -> openraft::Config {
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         openraft::Config {
             cluster_name: self.cluster.to_string(),
             heartbeat_interval: milliseconds(self.heartbeat),
-            election_timeout_min: milliseconds(self.election_timeout),
-            // also for how long a voter that has heard of a leader votes for nobody else
-            election_timeout_max: milliseconds(self.election_timeout * 2),
             // see `election`
             enable_elect: false,
+            // as short as openraft takes it: for how long a voter that has heard of a leader votes for nobody else. Whoever
+            // stands has asked before, or follows a leader that leaves, and then it is for this that the others wait
+            election_timeout_min: milliseconds(self.heartbeat) + 1,
+            election_timeout_max: milliseconds(self.vote_lease()),
             // snapshots go by bytes: entries differ in size by three orders of magnitude
             snapshot_policy: openraft::SnapshotPolicy::Never,
             // the keeper cuts the log: by bytes as well

@@ -24,7 +24,7 @@ use std::time::Duration;
 /// What a voter waits for before it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
-    /// A leader that it has heard of. Nobody votes for another before twice the election timeout has passed.
+    /// A leader that it has heard of. Nobody is willing to vote for another before twice the election timeout has passed.
     Leader,
     /// The end of an election.
     Winner,

@@ -2,8 +2,8 @@
 //!
 //! It takes nothing more first, and waits until a follower has all of its log: one that lacks an entry wins no election, and
 //! would depose this leader all the same. Then that one stands for election, again and again: of five voters it needs a
-//! vote besides its own and this node's, and the other followers grant none for as long as they believe that they have a
-//! leader.
+//! vote besides its own and this node's, and the other followers grant none before somewhat more than a heartbeat has passed
+//! since the last they heard of this one.
 
 use super::{Group, RETRY_PAUSE};
 use crate::core::Core;
@@ -80,7 +80,7 @@ impl Group {
                         // from now on nobody else does: two would take votes from each other, which need a part of it to come
                         // back
                         followers.insert(0, chosen);
-                        pause = answer_max / 2;
+                        pause = self.core.config.vote_lease();
                     } else {
                         followers.push(chosen);
                     }
