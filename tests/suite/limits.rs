@@ -80,6 +80,20 @@ fn a_connection_that_says_nothing_is_closed() {
 }
 
 #[test]
+fn a_client_that_reads_none_of_its_answers_is_closed() {
+    limited(
+        |config| config.listen.write_idle_ms = 50,
+        |sandbox| async move {
+            let mut deaf = connect(sandbox.rest()).await;
+            // answers fill what lies between, then requests do; only the other end's going can end this
+            let request = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
+            while deaf.write_all(request).await.is_ok() {}
+            serves_others(&sandbox, Transport::Rest).await;
+        },
+    );
+}
+
+#[test]
 fn headers_that_never_end_close_the_connection() {
     limited(
         |config| config.gateway.header_read_ms = 50,

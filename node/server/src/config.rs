@@ -85,6 +85,8 @@ pub struct ListenSection {
     /// Milliseconds in which a new connection must have shaken hands, where it is encrypted, and then have said what it
     /// speaks, else it is closed.
     pub first_byte_ms: u64,
+    /// Milliseconds in which a client must take something of what waits to be written to it, else its connection is closed.
+    pub write_idle_ms: u64,
     /// Listen on addresses other than loopback although not everything is encrypted and every client known.
     pub insecure: bool,
 }
@@ -293,6 +295,7 @@ impl Default for ListenSection {
             connections_max: 10_000,
             connections_per_address_max: 1_000,
             first_byte_ms: 10_000,
+            write_idle_ms: 60_000,
             insecure: false,
         }
     }
@@ -555,6 +558,7 @@ impl Config {
         zero("gateway.health_timeout_ms", self.gateway.health_timeout_ms)?;
         zero("listen.connections_max", self.listen.connections_max as u64)?;
         zero("listen.first_byte_ms", self.listen.first_byte_ms)?;
+        zero("listen.write_idle_ms", self.listen.write_idle_ms)?;
         zero("grpc.response_bytes_max", self.grpc.response_bytes_max as u64)?;
         zero("grpc.streams_per_connection_max", self.grpc.streams_per_connection_max.into())?;
         zero("grpc.header_bytes_max", self.grpc.header_bytes_max.into())?;

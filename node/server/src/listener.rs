@@ -1,5 +1,5 @@
 //! Connections as they come in: bounded in number, in all and of one client, encrypted where that is configured, closed if
-//! they never say anything, served by HTTP/1 or HTTP/2 until the listener is told to stop, the last request has its answer,
+//! they never say anything or read nothing, served by HTTP/1 or HTTP/2 until the listener is told to stop, the last request has its answer,
 //! and the last WebSocket is closed.
 //!
 //! Beyond the bound of all a connection waits in the kernel's backlog: it costs the node nothing, and is served when another
@@ -21,7 +21,7 @@ use arsenal_membership::Recognition;
 use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, Stream, TlsError};
 use axum::body::Body;
 use caller::Caller;
-use connection::{Connection, Held};
+use connection::{Connection, Held, Patience};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -60,8 +60,7 @@ pub(crate) struct Door {
     connections_per_address_max: usize,
     /// Addresses that stand for many clients.
     proxies: Arc<[IpNet]>,
-    /// How long a handshake may take, and how long the first bytes after it.
-    first_byte: Duration,
+    patience: Patience,
     tls: Option<Server>,
     /// Requests tell whom they come from.
     tells_peers: bool,
@@ -85,12 +84,15 @@ impl Door {
 
     /// For what is never encrypted, and not for the public.
     pub(crate) fn plain(settings: &ListenSection, connections_max: usize) -> Self {
-        let first_byte = Duration::from_millis(settings.first_byte_ms);
+        let patience = Patience {
+            first_byte: Duration::from_millis(settings.first_byte_ms),
+            write_idle: Duration::from_millis(settings.write_idle_ms),
+        };
         Self {
             connections_max,
             connections_per_address_max: 0,
             proxies: Arc::default(),
-            first_byte,
+            patience,
             tls: None,
             tells_peers: false,
             recognition: Recognition::default(),
@@ -133,7 +135,7 @@ impl Door {
         let Some(tls) = &self.tls else {
             return Ok((Stream::Plain(stream), self.caller(address, None)));
         };
-        let shaken = timeout(self.first_byte, async {
+        let shaken = timeout(self.patience.first_byte, async {
             if is_plain(&stream).await? {
                 stream.write_all(NOT_ENCRYPTED).await?;
                 linger(stream).await;
@@ -201,7 +203,7 @@ where
                         return tracing::debug!(%error, %address, "a connection was not let in");
                     }
                 };
-                let connection = Connection::new(stream, door.first_byte, held);
+                let connection = Connection::new(stream, door.patience, held);
                 let service = OnConnection { app: RefCell::new(app), caller };
                 let serving = protocols.serve_connection_with_upgrades(TokioIo::new(connection), service);
                 if let Err(error) = watcher.watch(serving).await {

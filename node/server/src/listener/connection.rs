@@ -1,4 +1,6 @@
-//! One connection's bytes: plain, or out of TLS. Until its first bytes have said what it speaks, a deadline runs.
+//! One connection's bytes: plain, or out of TLS. Until its first bytes have said what it speaks, a deadline runs, and so one
+//! does while its client takes nothing of what is written to it: it would else hold its place, and all that waits to be
+//! read, for as long as it likes.
 
 use super::addresses::Admitted;
 use super::places::Place;
@@ -20,6 +22,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Connection {
     stream: Stream,
     greeting: Option<Greeting>,
+    /// How long its client may take nothing of what is written.
+    write_idle: Duration,
+    /// Until when it must take something, while something waits.
+    unwritten: Option<Pin<Box<Sleep>>>,
     _held: Held,
 }
 
@@ -37,6 +43,15 @@ impl Held {
     }
 }
 
+/// How long is waited for the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a handshake, and for the first bytes after it.
+    pub(super) first_byte: Duration,
+    /// Until it takes something of what is written to it.
+    pub(super) write_idle: Duration,
+}
+
 /// What a connection has said so far, and until when it must have said more.
 #[derive(Debug)]
 struct Greeting {
@@ -46,9 +61,25 @@ struct Greeting {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, first_byte: Duration, held: Held) -> Self {
-        let greeting = Greeting { deadline: Box::pin(tokio::time::sleep(first_byte)), of_preface: 0 };
-        Self { stream, greeting: Some(greeting), _held: held }
+    pub(super) fn new(stream: Stream, patience: Patience, held: Held) -> Self {
+        let deadline = Box::pin(tokio::time::sleep(patience.first_byte));
+        let greeting = Some(Greeting { deadline, of_preface: 0 });
+        Self { stream, greeting, write_idle: patience.write_idle, unwritten: None, _held: held }
+    }
+
+    /// What a write gave, or that the client has taken nothing for too long.
+    fn in_time<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.unwritten = None;
+            return written;
+        }
+        let write_idle = self.write_idle;
+        let late = self.unwritten.get_or_insert_with(|| Box::pin(tokio::time::sleep(write_idle)));
+        ready!(late.poll_unpin(context));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client takes nothing of what is written",
+        )))
     }
 }
 
@@ -89,11 +120,14 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.in_time(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        // without encryption nothing is kept back, so that this says nothing of the client
+        if matches!(self.stream, Stream::Plain(_)) { flushed } else { self.in_time(context, flushed) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -105,7 +139,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.in_time(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -115,7 +150,56 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{addresses::Addresses, places::Places, tally::Tally};
     use super::*;
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A connection, and the client's end of it.
+    async fn connected(patience: Patience) -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, address) = listener.accept().await.unwrap();
+        let admitted = Addresses::new(0, Arc::default()).admit(address.ip()).unwrap();
+        let held = Held::new(Places::new(1).take().await, admitted, Arc::<Tally>::default().admit());
+        (Connection::new(Stream::Plain(stream), patience, held), client)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let patience =
+            Patience { first_byte: Duration::from_secs(10), write_idle: Duration::from_millis(20) };
+        let (mut connection, _client) = connected(patience).await;
+        let error = loop {
+            if let Err(error) = connection.write_all(&[0; 64 << 10]).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_something_is_waited_for_anew() {
+        let hour = Duration::from_secs(3_600);
+        let (mut connection, mut client) = connected(Patience { first_byte: hour, write_idle: hour }).await;
+        let mut written = 0;
+        poll_fn(|context| {
+            while let Poll::Ready(bytes) = Pin::new(&mut connection).poll_write(context, &[0; 64 << 10]) {
+                written += bytes.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert!(connection.unwritten.is_some(), "{written} bytes were all taken");
+        // without encryption a flush says nothing
+        connection.flush().await.unwrap();
+        assert!(connection.unwritten.is_some());
+        client.read_exact(&mut vec![0; written]).await.unwrap();
+        connection.write_all(&[0]).await.unwrap();
+        assert!(connection.unwritten.is_none());
+    }
 
     #[tokio::test]
     async fn only_a_whole_preface_or_something_else_ends_the_greeting() {
