@@ -84,6 +84,28 @@ async fn list(api: &Api, filter: &str) -> HashSet<String> {
     }
 }
 
+/// Runs `work` while processes of another module are started and killed without a pause.
+async fn while_others_come_and_go<F: Future>(node: &Node, work: F) -> F::Output {
+    let (node, done) = (node.clone(), Arc::new(AtomicBool::new(false)));
+    let until = Arc::clone(&done);
+    let churn = std::thread::spawn(move || {
+        let description = Arc::new(Description::native("passing", Behaviour::Plain));
+        let mut passed = 0_usize;
+        while !until.load(SeqCst) {
+            let passing = node.spawn(&description, Box::new(Idle), StartOptions::default()).unwrap().pid();
+            node.kill(passing, arsenal_runtime::Term::KILLED);
+            passed += 1;
+        }
+        passed
+    });
+    let output = work.await;
+    done.store(true, SeqCst);
+    let passed = tokio::task::spawn_blocking(move || churn.join().unwrap()).await.unwrap();
+    println!("meanwhile {passed} processes came and went");
+    assert!(passed > 0, "nobody came and went");
+    output
+}
+
 /// A supervisor with so many dynamic children.
 async fn supervisor(api: &Api, children: usize) -> String {
     let template = json!({"id": "child", "module": "counter", "restart": "TEMPORARY"});
@@ -164,6 +186,9 @@ async fn fill_and_empty(scale: Scale) {
         println!("{} children were added; a client was served {rounds} times", scale.children);
         assert_eq!(list(&api, "module == 'counter'").await.len(), scale.children);
         assert_eq!(list(&api, "").await.len(), scale.idle + 1 + scale.children + 1);
+        let listed = while_others_come_and_go(&node, list(&api, "module == 'idle'")).await;
+        let lost = pids.iter().filter(|pid| !listed.contains(&pid.to_string())).count();
+        assert_eq!(lost, 0, "of those that live throughout");
         residents.push(resident_bytes());
 
         let kill = async {

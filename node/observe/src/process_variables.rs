@@ -250,10 +250,9 @@ impl<'a> ProcessView<'a> {
         }))
     }
 
-    /// Its group leader: where nobody gave it or its starters one, the first of those starters, else itself.
+    /// Its group leader; of one that has ended it is not known any more.
     pub fn group_leader(&self) -> Pid {
-        let of = |info: &ProcessInfo| info.group_leader.or_else(|| info.ancestors.last().copied());
-        self.info().and_then(of).unwrap_or_else(|| self.pid())
+        self.info().map_or_else(|| self.pid(), |info| info.group_leader)
     }
 
     /// The groups that it is a member of, sorted.

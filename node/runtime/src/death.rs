@@ -4,6 +4,7 @@ use crate::core::{Core, Remains, WatchedName, Watcher};
 use crate::dead_letters::DeadLetterReason;
 use crate::events::{Exit, Notes};
 use crate::lock::Guard;
+use crate::log::Speaker;
 use crate::message::{Message, Signal};
 use crate::node::Node;
 use crate::outbox::Outbox;
@@ -70,6 +71,7 @@ pub(crate) fn finish(
 }
 
 fn record(node: &Node, process: &Process, remains: &mut Remains, reason: &Reason, error: Option<Arc<str>>) {
+    let leader = remains.extras.as_ref().and_then(|extras| extras.group_leader);
     let special = remains.extras.is_some() || remains.name.is_some() || error.is_some();
     let notes = special.then(|| {
         let extras = remains.extras.take().map(|extras| *extras).unwrap_or_default();
@@ -83,6 +85,10 @@ fn record(node: &Node, process: &Process, remains: &mut Remains, reason: &Reason
             operation: extras.ending_operation,
         })
     });
+    if let Some(report) = notes.as_ref().and_then(|notes| notes.error.as_deref()) {
+        let group_leader = process.group_leader(leader);
+        node.log_crash(&Speaker { process, group_leader }, report);
+    }
     node.events().record_exit(Exit {
         pid: process.pid,
         parent: process.parent,

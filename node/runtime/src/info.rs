@@ -94,8 +94,8 @@ pub struct ProcessInfo {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// Its dictionary.
     pub dictionary: BTreeMap<Arc<str>, Term>,
-    /// Its group leader.
-    pub group_leader: Option<Pid>,
+    /// Its group leader: where nobody gave it or its starters one, the first of those starters, else itself.
+    pub group_leader: Pid,
     /// Who started it and who started those, nearest first.
     pub ancestors: Vec<Pid>,
     /// Its id under its supervisor.
@@ -197,7 +197,7 @@ impl Node {
                 key: extras.and_then(|extras| extras.key.clone()),
                 labels: extras.map(|extras| extras.labels.clone()).unwrap_or_default(),
                 dictionary,
-                group_leader: extras.and_then(|extras| extras.group_leader),
+                group_leader: process.0.group_leader(extras.and_then(|extras| extras.group_leader)),
                 ancestors: process.0.ancestors().collect(),
                 child_id: extras.and_then(|extras| extras.child_id.clone()),
                 links: core.links().collect(),

@@ -34,6 +34,7 @@ mod keys;
 pub mod limits;
 mod lineage;
 mod lock;
+pub mod log;
 mod mailbox_bytes;
 pub mod message;
 pub mod module;
@@ -71,6 +72,7 @@ mod watch;
 
 pub use body::{Body, Event, Filter, Receive, Step};
 pub use context::Context;
+pub use log::LogLevel;
 pub use message::{Kind, Message, ReplyTo};
 pub use module::{Behaviour, Description, Hooks, Module, ProcessKind};
 pub use node::{Node, NodeConfig};

@@ -64,6 +64,11 @@ impl Process {
     pub(crate) fn ancestors(&self) -> impl Iterator<Item = Pid> + '_ {
         self.parent.some().into_iter().chain(self.above.iter().flat_map(|above| above.walk()))
     }
+
+    /// Its group leader: `own`, which it was given or had of its starter; else the first of its starters, else itself.
+    pub(crate) fn group_leader(&self, own: Option<Pid>) -> Pid {
+        own.or_else(|| self.ancestors().last()).unwrap_or(self.pid)
+    }
 }
 
 #[cfg(test)]

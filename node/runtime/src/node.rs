@@ -14,6 +14,7 @@ use crate::dispatch::Dispatch;
 use crate::events::EventLog;
 use crate::keys::Keys;
 use crate::limits::NodeLimits;
+use crate::log;
 use crate::mailbox_bytes::ByteBounds;
 use crate::module::Module;
 use crate::names::Names;
@@ -108,6 +109,7 @@ struct Inner {
     byte_bounds: ByteBounds,
     events: EventLog,
     dead_letters: DeadLetters,
+    log_budget: log::Budget,
     traffic: Vec<TrafficTable>,
     blocking: BlockingPool,
     modules: RwLock<BTreeMap<Arc<str>, Arc<Code>>>,
@@ -156,6 +158,7 @@ impl Node {
                 limits.exit_records_max,
             ),
             dead_letters: DeadLetters::new(limits.dead_letters_max, limits.dead_letter_bytes_max),
+            log_budget: log::Budget::default(),
             blocking: BlockingPool::new(limits.blocking_threads_max),
             limits,
             modules: RwLock::default(),
@@ -278,6 +281,10 @@ impl Node {
         operation: u64,
     ) {
         self.0.events.record(self.now_ns(), kind, pid, other, detail, operation);
+    }
+
+    pub(crate) fn log_budget(&self) -> &log::Budget {
+        &self.0.log_budget
     }
 
     /// Its dead letters.

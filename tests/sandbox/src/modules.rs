@@ -13,6 +13,7 @@ mod raw;
 mod start;
 mod statem;
 mod supervisor;
+mod twofold;
 
 pub use chronicle::{Chronicle, Happening};
 
@@ -38,7 +39,7 @@ pub fn test_modules() -> Vec<Arc<dyn Module>> {
 }
 
 /// The modules `oracle_plain`, `oracle_recorder`, `oracle_echo`, `oracle_counter`, `oracle_statem` and
-/// `oracle_event_manager`, which write this chronicle.
+/// `oracle_event_manager`, which write this chronicle, and `dictionary` and `twofold`, which do not.
 pub fn modules_with(chronicle: &Arc<Chronicle>) -> Vec<Arc<dyn Module>> {
     let handlers = HandlerModules::new().with(HANDLER_MODULE, handler::init(Arc::clone(chronicle)));
     vec![
@@ -48,6 +49,7 @@ pub fn modules_with(chronicle: &Arc<Chronicle>) -> Vec<Arc<dyn Module>> {
         Arc::new(counter::module(chronicle)),
         Arc::new(dictionary::module()),
         Arc::new(statem::module(chronicle)),
+        Arc::new(twofold::module()),
         Arc::new(handler::ManagerModule::new(handlers, Arc::clone(chronicle))),
     ]
 }

@@ -93,6 +93,56 @@ fn items_come_in_the_order_asked_with_repeats_and_equal_the_whole() {
     });
 }
 
+// covers: get_process_info/2
+#[test]
+fn only_a_key_that_the_body_has_to_tell_has_the_body_looked_at() {
+    both(|api| async move {
+        let pid = api.start("twofold", json!({})).await;
+        let looks = || async { call(&api, &pid, json!("looks")).await.as_u64().unwrap() };
+        let ask = |keys: Vec<&'static str>| {
+            let (api, pid) = (api.clone(), pid.clone());
+            async move { api.ok("GetProcessInfo", json!({"process": pid, "keys": keys})).await }
+        };
+        let whole = info(&api, &pid).await;
+        let fields = whole.as_object().unwrap().keys().map(|name| snake_case(name));
+        let dear = ["memory", "current_function", "state_name", "event_handlers"];
+        let cheap: Vec<String> = fields.filter(|name| !dear.contains(&&**name)).collect();
+        assert!(cheap.len() > 20, "{cheap:?}");
+        let before = looks().await;
+        let items = api.ok("GetProcessInfo", json!({"process": pid, "keys": cheap})).await;
+        assert_eq!(items["items"].as_array().unwrap().len(), cheap.len());
+        ask(vec!["messages", "links", "dictionary"]).await;
+        assert_eq!(looks().await, before, "no cheap key has the body looked at");
+        let told = ask(vec!["status", "current_function"]).await;
+        assert_eq!(told["items"][1]["value"], "twofold:step");
+        assert!(looks().await > before);
+    });
+}
+
+fn snake_case(name: &str) -> String {
+    let letter = |letter: char| match letter.is_ascii_uppercase() {
+        true => format!("_{}", letter.to_ascii_lowercase()),
+        false => letter.to_string(),
+    };
+    name.chars().map(letter).collect()
+}
+
+// covers: get_process_state/1
+#[test]
+fn a_state_is_never_seen_in_the_middle_of_a_turn_however_busy_the_process_is() {
+    both(|api| async move {
+        let pid = api.start("twofold", json!({})).await;
+        api.ok("SendMessage", json!({"process": pid, "message": "go"})).await;
+        let mut seen = std::collections::BTreeSet::new();
+        // so many different ones, each between two turns of their own
+        while seen.len() < 100 {
+            let state = api.ok("GetProcessState", json!({"process": pid})).await["state"].clone();
+            assert_eq!(state["left"], state["right"], "torn");
+            seen.insert(state["left"].as_u64().unwrap());
+        }
+    });
+}
+
 // covers: get_process_state/1
 #[test]
 fn a_state_is_what_the_process_computes_with_next() {

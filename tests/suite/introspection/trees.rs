@@ -1,6 +1,7 @@
 //! Trees, and the lines up and down from a process.
 
 use super::{kill, kill_for_good, listed, session, start_linked, text, texts};
+use crate::routing::among;
 use arsenal_tests::{Api, both};
 use serde_json::{Value, json};
 
@@ -115,6 +116,43 @@ fn a_supervision_tree_equals_the_children_at_every_level_and_shows_a_restart() {
         assert!(find(&shallow["tree"], &nested).is_some() && find(&shallow["tree"], &inner).is_none());
         let worker = api.err("BuildSupervisionTree", json!({"supervisor": again})).await;
         assert_eq!((&*worker.code, &*worker.reason), ("FAILED_PRECONDITION", "NOT_A_SUPERVISOR"));
+    });
+}
+
+// covers: build_supervision_tree/1
+#[test]
+fn a_supervision_tree_is_the_same_from_every_node_and_has_a_child_that_moved_to_another() {
+    among(2, |cluster, transport| async move {
+        let (first, second) = (cluster.api(1, transport).await, cluster.api(2, transport).await);
+        let [root, worker, nested, _] = plant(&first).await;
+        let moved = first.ok("MigrateProcessToNode", json!({"process": worker, "node": "n2"})).await;
+        let there = text(&moved["pid"]);
+        assert!(there.starts_with("n2."), "{moved}");
+        for reference in [&*root, "root@n1"] {
+            let request = json!({"supervisor": reference});
+            let tree = second.ok("BuildSupervisionTree", request.clone()).await;
+            assert_eq!(tree, first.ok("BuildSupervisionTree", request).await);
+            for supervisor in [&root, &nested] {
+                let seen = find(&tree["tree"], supervisor).unwrap()["children"].as_array().unwrap().clone();
+                let mut expected = children(&second, supervisor).await;
+                expected.reverse();
+                let ids = |rows: &[Value]| {
+                    rows.iter().map(|c| (c["id"].clone(), c["pid"].clone())).collect::<Vec<_>>()
+                };
+                assert_eq!(ids(&seen), ids(&expected));
+            }
+            assert_eq!(find(&tree["tree"], &worker).unwrap()["spec"]["module"], "counter");
+        }
+        // its end on the other node is its end in the tree
+        kill(&second, &there).await;
+        let again = first.eventually(|| async {
+            let tree = first.ok("BuildSupervisionTree", json!({"supervisor": root})).await;
+            let child = tree["tree"]["children"].as_array()?.iter().find(|child| child["id"] == "worker")?;
+            child["pid"].as_str().filter(|pid| !pid.is_empty() && *pid != worker).map(str::to_owned)
+        });
+        let again = again.await;
+        let seen = second.ok("BuildSupervisionTree", json!({"supervisor": "root@n1"})).await;
+        assert!(find(&seen["tree"], &again).is_some() && find(&seen["tree"], &worker).is_none());
     });
 }
 

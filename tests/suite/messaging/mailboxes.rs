@@ -1,7 +1,8 @@
 //! Mailboxes: what is told of the messages in them.
 
-use super::{length, number, pause, payloads, received, resume, send};
-use arsenal_tests::{Api, both};
+use super::{length, number, pause, payloads, received, resume, send, until_length};
+use arsenal_runtime::{Message, Pid, Term};
+use arsenal_tests::{Api, both, both_with};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::time::Instant;
@@ -228,6 +229,26 @@ fn equal_payloads_shrink_to_about_one_and_different_ones_do_not() {
         }
         let compacted = api.ok("CompactMailbox", json!({"process": different})).await;
         assert_eq!(number(&compacted["shared"]), 0);
+    });
+}
+
+// covers: compact_mailbox/1
+#[test]
+fn ten_thousand_equal_payloads_shrink_to_about_one() {
+    const EQUAL: usize = 10_000;
+    both_with(|sandbox, api| async move {
+        let process = api.start("plain", json!(null)).await;
+        let pid: Pid = process.parse().unwrap();
+        for _ in 0..EQUAL {
+            // each of its own, as if each had come by a request of its own
+            sandbox.node().send(pid, Message::info(Pid::NONE, Term::from("x".repeat(500))));
+        }
+        until_length(&api, &process, EQUAL as u64).await;
+        let compacted = api.ok("CompactMailbox", json!({"process": process})).await;
+        assert_eq!(number(&compacted["shared"]), EQUAL as u64 - 1);
+        let saved = number(&compacted["bytesBefore"]) - number(&compacted["bytesAfter"]);
+        assert!(saved >= 500 * (EQUAL as u64 - 1), "{compacted}");
+        assert_eq!(length(&api, &process).await, EQUAL as u64);
     });
 }
 

@@ -1,7 +1,7 @@
 //! Priorities, migration, pinning.
 
-use super::{call, grows, info, reductions, start};
-use arsenal_tests::both;
+use super::{call, grows, info, number, reductions, start};
+use arsenal_tests::{Api, both};
 use serde_json::{Value, json};
 
 /// How often two loops are compared.
@@ -107,5 +107,59 @@ fn a_pinned_process_never_runs_elsewhere_and_an_unpinned_one_is_stolen_again() {
         assert_ne!(free.get("unpinned"), Some(&json!(true)));
         let unknown = json!({"process": loops[0], "scheduler": 0});
         assert_eq!(api.err("PinProcessToScheduler", unknown).await.code, "OUT_OF_RANGE");
+    });
+}
+
+/// Of each scheduler, how many turns it has run; of each process, how many it has had. No loop runs meanwhile.
+async fn turns(api: &Api, loops: &[(u64, String)]) -> (Vec<u64>, Vec<u64>) {
+    let still = || async {
+        let schedulers =
+            api.ok("GetSchedulerInfo", json!({})).await["schedulers"].as_array().unwrap().clone();
+        let is_idle = |scheduler: &Value| {
+            let current = scheduler["currentProcess"].as_str().unwrap_or_default();
+            let queues = scheduler["runQueues"].as_array().unwrap();
+            current.is_empty() && queues.iter().all(|queue| number(&queue["length"]) == 0)
+        };
+        schedulers.iter().all(is_idle).then(|| schedulers.iter().map(|s| number(&s["turns"])).collect())
+    };
+    let of_schedulers = api.eventually(still).await;
+    let mut of_processes = Vec::new();
+    for (_, pid) in loops {
+        let asked = json!({"process": pid, "keys": ["turns"]});
+        of_processes.push(number(&api.ok("GetProcessInfo", asked).await["items"][0]["value"]));
+    }
+    (of_schedulers, of_processes)
+}
+
+// covers: pin_process_to_scheduler/2
+#[test]
+fn with_loops_on_all_schedulers_each_counts_the_turns_of_those_pinned_to_it_and_no_others() {
+    both(|api| async move {
+        let mut loops = Vec::new();
+        for scheduler in [1_u64, 2, 1, 2, 2] {
+            let pid = start(&api, "busy", json!({})).await;
+            api.ok("PinProcessToScheduler", json!({"process": pid, "scheduler": scheduler})).await;
+            api.ok("PauseProcessScheduling", json!({"process": pid, "holder": "tester"})).await;
+            loops.push((scheduler, pid));
+        }
+        let before = turns(&api, &loops).await;
+        for (_, pid) in &loops {
+            api.ok("ResumeProcessScheduling", json!({"process": pid, "holder": "tester"})).await;
+        }
+        for (_, pid) in &loops {
+            grows(&api, pid, 50_000).await;
+        }
+        for (_, pid) in &loops {
+            api.ok("PauseProcessScheduling", json!({"process": pid, "holder": "tester"})).await;
+        }
+        let after = turns(&api, &loops).await;
+        for scheduler in [1, 2] {
+            let had = loops.iter().zip(after.1.iter().zip(&before.1));
+            let had: u64 =
+                had.filter(|((of, _), _)| *of == scheduler).map(|(_, (after, before))| after - before).sum();
+            let at = usize::try_from(scheduler).unwrap() - 1;
+            assert_eq!(after.0[at] - before.0[at], had, "turns that scheduler {scheduler} ran");
+            assert!(had > 50, "{had}");
+        }
     });
 }

@@ -7,6 +7,7 @@ mod authority;
 mod call;
 mod check;
 mod gateway;
+mod log;
 mod node;
 mod stop;
 mod tls;
