@@ -4,6 +4,7 @@
 //! [`Remote`], or a [`Pool`] of them, which a [`Discovery`] may keep up to what their names stand for. Anything else is a layer around the service that is handed in.
 
 mod dial;
+mod dice;
 mod discovery;
 pub(crate) mod health;
 mod line;

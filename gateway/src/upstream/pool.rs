@@ -11,7 +11,6 @@
 //! answer, whichever gateway the repeat comes through.
 
 mod circuit;
-mod dice;
 mod health;
 mod node;
 mod replay;
@@ -38,9 +37,8 @@ use tower::BoxError;
 
 pub use circuit::CircuitLimits;
 
-use super::{Answer, Unsent, Upstream};
+use super::{Answer, Unsent, Upstream, dice::Dice};
 use crate::{code::Code, failure::GRPC_STATUS, metadata};
-use dice::Dice;
 use node::{Load, Node};
 use retry::{Budget, Failed};
 use tally::{Attempted, Tally};
