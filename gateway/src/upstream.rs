@@ -9,6 +9,7 @@ mod discovery;
 pub(crate) mod health;
 mod line;
 mod pool;
+mod redial;
 mod remote;
 
 use std::{future::Future, pin::Pin, sync::Arc};

@@ -1,7 +1,7 @@
 //! One HTTP/2 connection to a server: opened by whoever calls first, and again once it has ended.
 //!
-//! Those that call while it is opened wait for the same try, and fail with it: a server that is not there is not knocked
-//! at by a crowd. A call whose connection ends before the call has left it goes over the next one. One that nothing was
+//! Those that call while it is opened wait for the same try, and fail with it, and so do those that come soon after
+//! ([`Redial`]): a server that is not there is not knocked at by a crowd. A call whose connection ends before the call has left it goes over the next one. One that nothing was
 //! called over for long is not trusted: whatever lies between may have forgotten it without a word.
 //!
 //! What a client does not read waits here, up to a window for each stream, and takes of the window that all on the
@@ -20,7 +20,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::{BoxError, Service as _};
 
-use super::{Unsent, dial::Dial, remote::RemoteConfig};
+use super::{Unsent, dial::Dial, dice::Dice, redial::Redial, remote::RemoteConfig};
 
 /// Bytes of one stream that may be under way or wait for its reader.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
@@ -35,7 +35,9 @@ pub(super) struct Line {
     dial: Dial,
     server: Uri,
     protocol: Builder<TokioExecutor>,
+    dice: Dice,
     state: Mutex<State>,
+    redial: Mutex<Redial<Refused>>,
 }
 
 /// Where calls are put.
@@ -84,7 +86,8 @@ impl Line {
             .timer(TokioTimer::new())
             .keep_alive_interval(config.ping_interval)
             .keep_alive_timeout(config.ping_max);
-        Self { dial, server, protocol, state: Mutex::new(State::Closed) }
+        let (state, redial) = (Mutex::new(State::Closed), Mutex::default());
+        Self { dial, server, protocol, dice: Dice::new(), state, redial }
     }
 
     /// Makes a call.
@@ -124,6 +127,8 @@ impl Line {
             }
             if let State::Opening(opening) = &*state {
                 opening.clone()
+            } else if let Some(refused) = self.redial().refusal(Instant::now()) {
+                return Err(refused);
             } else {
                 let opening = self.connect().boxed().shared();
                 *state = State::Opening(opening.clone());
@@ -133,9 +138,16 @@ impl Line {
         let opened = opening.clone().await;
         let mut state = self.state();
         if matches!(&*state, State::Opening(pending) if pending.ptr_eq(&opening)) {
+            let (now, mut redial) = (Instant::now(), self.redial());
             *state = match &opened {
-                Ok(sender) => State::Open { sender: sender.clone(), used: Instant::now() },
-                Err(_) => State::Closed,
+                Ok(sender) => {
+                    redial.succeed();
+                    State::Open { sender: sender.clone(), used: now }
+                }
+                Err(refused) => {
+                    redial.fail(refused.clone(), now, self.dice.fraction());
+                    State::Closed
+                }
             };
         }
         opened
@@ -162,7 +174,37 @@ impl Line {
         }
     }
 
+    /// Locked behind the state, where both are.
+    fn redial(&self) -> MutexGuard<'_, Redial<Refused>> {
+        self.redial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use futures_util::FutureExt as _;
+    use http::Request;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_just_could_not_be_reached_is_not_dialled_again_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let config = RemoteConfig::default();
+        let line = Line::new(Dial::new(None, None, config.connect_max), server, &config);
+        // as if in a while that does not end during the test
+        let down = Refused(Arc::new("it was down".into()));
+        line.redial().fail(down, Instant::now() + Duration::from_secs(3_600), 0.0);
+        let error = line.call(Request::new(Body::empty())).await.unwrap_err();
+        assert_eq!(error.to_string(), "no connection: it was down");
+        assert!(error.is::<Unsent>());
+        assert!(listener.accept().now_or_never().is_none(), "it was dialled");
     }
 }
