@@ -59,6 +59,8 @@ pub struct Config {
     pub hosts: Hosts,
     /// By which fields a stream that broke off is taken up again.
     pub resumption: Resumption,
+    /// Clients have to show a certificate to whoever serves the gateway, which the OpenAPI document then says.
+    pub mutual_tls: bool,
     /// Which metadata crosses.
     pub metadata: MetadataConfig,
     /// A request without `x-request-id` gets one, and every answer tells it.
@@ -102,6 +104,7 @@ impl Default for Config {
             origins: Vec::new(),
             hosts: Hosts::Any,
             resumption: Resumption::default(),
+            mutual_tls: false,
             metadata: MetadataConfig::default(),
             request_id: true,
             default_timeout: None,

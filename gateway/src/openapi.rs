@@ -56,6 +56,7 @@ pub(crate) fn document(schema: &Schema, routes: &Table<Method>, config: &Config)
         }
         operations.entry(path.text).or_default().entry(verb).or_insert(operation);
     }
+    let (schemes, security) = security(config);
     let document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -69,16 +70,28 @@ pub(crate) fn document(schema: &Schema, routes: &Table<Method>, config: &Config)
         "components": {
             "schemas": schemas.finish(),
             "responses": errors::responses(),
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": schemes,
         },
-        // Whether credentials are needed is upstream's decision; the gateway passes them through.
-        "security": [{}, {"bearer": []}],
+        "security": security,
     });
     Bytes::from(document.to_string())
 }
 
 /// The methods that a path item can have.
 const STANDARD_METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+
+/// How a client says who it is, and what of that it must. Whether credentials are needed is upstream's decision, and the
+/// gateway passes them through; a certificate is asked for before there is a request.
+fn security(config: &Config) -> (Value, Value) {
+    let bearer = json!({"type": "http", "scheme": "bearer"});
+    if !config.mutual_tls {
+        return (json!({"bearer": bearer}), json!([{}, {"bearer": []}]));
+    }
+    let certificate =
+        json!({"type": "mutualTLS", "description": "A certificate of an authority that the gateway trusts."});
+    let schemes = json!({"bearer": bearer, "certificate": certificate});
+    (schemes, json!([{"certificate": []}, {"bearer": [], "certificate": []}]))
+}
 
 fn tags(context: &Context<'_>, routes: &Table<Method>) -> Vec<Value> {
     let mut tags: Vec<Value> = Vec::new();

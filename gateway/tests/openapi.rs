@@ -230,3 +230,20 @@ fn a_stream_says_how_it_is_resumed_and_spoken_to_through_a_websocket() {
     let get = &document["paths"]["/v1/book/{name}"]["get"];
     assert_eq!((&get["x-resume"], &get["x-websocket"]), (&Value::Null, &Value::Null));
 }
+
+#[test]
+fn a_certificate_is_asked_for_only_where_clients_have_to_show_one() {
+    let open = document();
+    assert_eq!(open["security"], json!([{}, {"bearer": []}]));
+    assert_eq!(open["components"]["securitySchemes"].as_object().unwrap().len(), 1);
+    let descriptors = protos::descriptor_set(PROTO).unwrap();
+    let config = Config { mutual_tls: true, ..Config::default() };
+    let gateway = Gateway::builder(descriptors).config(config).build().unwrap();
+    let closed: Value = serde_json::from_slice(gateway.openapi()).unwrap();
+    let schemes = &closed["components"]["securitySchemes"];
+    assert_eq!(schemes["certificate"]["type"], "mutualTLS");
+    // a client that shows none is nowhere let in
+    for way in closed["security"].as_array().unwrap() {
+        assert!(way.get("certificate").is_some(), "{way}");
+    }
+}

@@ -433,6 +433,7 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     settings.origins.clone_from(&config.gateway.origins);
     settings.hosts = hosts(config);
     settings.metadata.trusted_proxies = config.gateway.proxies().unwrap_or_default();
+    settings.mutual_tls = config.tls.authenticates();
     settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
     settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();
     settings.metadata.response_headers.push(arsenal_services::layer::OPERATION_HEADER.to_owned());

@@ -59,7 +59,7 @@ impl TlsSection {
     }
 
     /// Whether clients are known, and nobody can listen in.
-    fn authenticates(&self) -> bool {
+    pub(crate) fn authenticates(&self) -> bool {
         self.server_files().is_some_and(|files| files.clients.is_some())
     }
 }
