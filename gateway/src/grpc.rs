@@ -86,6 +86,7 @@ impl Deframer {
             return Err(FrameError::TooLarge { length, max });
         }
         if available.len() < PREFIX + length {
+            self.expect(PREFIX + length);
             return Ok(None);
         }
         let mut frame = if self.partial.is_empty() {
@@ -94,6 +95,17 @@ impl Deframer {
             self.partial.split_to(PREFIX + length).freeze()
         };
         Ok(Some(frame.split_off(PREFIX)))
+    }
+
+    /// Takes room for a frame of which the rest is still to come, once: grown piece by piece it would be copied again and
+    /// again.
+    fn expect(&mut self, frame: usize) {
+        if self.partial.is_empty() {
+            self.partial.reserve(frame);
+            self.partial.extend_from_slice(&std::mem::take(&mut self.chunk));
+        } else {
+            self.partial.reserve(frame - self.partial.len());
+        }
     }
 
     /// To be called at the end: nothing may be left.

@@ -14,6 +14,7 @@ use crate::{
         JsonOptions,
         encode::{self, Printing},
         reference,
+        text::length_guess,
         wire::{Malformed, Reader, WireType},
     },
 };
@@ -28,7 +29,7 @@ impl Compiled {
         let (content_type, body) = if method.raw_response {
             self.raw_body(method, message)?
         } else {
-            let mut json = Vec::with_capacity(message.len() * 2 + 64);
+            let mut json = Vec::with_capacity(length_guess(message.len()));
             self.put_response(method, message, &mut json)?;
             (HeaderValue::from_static("application/json"), json.into())
         };

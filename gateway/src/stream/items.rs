@@ -19,6 +19,7 @@ use crate::{
     grpc::Messages,
     held,
     method::Method,
+    transcode::text::length_guess,
 };
 
 /// The stream broke off; seeing this, the server resets the connection, so that the body cannot look complete.
@@ -108,7 +109,7 @@ impl Items {
         if self.framing == Framing::Raw {
             return held::answer(compiled.raw_body(method, message)?.1, &compiled);
         }
-        let mut out = Vec::with_capacity(message.len() * 2 + 64);
+        let mut out = Vec::with_capacity(length_guess(message.len()));
         let id = method.resume.id.as_ref().filter(|_| self.framing == Framing::Sse);
         let id = id.and_then(|id| id.of(message));
         self.framing.open(self.state != State::Flowing, id.as_deref(), &mut out);

@@ -55,6 +55,13 @@ fn special_bytes(word: u64) -> u64 {
     (below(word, 0x20) | is(b'"') | is(b'\\')) & (ONES * 0x80)
 }
 
+/// How much room to take for a message of so many bytes as JSON. A small one is names and numbers for the most part and
+/// about doubles; a large one is text or bytes, which grow by a third.
+pub(crate) fn length_guess(message: usize) -> usize {
+    const LARGE: usize = 64 << 10;
+    if message < LARGE { message * 2 + 64 } else { message + message / 3 + message / 16 }
+}
+
 /// Appends a quoted JSON string.
 #[inline]
 pub fn put_string(out: &mut Vec<u8>, text: &str) {

@@ -34,6 +34,7 @@ use crate::{
     grpc::Messages,
     method::{self, Method},
     service::{self, GatewayService},
+    transcode::text::length_guess,
 };
 
 /// How long a client may take to read the last frames and to answer the close.
@@ -281,7 +282,7 @@ impl Conversation {
         if method.raw_response {
             return Ok(Message::Binary(compiled.raw_body(method, message)?.1));
         }
-        let mut json = Vec::with_capacity(message.len() * 2 + 64);
+        let mut json = Vec::with_capacity(length_guess(message.len()));
         compiled.put_response(method, message, &mut json)?;
         Ok(text(json))
     }
