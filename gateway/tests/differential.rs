@@ -215,6 +215,21 @@ proptest! {
     }
 
     #[test]
+    fn two_messages_on_end_print_as_the_reference_merges_them(seed: u64, other: u64, scattered: bool) {
+        let case = case(seed);
+        let descriptor = case.schema.message(case.id).descriptor.clone();
+        let other = random::message(&mut Random(other), &descriptor, 4);
+        let mut bytes = [case.message.encode_to_vec(), other.encode_to_vec()].concat();
+        if scattered {
+            bytes = reversed_fields(&bytes);
+        }
+        let options = JsonOptions::default();
+        if let (Ok(plan), Ok(reference)) = (case.print(&bytes, options), case.reference(&bytes, options)) {
+            prop_assert!(same(&parsed(&plan), &parsed(&reference)), "{plan}\n{reference}");
+        }
+    }
+
+    #[test]
     fn unknown_fields_change_nothing(seed: u64, choice in 0..UNKNOWN.len(), before: bool) {
         let case = case(seed);
         let bytes = case.message.encode_to_vec();
@@ -259,4 +274,19 @@ proptest! {
             prop_assert!(same(&parsed(&plan), &parsed(&reference)), "{json}\n{plan}\n{reference}");
         }
     }
+}
+
+#[test]
+fn a_zero_below_zero_is_printed_though_fields_lie_scattered() {
+    let source =
+        r#"syntax = "proto3"; package t; message M0 { double d = 1; repeated int32 r = 2; M0 m = 3; }"#;
+    let set = protos::descriptor_set(source).unwrap();
+    let schema = Schema::compile(DescriptorPool::decode(&*set).unwrap());
+    let id = schema.message_id("t.M0").unwrap();
+    let message = DynamicMessage::new(schema.message(id).descriptor.clone());
+    let zero = [&[9][..], &(-0.0f64).to_le_bytes()].concat();
+    let bytes = [&[0x10, 1][..], &zero, &[0x1a, 9], &zero, &[0x10, 2]].concat();
+    let case = Case { schema, id, message };
+    let printed = case.print(&bytes, JsonOptions::default()).unwrap();
+    assert_eq!(printed, r#"{"d":-0.0,"r":[1,2],"m":{"d":-0.0}}"#);
 }
