@@ -295,18 +295,17 @@ impl Admission {
     {
         let deadline = Instant::now() + LEADER_MAX;
         loop {
-            let leader = self.group.status().leader;
-            let known =
-                leader.and_then(|leader| Some((leader, self.shared.address_of(&self.group, leader)?)));
+            let status = self.group.status();
+            let known = status.leader.and_then(|leader| self.shared.address_of(&self.group, leader));
             let asked = match known {
-                Some((leader, address)) => {
+                Some(address) => {
                     let channel = self.shared.dialer.channel(&address).map_err(Status::unavailable)?;
                     let asked = ask(Client::new(channel), self.shared.introduction().hello());
                     tokio::select! {
                         asked = timeout_at(deadline.min(Instant::now() + TRY_MAX), asked) => {
                             asked.unwrap_or_else(|late| Err(Status::unavailable(late.to_string())))
                         }
-                        () = self.group.superseded(leader) => Err(Status::unavailable("another node leads")),
+                        () = self.group.superseded(status.term) => Err(Status::unavailable("a later leader leads")),
                     }
                 }
                 None => Err(Status::unavailable("no leader is known")),

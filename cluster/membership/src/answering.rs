@@ -1,5 +1,5 @@
-//! The side of a stream between voters that answers: checks who speaks, hands each frame to the voter, and sends what it
-//! says, in the order in which it is said.
+//! The side of a stream between voters that answers: checks who speaks, hands each frame to the voter if it is in that one's
+//! name, and sends what that says, in the order in which it is said.
 //!
 //! Bounds: frames being answered a stream, and answers that wait to be sent. Who reads no answers is read no further.
 
@@ -41,6 +41,18 @@ pub struct Answering {
     thread: Handle,
 }
 
+impl Voting {
+    /// The version of the protocol between nodes that its cluster agreed on, as far as it knows.
+    pub(crate) fn agreed(&self) -> u32 {
+        self.group.look(|state| state.nodes().protocol())
+    }
+
+    /// How it introduces itself now.
+    fn introduce(&self) -> Introduction {
+        self.introduction.clone().since(self.agreed())
+    }
+}
+
 type Sender = mpsc::Sender<Result<RaftMessage, Status>>;
 
 impl Answering {
@@ -50,12 +62,12 @@ impl Answering {
         Self { voting, thread }
     }
 
-    /// The voter to answer for, once the other side has said who it is, and `peer` may be that node.
+    /// The voter to answer for, and the number that the other side has said it has, once `peer` may be that node.
     async fn greet(
         &self,
         incoming: &mut Streaming<RaftMessage>,
         peer: Option<&PeerNode>,
-    ) -> Result<Voting, String> {
+    ) -> Result<(Voting, u64), String> {
         let first = tokio::time::timeout(HELLO_TIMEOUT, incoming.message()).await;
         let first = first.map_err(|_| "nothing was said".to_owned())?.map_err(|status| status.to_string())?;
         let Some(Content::Hello(theirs)) = first.and_then(|message| message.content) else {
@@ -66,9 +78,9 @@ impl Answering {
             Introduction::new(0, 0).agree(&theirs)?;
             return Err("this node is no voter yet".to_owned());
         };
-        voting.introduction.agree(&theirs)?;
+        voting.introduce().agree(&theirs)?;
         check_speaker(&voting.group, peer, theirs.node)?;
-        Ok(voting)
+        Ok((voting, theirs.node))
     }
 
     /// Returns once the voter is gone that was greeted for.
@@ -78,8 +90,8 @@ impl Answering {
     }
 
     async fn serve(self, mut incoming: Streaming<RaftMessage>, peer: Option<PeerNode>, answers: Sender) {
-        let voting = match self.greet(&mut incoming, peer.as_ref()).await {
-            Ok(voting) => voting,
+        let (voting, sender) = match self.greet(&mut incoming, peer.as_ref()).await {
+            Ok(greeted) => greeted,
             Err(reason) => {
                 tracing::info!(%reason, "a stream of another voter is refused");
                 // who asked may be gone
@@ -87,7 +99,7 @@ impl Answering {
                 return;
             }
         };
-        if answers.send(Ok(message(Content::Hello(voting.introduction.hello())))).await.is_err() {
+        if answers.send(Ok(message(Content::Hello(voting.introduce().hello())))).await.is_err() {
             return;
         }
         let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
@@ -105,7 +117,7 @@ impl Answering {
             let Some(Content::Request(RaftFrame { correlation, frame })) = content else { return };
             let (group, answers) = (voting.group.clone(), answers.clone());
             thread.spawn(async move {
-                let frame = group.receive(frame).await;
+                let frame = group.receive_from(sender, frame).await;
                 // who asked may be gone
                 let _ = answers.send(Ok(message(Content::Answer(RaftFrame { correlation, frame })))).await;
                 drop(place);

@@ -229,7 +229,7 @@ async fn enter(
         drawn: rand::random(),
         address: settings.address.as_str().into(),
         zone: settings.zone.as_str().into(),
-        manner: Manner { abstains: settings.never_votes, needs_log: false },
+        manner: Manner { abstains: settings.never_votes, ..Manner::default() },
     };
     let view = Arc::new(ClusterView::new(&life, Arc::clone(&lease), group.clone(), &shared, io));
     let opened = shared.opened.subscribe();
@@ -274,7 +274,10 @@ async fn start_group(
     // an election takes up to twice its timeout, and may have to be held again
     config.lease = (settings.election_timeout * 6).max(Duration::from_secs(1));
     config.disk_limit = settings.disk_limit;
-    let transport = Arc::new(Streams::new(shared.dialer.clone(), introduction.clone()));
+    let (speaker, unsettled) = (Arc::downgrade(shared), introduction.clone());
+    let introduce =
+        move || speaker.upgrade().map_or_else(|| unsettled.clone(), |shared| shared.introduction());
+    let transport = Arc::new(Streams::new(shared.dialer.clone(), introduce));
     let has_log = !place.founders.is_empty() || shared.directory.lock().has_log();
     let open_disk = disk_opener(shared, place, settings.never_votes && !has_log);
     let group = if has_log {

@@ -7,7 +7,7 @@ use crate::answering::{Voting, check_speaker};
 use crate::dialer::Dialer;
 use crate::directory::{Directory, Place};
 use crate::gathering::Gathering;
-use crate::hello::{Introduction, PROTOCOL_OF_VIEWS};
+use crate::hello::Introduction;
 use crate::keeping::{Keeping, Manner};
 use crate::messages::{candidate_from, candidate_to, founder, voter_addresses};
 use crate::recognition::PeerNode;
@@ -110,9 +110,13 @@ impl Shared {
 
     /// As whom this node speaks.
     pub(crate) fn introduction(&self) -> Introduction {
-        match &*self.settled.borrow() {
+        let introduction = match &*self.settled.borrow() {
             Some(place) => Introduction::new(place.id, u64::from(place.node)),
             None => Introduction::new(0, 0),
+        };
+        match &*self.voting.borrow() {
+            Some(voting) => introduction.since(voting.agreed()),
+            None => introduction,
         }
     }
 
@@ -310,7 +314,7 @@ impl MembershipService for Desk {
         let RenewRequest { hello, node, incarnation, life, address, zone, abstains } = request;
         let hello = self.0.check(peer.as_ref(), hello)?;
         self.0.check_speaker(peer.as_ref(), u64::from(node))?;
-        let manner = Manner { abstains, needs_log: hello.protocol_max < PROTOCOL_OF_VIEWS };
+        let manner = Manner { abstains, protocol: hello.protocol_max };
         let (address, zone) = (address.into(), zone.into());
         let lease = self.0.renew(&Life { node, incarnation, drawn: life, address, zone, manner }).await?;
         let lease_ms = u32::try_from(lease.as_millis()).unwrap_or(u32::MAX);

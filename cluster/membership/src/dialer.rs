@@ -18,9 +18,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pings on a connection, and how long one may go unanswered.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
-/// Bytes that may be under way on one stream and on one connection: a snapshot's part fits.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Bytes under way, by stream and by connection.
+#[derive(Clone, Copy)]
+struct Windows {
+    stream: u32,
+    connection: u32,
+}
+
+/// Of a connection that has one stream: a part of a snapshot fits.
+const OF_ONE: Windows = Windows { stream: 4 << 20, connection: 4 << 20 };
+/// Of one that many share. What a stream has under way and nobody reads is taken from all of them: so the connection has room
+/// for as many that stand still as a node lets in.
+const OF_MANY: Windows = Windows { stream: 256 << 10, connection: STREAMS_MAX * (256 << 10) };
+/// Streams that a node lets in on a connection where nothing else is set, and some to spare.
+const STREAMS_MAX: u32 = 1_280;
 
 /// Opens connections to other nodes.
 #[derive(Clone, Debug, Default)]
@@ -50,19 +61,32 @@ impl Dialer {
         self
     }
 
-    /// A connection to `HOST:PORT`, which connects when it is first used and again when it broke.
+    /// A connection to `HOST:PORT` for any number of requests, which connects when it is first used and again when it broke.
+    /// Streams on it that nobody reads hold up no others.
     ///
     /// # Errors
     /// If the address is none.
     pub fn channel(&self, address: &str) -> Result<Channel, String> {
+        self.open(address, OF_MANY)
+    }
+
+    /// As [`Dialer::channel`], for one stream that may have more under way.
+    ///
+    /// # Errors
+    /// If the address is none.
+    pub fn line(&self, address: &str) -> Result<Channel, String> {
+        self.open(address, OF_ONE)
+    }
+
+    fn open(&self, address: &str, windows: Windows) -> Result<Channel, String> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| error.to_string())?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+            .initial_stream_window_size(windows.stream)
+            .initial_connection_window_size(windows.connection);
         let address: Arc<str> = address.into();
         match self.tls.clone() {
             None => {

@@ -4,10 +4,11 @@
 //! refusal says what each of the two is.
 
 use arsenal_proto::internal::v1::Hello;
+use arsenal_raft::{PROTOCOL_FIRST, PROTOCOL_NEWEST};
 use std::ops::RangeInclusive;
 
 /// Versions of what nodes say to each other that this build speaks.
-pub(crate) const PROTOCOL: RangeInclusive<u32> = 1..=2;
+pub(crate) const PROTOCOL: RangeInclusive<u32> = PROTOCOL_FIRST..=PROTOCOL_NEWEST;
 
 /// From this version on a node that does not vote has a view; one that speaks older ones alone follows the log.
 pub(crate) const PROTOCOL_OF_VIEWS: u32 = 2;
@@ -27,6 +28,14 @@ impl Introduction {
     /// This build as a node of a cluster.
     pub fn new(cluster: u64, node: u64) -> Self {
         Self { protocol: PROTOCOL, cluster, node }
+    }
+
+    /// In a cluster that agreed on this version: it speaks no older one any more, since its log may hold what older builds
+    /// cannot read.
+    #[must_use]
+    pub fn since(mut self, agreed: u32) -> Self {
+        self.protocol = agreed.max(*self.protocol.start())..=*self.protocol.end();
+        self
     }
 
     /// As it is said.
@@ -85,6 +94,17 @@ mod tests {
     fn a_refusal_names_both_versions() {
         let refused = speaking(1..=1, 7).agree(&speaking(2..=4, 7).hello()).unwrap_err();
         assert!(refused.contains("1 to 1") && refused.contains("2 to 4"), "{refused}");
+    }
+
+    #[test]
+    fn a_build_older_than_what_the_cluster_agreed_on_is_refused_by_both_sides_with_both_versions() {
+        let (old, new) = (speaking(1..=2, 7), speaking(1..=3, 7));
+        assert_eq!(new.agree(&old.hello()), Ok(2));
+        let new = new.since(3);
+        for refused in [new.agree(&old.hello()).unwrap_err(), old.agree(&new.hello()).unwrap_err()] {
+            assert!(refused.contains("1 to 2") && refused.contains("3 to 3"), "{refused}");
+        }
+        assert_eq!(new.clone().since(1), new, "what was raised is not lowered");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! renewal, and since it began to keep; while the end of one is being agreed on, no renewal of it is taken. A leader that
 //! was held up itself cannot tell who was silent: it counts anew.
 
+use crate::hello::{PROTOCOL, PROTOCOL_OF_VIEWS};
 use arsenal_raft::nodes::{NodeCommand, NodePhase, NodeTable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,12 +13,26 @@ use std::time::Duration;
 const HELD_UP: Duration = Duration::from_secs(1);
 
 /// What a node says of itself with each renewal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Manner {
     /// It never votes.
     pub(crate) abstains: bool,
-    /// It knows no view: without the log it knows nothing.
-    pub(crate) needs_log: bool,
+    /// The newest version that it speaks of the protocol between nodes.
+    pub(crate) protocol: u32,
+}
+
+impl Manner {
+    /// Whether it knows no view: without the log it knows nothing.
+    pub(crate) fn needs_log(&self) -> bool {
+        self.protocol < PROTOCOL_OF_VIEWS
+    }
+}
+
+impl Default for Manner {
+    /// Of a node of this build.
+    fn default() -> Self {
+        Self { abstains: false, protocol: *PROTOCOL.end() }
+    }
 }
 
 /// The sessions that one leadership keeps. Times are of one clock that never goes back.

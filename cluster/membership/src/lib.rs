@@ -28,6 +28,7 @@ mod steward;
 mod streams;
 mod thread;
 mod verdicts;
+mod versions;
 mod view;
 
 pub use admission::{Admission, AdmissionError, Admitted};

@@ -113,8 +113,7 @@ pub trait Nodes: Send + Sync + 'static {
     /// If the node is unknown or down.
     fn channel(&self, id: u32) -> Result<Channel, NodeError>;
 
-    /// A connection of the caller's own to a node, with the settings that hold between nodes, as [`Nodes::channel`]
-    /// otherwise.
+    /// A connection of the caller's own to a node, for one stream, as [`Nodes::channel`] otherwise.
     ///
     /// # Errors
     /// If the node is unknown or down.
@@ -182,11 +181,11 @@ impl Nodes for Alone {
     }
 
     fn channel(&self, id: u32) -> Result<Channel, NodeError> {
-        self.dial(id)
+        channel(&Dialer::default(), &self.membership(), id)
     }
 
     fn dial(&self, id: u32) -> Result<Channel, NodeError> {
-        dial(&Dialer::default(), &self.membership(), id)
+        line(&Dialer::default(), &self.membership(), id)
     }
 
     fn is_in_session(&self) -> bool {
@@ -194,14 +193,27 @@ impl Nodes for Alone {
     }
 }
 
-/// A connection to a node, if it is up.
-pub(crate) fn dial(dialer: &Dialer, membership: &Membership, id: u32) -> Result<Channel, NodeError> {
+/// A connection to a node for any number of requests, if it is up.
+pub(crate) fn channel(dialer: &Dialer, membership: &Membership, id: u32) -> Result<Channel, NodeError> {
+    open(membership, id, |address| dialer.channel(address))
+}
+
+/// A connection to a node for one stream, if it is up.
+pub(crate) fn line(dialer: &Dialer, membership: &Membership, id: u32) -> Result<Channel, NodeError> {
+    open(membership, id, |address| dialer.line(address))
+}
+
+fn open(
+    membership: &Membership,
+    id: u32,
+    open: impl FnOnce(&str) -> Result<Channel, String>,
+) -> Result<Channel, NodeError> {
     let node = membership.nodes.get(&id).ok_or(NodeError::Unknown(id))?;
     if node.state == NodeState::Down {
         return Err(NodeError::Down { id, incarnation: node.incarnation });
     }
     let unusable = |reason| NodeError::Address { id, address: Arc::clone(&node.address), reason };
-    dialer.channel(&node.address).map_err(unusable)
+    open(&node.address).map_err(unusable)
 }
 
 #[cfg(test)]
@@ -221,7 +233,7 @@ mod tests {
     fn a_node_that_is_down_is_not_dialled() {
         let mut membership = Membership::clone(&Alone::new(1, 4, "127.0.0.1:7450").membership());
         membership.nodes.entry(1).and_modify(|node| node.state = NodeState::Down);
-        let refused = dial(&Dialer::default(), &membership, 1);
+        let refused = line(&Dialer::default(), &membership, 1);
         assert_eq!(refused.err(), Some(NodeError::Down { id: 1, incarnation: 4 }));
     }
 }

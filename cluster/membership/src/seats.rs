@@ -61,6 +61,8 @@ pub(crate) enum Change {
     Vote(BTreeSet<u32>),
     /// This node is forgotten: its number is retired.
     Remove(u32),
+    /// All nodes speak this version from now on.
+    Raise(u32),
 }
 
 /// What a leader has seen of the nodes.
@@ -78,7 +80,8 @@ impl Seen {
         self.manners.get(&node).is_some_and(|manner| !manner.abstains)
     }
 
-    fn is_absent_for(&self, node: u32, limit: Duration) -> bool {
+    /// Whether a node has been down, or without a life, for so long.
+    pub(crate) fn is_absent_for(&self, node: u32, limit: Duration) -> bool {
         self.absent_for.get(&node).is_some_and(|time| *time >= limit)
     }
 }
@@ -104,7 +107,7 @@ pub(crate) fn next(table: &NodeTable, seats: &Seats, rules: &Rules, seen: &Seen)
         });
     }
     let stays = |node: &u32| match seen.manners.get(node) {
-        Some(manner) => manner.needs_log,
+        Some(manner) => manner.needs_log(),
         // it has not been heard of since this leader leads
         None => !seen.is_absent_for(*node, rules.replace_after),
     };
@@ -114,7 +117,7 @@ pub(crate) fn next(table: &NodeTable, seats: &Seats, rules: &Rules, seen: &Seen)
         return Some(Change::Forget(gone));
     }
     let waits = |(node, phase): &(u32, NodePhase)| match (phase, seen.manners.get(node)) {
-        (NodePhase::Up, Some(manner)) => manner.needs_log,
+        (NodePhase::Up, Some(manner)) => manner.needs_log(),
         // without the log it does not know with whom to open its session; after long it is no more than a name
         (NodePhase::Joined, None) => {
             seen.is_absent_for(*node, LOG_AFTER) && !seen.is_absent_for(*node, rules.replace_after)

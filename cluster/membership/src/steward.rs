@@ -6,6 +6,7 @@ use crate::desk::Shared;
 use crate::keeping::Keeping;
 use crate::seats::{self, Change, Seats, Seen};
 use crate::verdicts::propose;
+use crate::versions;
 use arsenal_proto::internal::v1::CampaignRequest;
 use arsenal_proto::internal::v1::membership_service_client::MembershipServiceClient;
 use arsenal_raft::nodes::{NodeCommand, NodePhase};
@@ -86,7 +87,9 @@ impl Steward {
                 absent.entry(*node).or_insert(now);
             }
             let absent_for = absent.iter().map(|(node, since)| (*node, now.duration_since(*since))).collect();
-            seats::next(state.nodes(), &seats, &rules, &Seen { manners, absent_for })
+            let (table, seen) = (state.nodes(), Seen { manners, absent_for });
+            let raise = || versions::next(table, &rules, &seen).map(Change::Raise);
+            raise().or_else(|| seats::next(table, &seats, &rules, &seen))
         });
         if let Some(change) = change {
             let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
@@ -113,16 +116,20 @@ async fn make(shared: &Shared, group: &Group, change: &Change) -> Result<(), Mem
     match change {
         Change::Vote(voters) => group.change_voters(ids(voters)).await,
         Change::Forget(nodes) => group.remove_learners(ids(nodes)).await,
-        Change::Remove(node) => match propose(group, NodeCommand::Remove { node: *node }).await {
-            Ok(_) => Ok(()),
-            Err(status) => Err(MembershipError(status.message().to_owned())),
-        },
+        Change::Remove(node) => agree(group, NodeCommand::Remove { node: *node }).await,
+        Change::Raise(protocol) => agree(group, NodeCommand::Raise { protocol: *protocol }).await,
         Change::Admit(node) => {
             let id = u64::from(*node);
             let Some(address) = shared.address_of(group, id) else { return Ok(()) };
             group.add_learner(id, Voter { address: address.to_string() }).await
         }
     }
+}
+
+/// Has a change of the table agreed on; that it may change nothing is no failure.
+async fn agree(group: &Group, command: NodeCommand) -> Result<(), MembershipError> {
+    let agreed = propose(group, command).await;
+    agreed.map(drop).map_err(|status| MembershipError(status.message().to_owned()))
 }
 
 /// Has the end of a session agreed on.

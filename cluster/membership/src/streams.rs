@@ -16,6 +16,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::Rng as _;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -35,9 +36,12 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Streams to all other voters.
 pub struct Streams {
     dialer: Dialer,
-    introduction: Introduction,
+    introduce: Introduce,
     links: Mutex<BTreeMap<NodeId, Link>>,
 }
+
+/// Tells how this node introduces itself now: what it speaks changes with what its cluster agrees on.
+type Introduce = Arc<dyn Fn() -> Introduction + Send + Sync>;
 
 /// The way to one voter.
 struct Link {
@@ -59,9 +63,9 @@ impl Outgoing {
 }
 
 impl Streams {
-    /// No stream yet.
-    pub fn new(dialer: Dialer, introduction: Introduction) -> Self {
-        Self { dialer, introduction, links: Mutex::default() }
+    /// No stream yet. Each that is opened is told how this node introduces itself by then.
+    pub fn new(dialer: Dialer, introduce: impl Fn() -> Introduction + Send + Sync + 'static) -> Self {
+        Self { dialer, introduce: Arc::new(introduce), links: Mutex::default() }
     }
 
     /// The queue to a voter. A voter that moved gets a new one, and the old stream ends with its frames.
@@ -72,7 +76,8 @@ impl Streams {
             _ => {
                 let (queue, queued) = mpsc::channel(QUEUE_MAX);
                 let address = voter.address.clone();
-                let link = Task { to, address, dialer: self.dialer.clone(), own: self.introduction.clone() };
+                let link =
+                    Task { to, address, dialer: self.dialer.clone(), introduce: Arc::clone(&self.introduce) };
                 tokio::spawn(link.run(queued));
                 links.insert(to, Link { address: voter.address.clone(), queue: queue.clone() });
                 queue
@@ -104,7 +109,7 @@ struct Task {
     to: NodeId,
     address: String,
     dialer: Dialer,
-    own: Introduction,
+    introduce: Introduce,
 }
 
 /// A stream that both sides agreed on.
@@ -160,12 +165,13 @@ impl Task {
     }
 
     async fn open(&self) -> Result<Open, String> {
-        let channel = self.dialer.channel(&self.address)?;
+        let channel = self.dialer.line(&self.address)?;
         let mut client = RaftServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let (requests, stream) = mpsc::channel(1);
-        let hello = message(Content::Hello(self.own.hello()));
+        let own = (self.introduce)();
+        let hello = message(Content::Hello(own.hello()));
         let gone = |_| "the stream ended at once".to_owned();
         requests.send(hello).await.map_err(gone)?;
         let answers = client.exchange(ReceiverStream::new(stream)).await;
@@ -173,7 +179,7 @@ impl Task {
         let first = answers.message().await.map_err(|status| told(&status))?;
         match first.and_then(|first| first.content) {
             Some(Content::Hello(theirs)) => {
-                self.own.agree(&theirs)?;
+                own.agree(&theirs)?;
                 if theirs.node != self.to {
                     return Err(format!("node n{} answers there instead of n{}", theirs.node, self.to));
                 }

@@ -82,11 +82,6 @@ impl ClusterView {
         });
     }
 
-    fn dial_in(&self, membership: &Membership, id: u32) -> Result<Channel, NodeError> {
-        let _runtime = self.io.enter();
-        nodes::dial(&self.dialer, membership, id)
-    }
-
     /// Follows the replicated state until its voter stops.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut applied = self.group.applied();
@@ -131,13 +126,15 @@ impl Nodes for ClusterView {
         if let Some((_, channel)) = channels.get(&id).filter(usable) {
             return Ok(channel.clone());
         }
-        let channel = self.dial_in(&membership, id)?;
+        let _runtime = self.io.enter();
+        let channel = nodes::channel(&self.dialer, &membership, id)?;
         channels.insert(id, (Arc::clone(&node.address), channel.clone()));
         Ok(channel)
     }
 
     fn dial(&self, id: u32) -> Result<Channel, NodeError> {
-        self.dial_in(&self.membership(), id)
+        let _runtime = self.io.enter();
+        nodes::line(&self.dialer, &self.membership(), id)
     }
 
     fn is_in_session(&self) -> bool {

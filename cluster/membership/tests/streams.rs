@@ -59,7 +59,8 @@ struct Running {
 impl Running {
     async fn start(id: u64, listener: TcpListener, directory: &Path) -> Self {
         let introduction = Introduction::new(CLUSTER, id);
-        let transport = Arc::new(Streams::new(Dialer::default(), introduction.clone()));
+        let own = introduction.clone();
+        let transport = Arc::new(Streams::new(Dialer::default(), move || own.clone()));
         let disk = Arc::new(Directory::open(directory).unwrap());
         let end = Arc::new(|reason: String| panic!("{reason}"));
         let mut config = Config::new(id, CLUSTER);
@@ -142,7 +143,7 @@ async fn three_voters_on_sockets_agree_and_one_that_comes_back_catches_up() {
 }
 
 async fn call(to: u64, address: &str) -> CallError {
-    let streams = Streams::new(Dialer::default(), Introduction::new(CLUSTER, 1));
+    let streams = Streams::new(Dialer::default(), || Introduction::new(CLUSTER, 1));
     let voter = Voter { address: address.to_owned() };
     streams.call(to, &voter, Bytes::from_static(b"frame"), LIMIT).await.unwrap_err()
 }
@@ -162,6 +163,31 @@ async fn a_node_without_a_voter_refuses_and_says_so() {
     let error = call(2, &address.to_string()).await;
     assert!(matches!(error, CallError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("no voter yet"), "{error}");
+}
+
+/// A frame that asks n1 for a log index in the name of this node, as nodes write it.
+fn read_index(from: u64) -> Bytes {
+    let mut frame = vec![1, 5];
+    [CLUSTER, from, 1].iter().for_each(|number| frame.extend_from_slice(&number.to_le_bytes()));
+    frame.push(0);
+    frame.into()
+}
+
+#[tokio::test]
+async fn a_frame_in_the_name_of_another_node_than_said_hello_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (listener, address) = listen("127.0.0.1:0").await;
+    let voter = Voter { address: address.to_string() };
+    let answering = Running::start(1, listener, directory.path()).await;
+    let streams = Streams::new(Dialer::default(), || Introduction::new(CLUSTER, 2));
+    let said = async |from: u64| {
+        let answer = streams.call(1, &voter, read_index(from), LIMIT).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let (own, stolen) = (said(2).await, said(3).await);
+    assert!(own.contains("does not lead"), "it is looked at: {own}");
+    assert!(stolen.contains("a frame of node 3 was sent by node 2"), "{stolen}");
+    answering.stop().await;
 }
 
 /// Says hello as it was told to, takes one frame, and leaves.
@@ -207,7 +233,7 @@ async fn a_node_of_a_version_that_cannot_be_spoken_is_refused_with_both_versions
     let (listener, address) = listen("127.0.0.1:0").await;
     serve(listener, Other(Hello { protocol_min: 7, protocol_max: 9, version: "9.1.0".into(), ..hello() }));
     let error = call(2, &address.to_string()).await.to_string();
-    assert!(error.contains("9.1.0") && error.contains("7 to 9") && error.contains("1 to 2"), "{error}");
+    assert!(error.contains("9.1.0") && error.contains("7 to 9") && error.contains("1 to 3"), "{error}");
 }
 
 #[tokio::test]

@@ -85,6 +85,10 @@ impl Registry for ReplicatedRegistry {
         (self.shared.spawn)(task.boxed());
     }
 
+    fn accepts(&self, command: &Command) -> Result<(), RegistryError> {
+        self.shared.replica.accepts(command).map_err(|error| not_proposed(&error))
+    }
+
     fn release(&self, pid: Pid) {
         if self.shared.releases.add(pid) {
             (self.shared.spawn)(Arc::clone(&self.shared).attend().boxed());
@@ -150,6 +154,7 @@ fn not_proposed(error: &ProposeError) -> RegistryError {
     let words = error.to_string();
     match error {
         ProposeError::Unavailable(_) => RegistryError::Unavailable(words),
+        ProposeError::MixedVersions { .. } => RegistryError::MixedVersions(words),
         ProposeError::Busy(_) | ProposeError::TooLarge { .. } | ProposeError::Unreadable(_) => {
             RegistryError::Exhausted(words)
         }

@@ -13,6 +13,12 @@ pub trait Replica: Send + Sync + 'static {
         command: registry::Command,
     ) -> BoxFuture<'static, Result<Result<Applied, RegistryError>, ProposeError>>;
 
+    /// Whether a command of this kind may be proposed: whether all nodes can read it.
+    ///
+    /// # Errors
+    /// [`ProposeError::MixedVersions`] if not.
+    fn accepts(&self, command: &registry::Command) -> Result<(), ProposeError>;
+
     /// Ends once the view has every write that was completed anywhere before.
     fn synchronize(&self) -> BoxFuture<'static, Result<(), ReadError>>;
 
@@ -37,6 +43,10 @@ impl Replica for Group {
             }
         }
         .boxed()
+    }
+
+    fn accepts(&self, command: &registry::Command) -> Result<(), ProposeError> {
+        Group::accepts(self, &Command::Registry(command.clone()))
     }
 
     fn synchronize(&self) -> BoxFuture<'static, Result<(), ReadError>> {

@@ -4,7 +4,7 @@
 //! when reading: an unknown tag is an error that says so, because voters that read one entry differently would drift
 //! apart. What grows gets a new tag, and the protocol's version tells who knows it.
 
-mod nodes;
+pub(crate) mod nodes;
 mod raft;
 mod registry;
 mod term;

@@ -6,10 +6,11 @@ use crate::errors::MembershipError;
 use crate::feed::Copies;
 use crate::gate::Gate;
 use crate::network::Network;
-use crate::seat::{Place, Voting};
+use crate::seat::{Outlook, Place, Voting};
 use crate::types::{NodeId, Voter};
 use crate::view::View;
 use futures_util::future::{Either, select};
+use openraft::metrics::RaftServerMetrics;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -30,46 +31,85 @@ pub(crate) struct Core {
     pub(crate) copies: Copies,
     /// This node takes nothing more as leader: another is to follow it.
     pub(crate) lets_go: AtomicBool,
+    /// Held by who has another node lead, one at a time.
+    pub(crate) handing_over: tokio::sync::Mutex<()>,
+}
+
+/// One node's time as leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leadership {
+    pub(crate) leader: NodeId,
+    pub(crate) term: u64,
+}
+
+impl Leadership {
+    fn of_metrics(metrics: &RaftServerMetrics<NodeId, Voter>) -> Option<Self> {
+        let term = metrics.vote.leader_id.term;
+        metrics.current_leader.map(|leader| Self { leader, term })
+    }
+
+    fn of_outlook(outlook: &Outlook) -> Option<Self> {
+        let term = outlook.term;
+        outlook.leader.map(|leader| Self { leader, term })
+    }
 }
 
 impl Core {
-    /// Who takes writes and reads, as far as this node knows: who leads, unless that is this node and it lets go.
-    pub(crate) fn leader(&self) -> Option<NodeId> {
-        let leader = match self.place.voting() {
-            Some(voting) => voting.raft.server_metrics().borrow().current_leader,
-            None => self.place.outlook.borrow().leader,
-        };
-        leader.filter(|leader| *leader != self.config.id || !self.lets_go.load(Relaxed))
+    /// Whose time it is to take writes and reads, as far as this node knows: the leader's, unless that is this node and it
+    /// lets go.
+    pub(crate) fn leader(&self) -> Option<Leadership> {
+        let takes = |leader: &Leadership| leader.leader != self.config.id || !self.lets_go.load(Relaxed);
+        self.leadership().filter(takes)
     }
 
-    /// Returns once this node knows of a leader other than `former`; gives the term of that one.
-    pub(crate) async fn superseded(&self, former: NodeId) -> u64 {
-        let is_other = |leader: Option<NodeId>| leader.is_some_and(|leader| leader != former);
-        let term = match self.place.voting() {
-            Some(voting) => {
-                let mut metrics = voting.raft.server_metrics();
-                let found = metrics.wait_for(|metrics| is_other(metrics.current_leader)).await;
-                found.map(|metrics| metrics.vote.leader_id.term)
-            }
-            None => {
-                let mut outlook = self.place.outlook.subscribe();
-                outlook.wait_for(|outlook| is_other(outlook.leader)).await.map(|outlook| outlook.term)
-            }
-        };
-        match term {
-            Ok(term) => term,
-            // nobody leads any more as far as a node knows that has stopped
-            Err(_) => std::future::pending().await,
+    /// Who leads, as far as this node knows.
+    pub(crate) fn leadership(&self) -> Option<Leadership> {
+        match self.place.voting() {
+            Some(voting) => Leadership::of_metrics(&voting.raft.server_metrics().borrow()),
+            None => Leadership::of_outlook(&self.place.outlook.borrow()),
         }
     }
 
-    /// What `future` gives, unless somebody else than `leader` leads before that: one that was cut off never answers.
+    /// Returns once this node knows of a leadership that is such a one.
+    pub(crate) async fn leads(&self, is_such: impl Fn(Leadership) -> bool + Send + Sync) -> Leadership {
+        let mut found = None;
+        let mut looks = |leadership: Option<Leadership>| {
+            found = leadership.filter(|leadership| is_such(*leadership));
+            found.is_some()
+        };
+        // nobody leads any more as far as a node knows that has stopped
+        let _ = match self.place.voting() {
+            Some(voting) => {
+                let mut metrics = voting.raft.server_metrics();
+                let seen = metrics.wait_for(|metrics| looks(Leadership::of_metrics(metrics))).await;
+                seen.map(drop)
+            }
+            None => {
+                let mut outlook = self.place.outlook.subscribe();
+                let seen = outlook.wait_for(|outlook| looks(Leadership::of_outlook(outlook))).await;
+                seen.map(drop)
+            }
+        };
+        match found {
+            Some(leadership) => leadership,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns once this node knows of a later leadership than `former`, of another node or of the same once more; gives its
+    /// term.
+    pub(crate) async fn superseded(&self, former: Leadership) -> u64 {
+        self.leads(|leadership| leadership.term > former.term).await.term
+    }
+
+    /// What `future` gives, unless this leadership is over before that: a leader that was cut off never answers, and one that
+    /// was elected again may have forgotten the question.
     pub(crate) async fn while_leads<T>(
         &self,
-        leader: NodeId,
+        leadership: Leadership,
         future: impl Future<Output = T> + Send,
     ) -> Option<T> {
-        match select(pin!(future), pin!(self.superseded(leader))).await {
+        match select(pin!(future), pin!(self.superseded(leadership))).await {
             Either::Left((output, _)) => Some(output),
             Either::Right(_) => None,
         }

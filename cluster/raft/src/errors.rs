@@ -47,6 +47,17 @@ pub enum ProposeError {
         /// The bound.
         bytes_max: usize,
     },
+    /// Nothing was proposed: some node could not read it.
+    #[error(
+        "nothing was proposed: it takes version {since} of the protocol between nodes, and the cluster speaks version {agreed} \
+         until every node of it speaks that one"
+    )]
+    MixedVersions {
+        /// The version from which on nodes can read it.
+        since: u32,
+        /// The version that the cluster agreed on.
+        agreed: u32,
+    },
     /// Nothing was proposed: no voter could read it.
     #[error("nothing was proposed: {0}")]
     Unreadable(#[from] DecodeError),

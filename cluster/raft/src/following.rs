@@ -138,7 +138,10 @@ async fn ask(core: &Core, attempt: usize, part: Option<(u64, u64)>) -> Result<Fe
 
 /// Whom to ask, in this order: each view begins with another.
 fn voters(core: &Core) -> Vec<(NodeId, Voter)> {
-    let (known, leader) = (core.view.picture(|picture| picture.voters.clone()), core.leader());
+    let (known, leader) = (
+        core.view.picture(|picture| picture.voters.clone()),
+        core.leader().map(|leadership| leadership.leader),
+    );
     let (own, count) = (core.config.id, known.len() as u64);
     let mut voters: Vec<(NodeId, Voter)> = known.into_iter().filter(|(id, _)| *id != own).collect();
     if count > 0 {

@@ -14,7 +14,7 @@ use crate::receiver::Receiver;
 use crate::runtime::Runtime;
 use crate::seat::{OpenDisk, Place};
 use crate::state::State;
-use crate::transport::Transport;
+use crate::transport::{Envelope, Transport, answer};
 use crate::types::{LogId, NodeId, Voter};
 use crate::view::{Observer, Picture, View};
 use crate::watchdog::End;
@@ -131,6 +131,7 @@ impl Group {
             contacts: RwLock::default(),
             copies: Copies::default(),
             lets_go: AtomicBool::default(),
+            handing_over: tokio::sync::Mutex::default(),
         });
         Runtime::detach(proposer::run(Arc::clone(&core), queued));
         Runtime::detach(reader::run(Arc::clone(&core), reading));
@@ -174,21 +175,30 @@ impl Group {
     /// Lets a node follow the log without a vote; returns once it has caught up. On the leader.
     ///
     /// # Errors
-    /// If this voter does not lead, or stops leading.
+    /// If this voter does not lead, or stops leading, or the node is taken out before it has caught up.
     pub async fn add_learner(&self, id: NodeId, voter: Voter) -> Result<(), MembershipError> {
         let voting = self.core.voting()?;
         let failed = |error: String| MembershipError(error);
-        let added =
-            voting.raft.add_learner(id, voter, true).await.map_err(|error| failed(error.to_string()))?;
-        // openraft takes a follower for caught up that lags behind by less than after what it would send a snapshot
-        let has = |log_id: &Option<LogId>| log_id.is_some_and(|log_id| log_id >= added.log_id);
+        // openraft would take a follower for caught up that lags behind by less than after what it would send a snapshot
+        let added = voting.raft.add_learner(id, voter, false).await;
+        let added = added.map_err(|error| failed(error.to_string()))?.log_id;
+        let has = |log_id: &Option<LogId>| log_id.is_some_and(|log_id| log_id >= added);
         let mut metrics = voting.raft.metrics();
-        let caught_up = metrics.wait_for(|metrics| {
-            let known = metrics.replication.as_ref();
-            known.is_none_or(|known| known.get(&id).is_some_and(has))
+        let mut caught_up = Err("this voter leads no more".to_owned());
+        let seen = metrics.wait_for(|metrics| {
+            let Some(known) = &metrics.replication else { return true };
+            let members = &metrics.membership_config;
+            if known.get(&id).is_some_and(has) {
+                caught_up = Ok(());
+            } else if *members.log_id() > Some(added) && members.membership().get_node(&id).is_none() {
+                caught_up = Err(format!("node {id} was taken out before it had caught up"));
+            } else {
+                return false;
+            }
+            true
         });
-        let leads = caught_up.await.is_ok_and(|metrics| metrics.replication.is_some());
-        if leads { Ok(()) } else { Err(failed("this voter leads no more".to_owned())) }
+        seen.await.map_err(|_| failed("this voter stops".to_owned()))?;
+        caught_up.map_err(failed)
     }
 
     /// Makes these members the voters; returns once both the old and the new ones have agreed. On the leader. If it stops
@@ -265,14 +275,25 @@ impl Group {
         answer.await.unwrap_or_else(|_| Err("this voter stops".to_owned()))
     }
 
-    /// Answers a frame of another voter.
+    /// Answers a frame of another node, over a network in which each says who it is.
     pub async fn receive(&self, frame: Bytes) -> Bytes {
         self.receiver.receive(self, &self.core, &frame).await
     }
 
-    /// Returns once this node knows that somebody else leads than `former`.
-    pub async fn superseded(&self, former: NodeId) {
-        self.core.superseded(former).await;
+    /// Answers a frame that `sender` has sent, if it is not in another one's name.
+    pub async fn receive_from(&self, sender: NodeId, frame: Bytes) -> Bytes {
+        match Envelope::open(&frame) {
+            Ok((Envelope { from, .. }, _)) if from != sender => {
+                answer(Err(format!("a frame of node {from} was sent by node {sender}")))
+            }
+            // what cannot be read is refused there
+            _ => self.receive(frame).await,
+        }
+    }
+
+    /// Returns once this node knows of a later leader than that of this term, be it the same node once more.
+    pub async fn superseded(&self, term: u64) {
+        self.core.leads(|leadership| leadership.term > term).await;
     }
 
     /// Follows the log index of what is applied here. A receiver sees the newest and may miss those between.

@@ -27,6 +27,7 @@ mod snapshot;
 mod state;
 pub mod transport;
 mod types;
+mod versions;
 mod view;
 mod watchdog;
 
@@ -41,5 +42,6 @@ pub use seat::OpenDisk;
 pub use snapshot::SnapshotError;
 pub use state::State;
 pub use types::{NodeId, Voter};
+pub use versions::{PROTOCOL_FIRST, PROTOCOL_NEWEST, PROTOCOL_OF_AGREEMENT};
 pub use view::{Committed, Observer, Picture};
 pub use watchdog::End;

@@ -7,6 +7,7 @@
 //! [`NodeCommand::Down`] for the keeper whose leases it saw run out. So what a leader of before thought of a lease ends
 //! nothing that a later one has renewed.
 
+use crate::versions::PROTOCOL_FIRST;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,6 +56,12 @@ pub enum NodeCommand {
     Remove {
         /// Its number.
         node: u32,
+    },
+    /// From here on the log may hold whatever nodes can read that speak this version of the protocol between nodes: all of them
+    /// do. What has been raised is not lowered.
+    Raise {
+        /// The version.
+        protocol: u32,
     },
 }
 
@@ -133,11 +140,23 @@ pub struct NodeTable {
     next: u32,
     changes: u64,
     nodes: BTreeMap<u32, NodeRecord>,
+    /// 0 before it was raised.
+    protocol: u32,
 }
 
 impl NodeTable {
     pub(crate) fn from_parts(next: u32, changes: u64, nodes: BTreeMap<u32, NodeRecord>) -> Self {
-        Self { next, changes, nodes }
+        Self { next, changes, nodes, protocol: 0 }
+    }
+
+    pub(crate) fn with_protocol(mut self, protocol: u32) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// The version of the protocol between nodes that all of them speak, as far as is agreed on.
+    pub fn protocol(&self) -> u32 {
+        self.protocol.max(PROTOCOL_FIRST)
     }
 
     /// How many commands have changed it: two tables of one cluster with the same count are the same.
@@ -201,6 +220,12 @@ impl NodeTable {
                 }
                 self.nodes.remove(node);
                 Ok(*node)
+            }
+            NodeCommand::Raise { protocol } => {
+                if *protocol > self.protocol() {
+                    self.protocol = *protocol;
+                }
+                Ok(0)
             }
         }
     }

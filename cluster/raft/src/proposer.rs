@@ -7,10 +7,10 @@
 //! Invariant: a proposal belongs to a batch or to who made it, never to both: who takes it back before a batch has it knows
 //! that nothing was proposed.
 
-use crate::core::Core;
+use crate::core::{Core, Leadership};
 use crate::runtime::Runtime;
 use crate::transport::{CallError, Kind, Placement};
-use crate::types::{Batch, NodeId};
+use crate::types::Batch;
 use bytes::{Bytes, BytesMut};
 use openraft::AsyncRuntime as _;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub(crate) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Item>) {
 async fn place(core: &Arc<Core>, items: Vec<Item>, permit: tokio::sync::OwnedSemaphorePermit) {
     // a view hears less often, and who leads says itself whether it has a quorum
     let leader = core.leader().filter(|_| core.gate.is_fresh() || core.place.is_view());
-    let lead = core.place.voting().filter(|_| leader == Some(core.config.id));
+    let lead = core.place.voting().filter(|_| leader.is_some_and(|leader| leader.leader == core.config.id));
     let items = items.into_iter().filter(|item| item.claim.take()).collect::<Vec<_>>();
     let (items, astray): (Vec<Item>, Vec<Item>) =
         items.into_iter().partition(|item| lead.is_some() || !item.forwarded);
@@ -129,11 +129,12 @@ async fn committed(core: &Core, batch: &Batch, written: Written) -> Placement {
     }
 }
 
-async fn forward(core: &Core, leader: NodeId, batch: Bytes) -> Placement {
+async fn forward(core: &Core, leadership: Leadership, batch: Bytes) -> Placement {
+    let leader = leadership.leader;
     let Some(voter) = core.voter(leader) else { return Placement::Refused };
     let timeout = core.config.propose_timeout;
     let asked = core.network.ask(Kind::Forward, leader, &voter, &batch, timeout);
-    match core.while_leads(leader, asked).await {
+    match core.while_leads(leadership, asked).await {
         Some(Ok(placement)) => placement,
         Some(Err(CallError::Unreachable { .. } | CallError::Refused { .. })) => Placement::Refused,
         Some(Err(CallError::Lost { .. })) | None => Placement::Unknown,

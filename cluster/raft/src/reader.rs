@@ -4,9 +4,8 @@
 //! All requests that wait share one round. A round that has begun takes nobody in: its index may be older than what they
 //! must see.
 
-use crate::core::Core;
+use crate::core::{Core, Leadership};
 use crate::transport::Kind;
-use crate::types::NodeId;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +24,7 @@ pub(crate) async fn run(core: Arc<Core>, mut requests: mpsc::Receiver<Request>) 
     let mut round = Vec::new();
     while requests.recv_many(&mut round, REQUESTS_MAX).await > 0 {
         let leader = core.leader();
-        if leader != Some(core.config.id) {
+        if leader.is_none_or(|leader| leader.leader != core.config.id) {
             for request in round.extract_if(.., |request| request.forwarded) {
                 let _ = request.index.send(Err("this voter does not lead".to_owned()));
             }
@@ -44,7 +43,8 @@ pub(crate) async fn run(core: Arc<Core>, mut requests: mpsc::Receiver<Request>) 
     }
 }
 
-async fn read_index(core: &Core, leader: NodeId) -> Result<u64, String> {
+async fn read_index(core: &Core, leadership: Leadership) -> Result<u64, String> {
+    let leader = leadership.leader;
     if leader == core.config.id {
         let voting = core.place.voting().ok_or("this node does not follow the log any more")?;
         let read = voting.raft.get_read_log_id().await.map_err(|error| error.to_string())?;
@@ -53,8 +53,8 @@ async fn read_index(core: &Core, leader: NodeId) -> Result<u64, String> {
     let voter = core.voter(leader).ok_or_else(|| format!("leader {leader} is not a member"))?;
     let timeout = core.config.read_timeout;
     let asked = core.network.ask(Kind::ReadIndex, leader, &voter, &0u8, timeout);
-    match core.while_leads(leader, asked).await {
+    match core.while_leads(leadership, asked).await {
         Some(asked) => asked.map_err(|error| error.to_string()),
-        None => Err(format!("voter {leader} was asked, and another leads by now")),
+        None => Err(format!("voter {leader} was asked, and a later one leads by now")),
     }
 }

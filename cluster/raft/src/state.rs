@@ -1,8 +1,10 @@
 //! The replicated state: a pure function of the commands, the same on every voter.
 
+use crate::codec::nodes::read_protocol;
 use crate::codec::{DecodeError, Encode, Reader};
 use crate::command::{Command, NodeOutcome, Outcome};
 use crate::nodes::{NodeCommand, NodeTable};
+use crate::versions::PROTOCOL_FIRST;
 use arsenal_runtime::Pid;
 use arsenal_runtime::registry::{self, RegistryError, RegistryState};
 use std::collections::BTreeMap;
@@ -75,16 +77,23 @@ impl Encode for State {
     fn encode(&self, out: &mut Vec<u8>) {
         self.registry.encode(out);
         self.nodes.encode(out);
-        // at the end and only where there are any, so that a build which knows of no moves reads what has none
-        if !self.registry.owners().is_empty() {
+        // at the end and only where there is any, so that a build which knows of neither reads what has none
+        let protocol = self.nodes.protocol();
+        if protocol > PROTOCOL_FIRST || !self.registry.owners().is_empty() {
             self.registry.owners().encode(out);
+        }
+        if protocol > PROTOCOL_FIRST {
+            protocol.encode(out);
         }
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (mut registry, nodes) = (RegistryState::decode(from)?, NodeTable::decode(from)?);
+        let (mut registry, mut nodes) = (RegistryState::decode(from)?, NodeTable::decode(from)?);
         if !from.is_empty() {
             registry = registry.with_owners(BTreeMap::decode(from)?);
+        }
+        if !from.is_empty() {
+            nodes = nodes.with_protocol(read_protocol(from)?);
         }
         Ok(Self { registry, nodes })
     }

@@ -1,10 +1,13 @@
 //! What a group of voters does, in a simulated world: same seed, same run.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use arsenal_raft::nodes::NodeCommand;
 use arsenal_raft::simulation::cluster::Cluster;
-use arsenal_raft::{Command, Config, Outcome, ProposeError};
+use arsenal_raft::{Command, Config, Outcome, ProposeError, Voter};
 use arsenal_runtime::registry::{Command as Registry, RegistryError};
 use arsenal_runtime::{Pid, Term};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -61,6 +64,57 @@ fn three_voters_elect_a_leader_and_agree_on_who_holds_a_name() {
     for id in 1..=3 {
         assert_eq!(holder(&cluster, id, "n"), Some(1));
     }
+}
+
+#[test]
+fn a_command_that_not_all_nodes_can_read_is_refused_with_both_versions_and_stands_in_no_log() {
+    let cluster = Cluster::of(5, 3, None);
+    let leader = cluster.elect().unwrap();
+    propose(&cluster, leader, register("n", 1)).unwrap();
+    let moved = || {
+        let (from, to) = (Pid::new(1, 1, 1), Pid::new(2, 1, 1));
+        Command::Registry(Registry::Move { from, to, epoch: 0 })
+    };
+    let log = || cluster.group(leader).unwrap().status().applied;
+    let before = log();
+    for id in 1..=3 {
+        let refused = propose(&cluster, id, moved()).unwrap_err();
+        assert_eq!(refused, ProposeError::MixedVersions { since: 3, agreed: 1 });
+        assert!(refused.to_string().contains("version 3") && refused.to_string().contains("version 1"));
+    }
+    cluster.world.run_for(Duration::from_secs(1));
+    assert_eq!(log(), before);
+    propose(&cluster, leader, Command::Node(NodeCommand::Raise { protocol: 3 })).unwrap();
+    // what has been raised outlives who raised it
+    cluster.kill(leader);
+    let next = (1..=3).find(|id| *id != leader).unwrap();
+    holder(&cluster, next, "n");
+    let outcome = propose(&cluster, next, moved()).unwrap();
+    assert!(matches!(outcome, Outcome::Registry(Ok(_))), "{outcome:?}");
+}
+
+#[test]
+fn whoever_waits_for_a_learner_that_is_taken_out_hears_so() {
+    let cluster = Cluster::of(6, 3, None);
+    let leader = cluster.elect().unwrap();
+    // its first entry stands before any change of the members
+    propose(&cluster, leader, register("n", 1)).unwrap();
+    let group = cluster.group(leader).unwrap();
+    // nobody is there
+    let (adding, told) = (group.clone(), Arc::new(Mutex::new(None)));
+    let outcome = Arc::clone(&told);
+    cluster.world.spawn_on(leader, async move {
+        let added = adding.add_learner(9, Voter { address: "nowhere".to_owned() }).await;
+        *outcome.lock() = Some(added);
+    });
+    assert!(cluster.world.run_until(LONG, || group.picture(|picture| picture.learners.contains(&9))));
+    assert_eq!(*told.lock(), None, "it has not caught up");
+    let removing = group.clone();
+    let removed = cluster.on(leader, LONG, async move { removing.remove_learners([9].into()).await });
+    assert_eq!(removed, Some(Ok(())));
+    assert!(cluster.world.run_until(LONG, || told.lock().is_some()), "nobody hears that it is gone");
+    let refused = told.lock().take().unwrap().unwrap_err().to_string();
+    assert!(refused.contains("node 9 was taken out"), "{refused}");
 }
 
 #[test]

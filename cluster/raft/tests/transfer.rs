@@ -111,6 +111,106 @@ fn a_chosen_follower_takes_over_and_what_is_written_meanwhile_waits_for_it() {
     }
 }
 
+/// One of those that stand, and how many did at most at a time.
+struct Standing(Arc<Mutex<(usize, usize)>>);
+
+impl Standing {
+    fn begin(counted: Arc<Mutex<(usize, usize)>>) -> Self {
+        let (now, most) = &mut *counted.lock();
+        *now += 1;
+        *most = (*most).max(*now);
+        Self(Arc::clone(&counted))
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.0.lock().0 -= 1;
+    }
+}
+
+#[test]
+fn of_two_hand_overs_at_once_the_second_waits_for_the_first_and_no_two_followers_stand() {
+    let run = Run::new(3, 5, 0);
+    let group = run.cluster.group(run.leader).unwrap();
+    let standing: Arc<Mutex<(usize, usize)>> = Arc::default();
+    let ended: Arc<Mutex<Vec<(Duration, bool)>>> = Arc::default();
+    let since = run.cluster.world.now();
+    for _ in 0..2 {
+        let (group, world) = (group.clone(), run.cluster.world.clone());
+        let (standing, ended) = (Arc::clone(&standing), Arc::clone(&ended));
+        run.cluster.world.spawn_on(run.leader, async move {
+            // nobody wins
+            let stand = |_| {
+                let (world, standing) = (world.clone(), Arc::clone(&standing));
+                async move {
+                    let _one = Standing::begin(standing);
+                    world.sleep(Duration::from_millis(20)).await;
+                    false
+                }
+            };
+            let handed = group.hand_over(Duration::from_millis(500), |_| true, stand).await;
+            ended.lock().push((world.now() - since, handed));
+        });
+    }
+    assert!(run.cluster.world.run_until(LONG, || ended.lock().len() == 2));
+    assert_eq!(standing.lock().1, 1, "one follower stands at a time");
+    assert!(ended.lock().iter().all(|(_, handed)| !handed), "nobody else leads");
+    // after both it takes proposals again
+    let outcome = run.cluster.on(run.leader, LONG, async move { group.propose(write()).await });
+    assert!(matches!(outcome, Some(Ok(_))), "{outcome:?}");
+    run.cluster.end();
+}
+
+#[test]
+fn a_second_hand_over_has_nothing_to_do_once_the_first_has_succeeded() {
+    let run = Run::new(4, 3, 0);
+    assert!(run.hand_over());
+    let group = run.cluster.group(run.leader).unwrap();
+    let asked: Arc<Mutex<usize>> = Arc::default();
+    let counted = Arc::clone(&asked);
+    let again = async move {
+        let stand = |_| {
+            *counted.lock() += 1;
+            async { true }
+        };
+        group.hand_over(LIMIT, |_| true, stand).await
+    };
+    assert_eq!(run.cluster.on(run.leader, LONG, again), Some(true));
+    assert_eq!(*asked.lock(), 0);
+    run.cluster.end();
+}
+
+#[test]
+fn a_leader_that_is_elected_again_supersedes_itself() {
+    let mut again = 0;
+    for seed in 0..10 {
+        // of two neither wins without the other
+        let cluster = Cluster::of(seed, 2, None);
+        let leader = cluster.elect().unwrap();
+        let following = cluster.group(3 - leader).unwrap();
+        assert!(cluster.world.run_until(LONG, || following.status().leader == Some(leader)));
+        let (waiting, term) = (following.clone(), following.status().term);
+        let told: Arc<Mutex<bool>> = Arc::default();
+        let tell = Arc::clone(&told);
+        cluster.world.spawn_on(3 - leader, async move {
+            waiting.superseded(term).await;
+            *tell.lock() = true;
+        });
+        cluster.world.run_for(Duration::from_secs(1));
+        assert!(!*told.lock(), "it leads on");
+        cluster.kill(leader);
+        cluster.start(leader);
+        let leads = || following.status().leader.filter(|_| following.status().term > term);
+        assert!(cluster.world.run_until(LONG, || leads().is_some()));
+        again += usize::from(leads() == Some(leader));
+        let hears = cluster.world.run_until(LONG, || *told.lock());
+        assert!(hears, "seed {seed}: whoever waits for an answer of that time waits on");
+        cluster.end();
+    }
+    assert!(again > 0, "the other one has won each time");
+}
+
 #[test]
 fn a_follower_that_does_not_answer_holds_up_a_hand_over_for_an_election_timeout_and_no_longer() {
     let gap = |seed| {

@@ -25,6 +25,16 @@ pub enum DecodeError {
         /// What was found.
         tag: u8,
     },
+    /// Of a cluster that agreed on a version of the protocol between nodes that this build does not speak.
+    #[error(
+        "written at version {found} of the protocol between nodes, and this build speaks versions up to {newest}"
+    )]
+    Version {
+        /// The version.
+        found: u32,
+        /// The newest that this build speaks.
+        newest: u32,
+    },
     /// Text that is not UTF-8.
     #[error("text is not UTF-8")]
     Text,

@@ -143,6 +143,14 @@ impl Node {
         receiver.await.unwrap_or_else(|_| Err(RegistryError::Unavailable("the node is stopping".into())))
     }
 
+    /// Whether a command of this kind can be proposed now at all.
+    ///
+    /// # Errors
+    /// If some node of the cluster could not read it.
+    pub fn accepts(&self, command: &Command) -> Result<(), RegistryError> {
+        self.registry().accepts(command)
+    }
+
     /// Has a command committed, and logs what it did.
     ///
     /// # Errors

@@ -65,6 +65,14 @@ pub trait Registry: Send + Sync + 'static {
     /// Has `command` committed and applied; then calls `done`, at once or later.
     fn propose(&self, command: Command, done: Done);
 
+    /// Whether a command of this kind can be proposed now at all, before anything is prepared for it.
+    ///
+    /// # Errors
+    /// [`RegistryError::MixedVersions`] if some node of the cluster could not read it.
+    fn accepts(&self, _command: &Command) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
     /// Has the names and memberships of a process that has ended dropped. Nobody asks for it twice: it is tried until it
     /// is done.
     fn release(&self, pid: Pid);

@@ -351,6 +351,9 @@ pub fn of_registry(error: &RegistryError) -> Status {
         RegistryError::GroupFull { .. } => failure(Code::ResourceExhausted, "MAX_MEMBERS", message).status(),
         RegistryError::BoundTooLow { .. } => bad_argument("max_members", message),
         RegistryError::UnexpectedCount { .. } => failure(Code::Aborted, "COUNT_MISMATCH", message).status(),
+        RegistryError::MixedVersions(_) => failure(Code::FailedPrecondition, "MIXED_VERSIONS", message)
+            .precondition("VERSION", "cluster")
+            .status(),
         RegistryError::Unavailable(_) => failure(Code::Unavailable, "NO_QUORUM", message).status(),
         RegistryError::Exhausted(_) => failure(Code::ResourceExhausted, "REGISTRY_BUSY", message).status(),
         RegistryError::Unknown(_) => failure(Code::Aborted, "OUTCOME_UNKNOWN", message).status(),

@@ -75,7 +75,7 @@ fn a_node_that_joined_has_a_view_and_follows_the_log_only_where_a_vote_is_missin
 fn a_node_that_never_votes_or_was_not_heard_by_this_leader_is_given_no_vote() {
     let state = nodes(&["", "", "", ""]);
     let mut seen = all_heard();
-    seen.manners.insert(3, Manner { abstains: true, needs_log: false });
+    seen.manners.insert(3, Manner { abstains: true, ..Manner::default() });
     let decided = next(state.nodes(), &seats(&[1, 2], &[]), &rules(), &seen);
     assert_eq!(decided, Some(Change::Admit(4)));
     seen.manners.remove(&4);
@@ -86,7 +86,7 @@ fn a_node_that_never_votes_or_was_not_heard_by_this_leader_is_given_no_vote() {
 fn a_node_of_an_older_build_follows_the_log_though_it_does_not_vote() {
     let mut state = nodes(&["", "", "", ""]);
     let mut seen = all_heard();
-    seen.manners.insert(4, Manner { abstains: false, needs_log: true });
+    seen.manners.insert(4, Manner { protocol: 1, ..Manner::default() });
     let three = |learners: &[u32]| seats(&[1, 2, 3], learners);
     assert_eq!(next(state.nodes(), &three(&[]), &rules(), &seen), Some(Change::Admit(4)));
     assert_eq!(next(state.nodes(), &three(&[4]), &rules(), &seen), None);

@@ -6,6 +6,7 @@ mod plan;
 mod scale;
 mod seating;
 mod speakers;
+mod versions;
 
 use arsenal_membership::{Entered, NodeState};
 use arsenal_raft::Voter;

@@ -26,7 +26,7 @@ fn shown(address: [u8; 4]) -> PeerNode {
 }
 
 fn hello(node: u64) -> Hello {
-    Hello { protocol_min: 1, protocol_max: 1, node, ..Hello::default() }
+    Hello { protocol_min: 1, protocol_max: 3, node, ..Hello::default() }
 }
 
 /// Where n4 serves, in a cluster whose first three nodes are on loopback.

@@ -2,6 +2,7 @@
 
 use super::{DecodeError, Encode, Reader};
 use crate::nodes::{Candidate, NodeCommand, NodePhase, NodeRecord, NodeTable};
+use crate::versions::PROTOCOL_NEWEST;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ mod tag {
     pub(super) const LEAVE: u8 = 4;
     pub(super) const DOWN: u8 = 5;
     pub(super) const REMOVE: u8 = 6;
+    pub(super) const RAISE: u8 = 7;
 }
 
 macro_rules! put {
@@ -29,6 +31,7 @@ impl Encode for NodeCommand {
             Self::Leave { node, incarnation } => put!(out, tag::LEAVE, node, incarnation),
             Self::Down { node, incarnation, keeper } => put!(out, tag::DOWN, node, incarnation, keeper),
             Self::Remove { node } => put!(out, tag::REMOVE, node),
+            Self::Raise { protocol } => put!(out, tag::RAISE, protocol),
         }
     }
 
@@ -51,9 +54,19 @@ impl Encode for NodeCommand {
                 keeper: Option::decode(from)?,
             },
             tag::REMOVE => Self::Remove { node: u32::decode(from)? },
+            tag::RAISE => Self::Raise { protocol: read_protocol(from)? },
             tag => return Err(DecodeError::Tag { what: "node command", tag }),
         })
     }
+}
+
+/// A version of the protocol between nodes that this build speaks: of a later one there may be what it cannot read.
+pub(crate) fn read_protocol(from: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    let found = u32::decode(from)?;
+    if found > PROTOCOL_NEWEST {
+        return Err(DecodeError::Version { found, newest: PROTOCOL_NEWEST });
+    }
+    Ok(found)
 }
 
 impl Encode for Candidate {

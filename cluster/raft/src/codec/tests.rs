@@ -4,6 +4,7 @@ use super::{DecodeError, Encode, TERM_DEPTH_MAX};
 use crate::command::{Command, Origin, Proposal, join, split};
 use crate::nodes::{Candidate, NodeCommand};
 use crate::state::State;
+use crate::versions::{PROTOCOL_FIRST, PROTOCOL_NEWEST};
 use arsenal_runtime::registry::Command as Registry;
 use arsenal_runtime::{Pid, Term};
 use bytes::Bytes;
@@ -97,6 +98,7 @@ fn node() -> impl Strategy<Value = NodeCommand> {
             keeper
         }),
         (1u32..4).prop_map(|node| NodeCommand::Remove { node }),
+        (PROTOCOL_FIRST..=PROTOCOL_NEWEST).prop_map(|protocol| NodeCommand::Raise { protocol }),
     ]
 }
 
@@ -155,4 +157,26 @@ fn a_term_nested_too_deeply_is_refused_before_it_can_stand_in_a_log() {
 fn an_unknown_command_says_that_another_version_wrote_it() {
     let error = Command::from_bytes(&[250]).unwrap_err().to_string();
     assert!(error.contains("unknown command 250") && error.contains("another version"), "{error}");
+}
+
+#[test]
+fn what_was_written_at_a_version_that_this_build_does_not_speak_is_refused_with_both() {
+    let later = PROTOCOL_NEWEST + 1;
+    let command = NodeCommand::Raise { protocol: later };
+    let mut state = State::default();
+    state.apply(&Command::Node(command.clone()));
+    let refused = DecodeError::Version { found: later, newest: PROTOCOL_NEWEST };
+    assert_eq!(NodeCommand::from_bytes(&command.to_bytes()), Err(refused.clone()));
+    assert_eq!(State::from_bytes(&state.to_bytes()), Err(refused));
+}
+
+#[test]
+fn a_state_says_nothing_of_versions_before_one_was_raised() {
+    let mut state = State::default();
+    let before = state.to_bytes();
+    state.apply(&Command::Node(NodeCommand::Raise { protocol: PROTOCOL_FIRST }));
+    let same_length = |state: &State| state.to_bytes().len() == before.len();
+    assert!(same_length(&state), "a build of before reads it");
+    state.apply(&Command::Node(NodeCommand::Raise { protocol: PROTOCOL_NEWEST }));
+    assert!(!same_length(&state));
 }

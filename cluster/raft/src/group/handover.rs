@@ -6,30 +6,35 @@
 //! since the last they heard of this one.
 
 use super::{Group, RETRY_PAUSE};
-use crate::core::Core;
+use crate::core::{Core, Leadership};
 use crate::election::stand;
 use crate::runtime::Runtime;
 use crate::types::NodeId;
 use openraft::AsyncRuntime as _;
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use tokio::sync::MutexGuard;
 
-/// While this lives its node takes nothing more as leader: what is proposed meanwhile waits for whoever leads next.
-struct LettingGo(Arc<Core>);
+/// While this lives its node takes nothing more as leader: what is proposed meanwhile waits for whoever leads next. There is one
+/// at a time: two would choose a follower each, and the first to end would have the node take more under the hands of the other.
+struct LettingGo<'a> {
+    core: &'a Core,
+    _only: MutexGuard<'a, ()>,
+}
 
-impl LettingGo {
-    fn begin(core: &Arc<Core>) -> Self {
+impl<'a> LettingGo<'a> {
+    async fn begin(core: &'a Core) -> Self {
+        let _only = core.handing_over.lock().await;
         core.lets_go.store(true, Relaxed);
-        Self(Arc::clone(core))
+        Self { core, _only }
     }
 }
 
-impl Drop for LettingGo {
+impl Drop for LettingGo<'_> {
     fn drop(&mut self) {
-        self.0.lets_go.store(false, Relaxed);
+        self.core.lets_go.store(false, Relaxed);
     }
 }
 
@@ -54,7 +59,8 @@ impl Group {
     }
 
     /// Has another voter lead, if this one does: one that is `preferred` if there is any. `stand` has a voter stand for
-    /// election, and gives whether it does. Gives whether somebody else leads within `limit`.
+    /// election, and gives whether it does. Gives whether somebody else leads within `limit`. A second one waits for the first,
+    /// and has nothing to do if that succeeds.
     pub async fn hand_over<F: Future<Output = bool> + Send>(
         &self,
         limit: Duration,
@@ -63,7 +69,11 @@ impl Group {
     ) -> bool {
         let handing = async {
             let own = self.core.config.id;
-            let _letting_go = LettingGo::begin(&self.core);
+            let _letting_go = LettingGo::begin(&self.core).await;
+            let is_another = |leadership: Leadership| leadership.leader != own;
+            if self.core.leadership().is_some_and(is_another) {
+                return;
+            }
             let mut followers = Vec::new();
             let answer_max = self.core.config.election_timeout;
             loop {
@@ -85,7 +95,7 @@ impl Group {
                         followers.push(chosen);
                     }
                 }
-                if Runtime::timeout(pause, self.core.superseded(own)).await.is_ok() {
+                if Runtime::timeout(pause, self.core.leads(is_another)).await.is_ok() {
                     return;
                 }
             }

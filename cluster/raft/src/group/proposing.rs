@@ -4,11 +4,11 @@
 use super::{Group, RETRY_PAUSE};
 use crate::codec::Encode;
 use crate::command::{Command, Outcome, Proposal, join};
+use crate::core::Leadership;
 use crate::errors::ProposeError;
 use crate::proposer::{Claim, Item, Placing};
 use crate::runtime::{Instant, Runtime};
 use crate::transport::Placement;
-use crate::types::NodeId;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use openraft::AsyncRuntime as _;
@@ -23,9 +23,18 @@ impl Group {
     /// # Errors
     /// All but [`ProposeError::Unknown`] mean that nothing was proposed.
     pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
+        self.accepts(&command)?;
         let mut expected = self.core.view.expect(self.serials.fetch_add(1, Relaxed));
         let proposal = Proposal { origin: expected.origin, command };
         self.follow(proposal, &mut expected.outcome).await
+    }
+
+    /// Whether a command of this kind may be proposed: whether all nodes can read it.
+    ///
+    /// # Errors
+    /// [`ProposeError::MixedVersions`] if not.
+    pub fn accepts(&self, command: &Command) -> Result<(), ProposeError> {
+        command.check_version(self.look(|state| state.nodes().protocol()))
     }
 
     async fn follow(
@@ -90,7 +99,7 @@ impl Group {
         &self,
         outcome: &mut oneshot::Receiver<Outcome>,
         Placing { claim, placed }: Placing,
-        leader: Option<NodeId>,
+        leader: Option<Leadership>,
         deadline: Instant,
     ) -> Option<Result<Outcome, ProposeError>> {
         let placement = match self.wait(deadline, select(&mut *outcome, placed)).await {

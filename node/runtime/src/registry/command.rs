@@ -210,6 +210,9 @@ pub enum RegistryError {
         /// Its memberships.
         members: u32,
     },
+    /// Some node of the cluster could not read it; nothing was proposed.
+    #[error("the nodes of the cluster are of several versions: {0}")]
+    MixedVersions(String),
     /// No quorum; nothing was proposed.
     #[error("the registry has no quorum: {0}")]
     Unavailable(String),

@@ -34,6 +34,10 @@ impl Replica for Fenced {
         Replica::propose(&self.group, command)
     }
 
+    fn accepts(&self, command: &Command) -> Result<(), ProposeError> {
+        Replica::accepts(&self.group, command)
+    }
+
     fn synchronize(&self) -> BoxFuture<'static, Result<(), ReadError>> {
         Replica::synchronize(&self.group)
     }

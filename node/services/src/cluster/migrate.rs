@@ -51,6 +51,9 @@ pub(super) async fn migrate(
         let failure = failure(Code::FailedPrecondition, "ALREADY_THERE", message);
         return Err(failure.precondition("ELSEWHERE", &process.pid().to_string()).status());
     }
+    // before anything is held or made: some node may not be able to read of a move yet
+    let would_be = Command::Move { from: process.pid(), to: process.pid(), epoch: node.epoch_of(&process) };
+    node.accepts(&would_be).map_err(|error| of_registry(&error))?;
     let departure = node.depart(&process, timeout).await.map_err(refused)?;
     let passage = Passage { shared: shared.clone(), place, operation: caller.operation };
     // whoever asked may go away: the process must not stay between two nodes for that
