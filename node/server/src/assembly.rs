@@ -13,6 +13,7 @@ use crate::parting::PartingLayer;
 use crate::probes::{self, Probes};
 use crate::rest::{METRICS_PATH, RestPort};
 use crate::telemetry::{self, context::CallerContextLayer};
+use arsenal_gateway::config::ResumeFields;
 use arsenal_gateway::upstream::{self, RemoteError};
 use arsenal_gateway::{Gateway, Hosts};
 use arsenal_membership::{Alone, ClusterError, Dialer, Nodes};
@@ -429,6 +430,9 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     settings.heartbeat_lines = config.gateway.heartbeat_lines;
     settings.sse_retry =
         (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
+    let resumed =
+        ResumeFields { id: config.gateway.resume_id.clone(), after: config.gateway.resume_after.clone() };
+    settings.resumption.fields = Some(resumed).filter(|resumed| !resumed.id.is_empty());
     settings.compress_bytes_min = Some(config.gateway.compress_bytes_min).filter(|&bytes_min| bytes_min > 0);
     settings.origins.clone_from(&config.gateway.origins);
     settings.hosts = hosts(config);

@@ -226,6 +226,11 @@ pub struct GatewaySection {
     pub heartbeat_lines: bool,
     /// Milliseconds after which an event stream's client is told to reconnect; 0 leaves it to the client.
     pub reconnect_ms: u64,
+    /// Field of a server stream's items that becomes the id of an event, with dots between where it lies deeper; empty where
+    /// no stream is resumed.
+    pub resume_id: String,
+    /// Field of the request that says behind which id a stream goes on: it gets what a browser tells in Last-Event-ID.
+    pub resume_after: String,
     /// Bytes from which an answer is compressed, with gzip or zstd, for clients that accept it; 0 for never.
     pub compress_bytes_min: usize,
     /// Print fields that have their default, as 0, "" or an empty list, in answers.
@@ -400,6 +405,8 @@ impl Default for GatewaySection {
             heartbeat_ms: 15_000,
             heartbeat_lines: false,
             reconnect_ms: 2_000,
+            resume_id: "sequence".to_owned(),
+            resume_after: "after".to_owned(),
             compress_bytes_min: 1_024,
             emit_defaults: true,
             origins: Vec::new(),

@@ -57,3 +57,18 @@ fn every_setting_has_words() {
         }
     }
 }
+
+#[test]
+fn streams_are_resumed_by_the_fields_that_are_named() {
+    let mut config = Config::default();
+    let fields = |config: &Config| {
+        let fields = crate::assembly::gateway_settings(config).resumption.fields;
+        fields.map(|fields| (fields.id, fields.after))
+    };
+    assert_eq!(fields(&config), Some(("sequence".to_owned(), "after".to_owned())));
+    config.gateway.resume_id = "head.version".to_owned();
+    config.gateway.resume_after = "since".to_owned();
+    assert_eq!(fields(&config), Some(("head.version".to_owned(), "since".to_owned())));
+    config.gateway.resume_id.clear();
+    assert_eq!(fields(&config), None);
+}
