@@ -1,11 +1,19 @@
 //! Failures that are caused on purpose, on three nodes of one cluster in this process, over both transports.
 
+use arsenal_proto::internal::v1::chaos_service_client::ChaosServiceClient;
+use arsenal_proto::internal::v1::{HealRequest, HoldRequest};
 use arsenal_server::config::Config;
 use arsenal_tests::{Api, Sandbox, Transport};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 
 /// Runs a test on a fresh cluster of three over each transport.
 fn on_three<F: Future<Output = ()>>(chaos: bool, test: impl Fn(Vec<Api>) -> F) {
+    on_three_at(chaos, |_, apis| test(apis));
+}
+
+/// As [`on_three`], of which the test is told where the first one serves.
+fn on_three_at<F: Future<Output = ()>>(chaos: bool, test: impl Fn(SocketAddr, Vec<Api>) -> F) {
     for transport in [Transport::Grpc, Transport::Rest] {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build();
         runtime.unwrap().block_on(async {
@@ -21,7 +29,7 @@ fn on_three<F: Future<Output = ()>>(chaos: bool, test: impl Fn(Vec<Api>) -> F) {
             for node in &nodes {
                 apis.push(node.api(transport).await);
             }
-            test(apis).await;
+            test(nodes[0].grpc(), apis).await;
             drop(nodes);
         });
     }
@@ -93,6 +101,34 @@ fn a_minority_refuses_while_the_majority_goes_on_and_finds_back_when_it_is_over(
         // as soon as it finds whoever leads
         minority.eventually(|| async { (holder(minority, "cart").await? == next).then_some(()) }).await;
         register(minority, "again").await;
+    });
+}
+
+#[test]
+fn a_node_that_alone_holds_a_cut_takes_nothing_from_the_other_one_though_that_one_dials() {
+    on_three_at(true, |first, apis| async move {
+        let answered = async |result: &str| {
+            let pinged = || async {
+                let ping = apis[2].call("PingNode", json!({"node": "n1", "timeout": "1s"})).await;
+                ping.is_ok_and(|ping| ping["result"] == result).then_some(())
+            };
+            apis[2].eventually(pinged).await;
+        };
+        answered("PONG").await;
+        let mut chaos = ChaosServiceClient::connect(format!("http://{first}")).await.unwrap();
+        let cut = HoldRequest {
+            experiment: "alone".to_owned(),
+            from: vec![3],
+            to: vec![1],
+            both_ways: false,
+            ttl_ms: 600_000,
+        };
+        chaos.hold(cut).await.unwrap();
+        answered("PANG").await;
+        let known = apis[2].ok("ListChaos", json!({"node": "n3"})).await;
+        assert!(known["chaos"].as_array().is_none_or(Vec::is_empty), "{known}");
+        chaos.heal(HealRequest { experiment: "alone".to_owned() }).await.unwrap();
+        answered("PONG").await;
     });
 }
 

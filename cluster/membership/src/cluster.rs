@@ -4,6 +4,7 @@
 
 use crate::answering::{Answering, Voting};
 use crate::bootstrap::{self, Bootstrap};
+use crate::cuts::Cuts;
 use crate::desk::{Desk, Life, Shared};
 use crate::dialer::Dialer;
 use crate::directory::{Directory, DirectoryError, Place};
@@ -113,6 +114,11 @@ impl Cluster {
         Desk(Arc::clone(&self.shared))
     }
 
+    /// What this node is cut off from on purpose.
+    pub fn cuts(&self) -> &Cuts {
+        self.shared.dialer.cuts()
+    }
+
     /// What answers other voters.
     pub fn answering(&self) -> Answering {
         Answering::new(self.shared.voting.subscribe(), self.thread.handle())
@@ -211,6 +217,7 @@ async fn enter(
 ) -> Result<(Entered, Inside), ClusterError> {
     let refused = |status: tonic::Status| ClusterError::Place(status.message().to_owned());
     let place = Bootstrap::new(&shared, &settings.seeds).place().await.map_err(refused)?;
+    shared.dialer.cuts().belong_to(place.node);
     let incarnation = shared.directory.lock().begin_life()?;
     tracing::info!(
         cluster = format!("{:016x}", place.id),

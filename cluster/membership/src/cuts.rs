@@ -1,8 +1,8 @@
-//! What a node is cut off from on purpose: the table that every connection to another node asks.
+//! What a node is cut off from on purpose: the table that every connection to another node asks, and every request of one.
 //!
 //! Each node holds its own, by a clock that never goes back, so that a cut ends in time though nobody reaches the node any
 //! more; a node that starts has none. Where nothing is cut a connection pays for one load. What a connection does about a
-//! cut is `severed`'s business; which nodes are to be cut apart, and who may ask for it, that of whoever adds one.
+//! cut is `severed`'s business, what requests do that of `crossing`; which nodes are to be cut apart, and who may ask for it, that of whoever adds one.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -98,6 +98,15 @@ pub(crate) enum Way {
     In,
 }
 
+/// The node at the other end, as far as this one knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Other {
+    /// The one that serves at this address.
+    At(Arc<str>),
+    /// The one with this number.
+    Numbered(u32),
+}
+
 impl Cuts {
     /// Holds a cut from now on, in place of one that is called the same.
     ///
@@ -135,19 +144,32 @@ impl Cuts {
         (table.own, table.addresses) = (own, addresses.collect());
     }
 
+    /// Takes note of who this node is, before it sees any other.
+    pub(crate) fn belong_to(&self, own: u32) {
+        self.0.table.lock().own = own;
+    }
+
+    /// The number of this node; 0 until it is known.
+    pub(crate) fn own(&self) -> u32 {
+        self.0.table.lock().own
+    }
+
     /// Whether anything may be cut.
     fn any(&self) -> bool {
         self.0.any.load(Relaxed)
     }
 
-    /// Until when nothing passes between this node and the one that serves at `address`; nothing if it does. A pass that
-    /// is refused is a hit.
-    pub(crate) fn until(&self, address: &str, ways: &[Way], is_hit: bool) -> Option<Instant> {
+    /// Until when nothing passes between this node and the other; nothing if it does. A pass that is refused is a hit.
+    pub(crate) fn until(&self, other: &Other, ways: &[Way], is_hit: bool) -> Option<Instant> {
         if !self.any() {
             return None;
         }
         let mut table = self.current();
-        let (own, other) = (table.own, *table.addresses.get(address)?);
+        let own = table.own;
+        let other = match other {
+            Other::At(address) => *table.addresses.get(address)?,
+            Other::Numbered(node) => *node,
+        };
         let severs = |cut: &Cut| {
             ways.iter().any(|way| match way {
                 Way::Out => cut.severs(own, other),
@@ -163,10 +185,10 @@ impl Cuts {
     }
 
     /// Returns once everything passes these ways.
-    pub(crate) async fn healed(self, address: Arc<str>, ways: &'static [Way]) {
+    pub(crate) async fn healed(self, other: Other, ways: &'static [Way]) {
         let mut changes = self.0.changes.subscribe();
         let mut is_hit = true;
-        while let Some(until) = self.until(&address, ways, is_hit) {
+        while let Some(until) = self.until(&other, ways, is_hit) {
             is_hit = false;
             tokio::select! {
                 () = sleep_until(until) => {}
@@ -204,7 +226,7 @@ mod tests {
     }
 
     fn passes(cuts: &Cuts, address: &str, way: Way) -> bool {
-        cuts.until(address, &[way], false).is_none()
+        cuts.until(&Other::At(address.into()), &[way], false).is_none()
     }
 
     #[test]
@@ -223,7 +245,7 @@ mod tests {
         assert!(!passes(&cuts, "n2", Way::Out) && !passes(&cuts, "n2", Way::In));
         assert!(passes(&cuts, "n3", Way::Out));
         let began = Instant::now();
-        cuts.clone().healed("n2".into(), &[Way::Out]).await;
+        cuts.clone().healed(Other::At("n2".into()), &[Way::Out]).await;
         assert!((5..6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         assert!(passes(&cuts, "n2", Way::Out) && cuts.list().is_empty() && !cuts.any());
     }
@@ -233,7 +255,7 @@ mod tests {
         let cuts = of_n1();
         cuts.add("a", cut(&[1], &[2], false), Duration::from_secs(60)).unwrap();
         cuts.add("b", cut(&[2], &[1], true), Duration::from_secs(60)).unwrap();
-        let waiting = tokio::spawn(cuts.clone().healed("n2".into(), &[Way::Out]));
+        let waiting = tokio::spawn(cuts.clone().healed(Other::At("n2".into()), &[Way::Out]));
         tokio::task::yield_now().await;
         assert_eq!(cuts.remove("a").map(|cut| cut.hits), Some(1));
         tokio::task::yield_now().await;

@@ -2,9 +2,10 @@
 //!
 //! A connection whose other end is gone without a word is found by pings, long before the machine would: a voter that
 //! came back behind a healed partition must not wait for it. And every connection stands still while it is cut on purpose
-//! ([`Cuts`]): since each is opened here, nothing between nodes passes by that.
+//! ([`Cuts`]), and says of each request which node sends it, so that the other end can hold its own cuts ([`crossing`]).
 
-use crate::cuts::{Cuts, Way};
+use crate::crossing;
+use crate::cuts::{Cuts, Other, Way};
 use crate::severed::Severed;
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -87,6 +88,10 @@ impl Dialer {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(windows.stream)
             .initial_connection_window_size(windows.connection);
+        let endpoint = match self.cuts.own() {
+            0 => endpoint,
+            own => endpoint.user_agent(crossing::name(own)).map_err(|error| error.to_string())?,
+        };
         let address: Arc<str> = address.into();
         match self.tls.clone() {
             None => {
@@ -111,7 +116,7 @@ async fn open(cuts: Cuts, address: Arc<str>, uri: Uri) -> io::Result<(Severed<Tc
     let missing = || io::Error::other(format!("`{uri}` names no host and port"));
     let (host, port) = (uri.host().ok_or_else(missing)?, uri.port_u16().ok_or_else(missing)?);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    cuts.clone().healed(Arc::clone(&address), &[Way::Out, Way::In]).await;
+    cuts.clone().healed(Other::At(Arc::clone(&address)), &[Way::Out, Way::In]).await;
     let socket = TcpStream::connect((bare, port)).await?;
     socket.set_nodelay(true)?;
     Ok((Severed::new(socket, cuts, address), host.to_owned()))

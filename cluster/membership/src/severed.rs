@@ -3,7 +3,7 @@
 //!
 //! What was cut for longer than the pings of the connection bear is closed by them, and opened again once that is possible.
 
-use crate::cuts::{Cuts, Way};
+use crate::cuts::{Cuts, Other, Way};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use std::io::{self, IoSlice};
@@ -12,37 +12,46 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A connection to the node that serves at an address.
+/// A connection to another node.
 pub(crate) struct Severed<S> {
     socket: S,
-    cuts: Cuts,
-    address: Arc<str>,
-    /// Ends with the cut that stops what comes in.
-    stopped_in: Option<BoxFuture<'static, ()>>,
-    /// As well, of what goes out.
-    stopped_out: Option<BoxFuture<'static, ()>>,
+    inward: Gate,
+    outward: Gate,
 }
 
 impl<S> Severed<S> {
+    /// To the node that serves at an address.
     pub(crate) fn new(socket: S, cuts: Cuts, address: Arc<str>) -> Self {
-        Self { socket, cuts, address, stopped_in: None, stopped_out: None }
+        let gate = |ways| Gate::new(cuts.clone(), Other::At(Arc::clone(&address)), ways);
+        Self { socket, inward: gate(&[Way::In]), outward: gate(&[Way::Out]) }
+    }
+}
+
+/// Where what goes these ways between two nodes has to stop while they are cut apart.
+pub(crate) struct Gate {
+    cuts: Cuts,
+    other: Other,
+    ways: &'static [Way],
+    /// Ends with the cut that stops it.
+    stopped: Option<BoxFuture<'static, ()>>,
+}
+
+impl Gate {
+    pub(crate) fn new(cuts: Cuts, other: Other, ways: &'static [Way]) -> Self {
+        Self { cuts, other, ways, stopped: None }
     }
 
-    /// Ready while nothing stops what goes this way.
-    fn poll_pass(&mut self, way: Way, context: &mut Context<'_>) -> Poll<()> {
-        let (stopped, ways): (_, &'static [Way]) = match way {
-            Way::In => (&mut self.stopped_in, &[Way::In]),
-            Way::Out => (&mut self.stopped_out, &[Way::Out]),
-        };
-        if stopped.is_none() {
-            if self.cuts.until(&self.address, ways, false).is_none() {
+    /// Ready while nothing stops what goes these ways.
+    pub(crate) fn poll_pass(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.stopped.is_none() {
+            if self.cuts.until(&self.other, self.ways, false).is_none() {
                 return Poll::Ready(());
             }
-            *stopped = Some(self.cuts.clone().healed(Arc::clone(&self.address), ways).boxed());
+            self.stopped = Some(self.cuts.clone().healed(self.other.clone(), self.ways).boxed());
         }
-        if let Some(healed) = stopped {
+        if let Some(healed) = &mut self.stopped {
             ready!(healed.poll_unpin(context));
-            *stopped = None;
+            self.stopped = None;
         }
         Poll::Ready(())
     }
@@ -54,7 +63,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Severed<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.poll_pass(Way::In, context));
+        ready!(self.inward.poll_pass(context));
         Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }
@@ -65,7 +74,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Severed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_pass(Way::Out, context));
+        ready!(self.outward.poll_pass(context));
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
@@ -82,7 +91,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Severed<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_pass(Way::Out, context));
+        ready!(self.outward.poll_pass(context));
         Pin::new(&mut self.socket).poll_write_vectored(context, slices)
     }
 

@@ -16,7 +16,7 @@ use crate::telemetry::{self, context::CallerContextLayer};
 use arsenal_gateway::config::ResumeFields;
 use arsenal_gateway::upstream::{self, RemoteError};
 use arsenal_gateway::{Gateway, Hosts};
-use arsenal_membership::{Alone, ClusterError, Dialer, Nodes};
+use arsenal_membership::{Alone, ClusterError, Cuts, Dialer, Nodes};
 use arsenal_raft::End;
 use arsenal_runtime::registry::LocalRegistry;
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
@@ -247,11 +247,13 @@ async fn serve_in(
         (None, Some(_)) => Some(cluster::wire_of_given(&placement, &recognition, stopped.clone())),
         (None, None) => None,
     };
+    let cuts = membership.as_ref().map(Membership::cuts);
     door.follow_files(config, stopped.clone());
     let rpcs = Late::default();
     let ports = [("grpc", Arc::<Tally>::default()), ("rest", Arc::default())];
     let counted = door.clone().counted_by(Arc::clone(&ports[0].1));
-    let mut listeners = vec![serve_grpc(config, (grpc, counted), rpcs.clone(), internal, stopped.clone())];
+    let mut listeners =
+        vec![serve_grpc(config, (grpc, counted), rpcs.clone(), (internal, cuts), stopped.clone())];
     let joined = match &membership {
         Some(membership) => membership.join().await?,
         None => place.unwrap_or_else(|| alone(config, address)),
@@ -484,7 +486,7 @@ fn serve_grpc(
     config: &Config,
     (listener, door): (TcpListener, Door),
     rpcs: Late<Wire<impl Layered>>,
-    internal: Option<InternalWire>,
+    (internal, cuts): (Option<InternalWire>, Option<Cuts>),
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let mut protocols = protocols(config, config.grpc.streams_per_connection_max);
@@ -493,7 +495,7 @@ fn serve_grpc(
         .max_header_list_size(config.grpc.header_bytes_max)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let port = GrpcPort::new(rpcs, internal);
+    let port = GrpcPort::new(rpcs, internal, cuts);
     // without an exporter nobody asks for the caller's trace
     match is_traced(config) {
         true => {

@@ -12,7 +12,7 @@ use crate::parting::{Parting, PartingLayer};
 use arsenal_link::grpc::GrpcNetwork;
 use arsenal_link::{LinkConfig, Links};
 use arsenal_membership::{
-    Cluster, ClusterError, Dialer, Entered, NodeChange, Nodes, Recognition, Settings, changes,
+    Cluster, ClusterError, Cuts, Dialer, Entered, NodeChange, Nodes, Recognition, Settings, changes,
 };
 use arsenal_names::ReplicatedRegistry;
 use arsenal_proto::internal::v1;
@@ -84,6 +84,11 @@ impl Membership {
         v1::list_placement_service(&Arc::new(placement.clone()), &mut table);
         v1::list_chaos_service(&Arc::new(self.held.clone()), &mut table);
         for_nodes(table, recognition, stopped)
+    }
+
+    /// What this node is cut off from on purpose.
+    pub(crate) fn cuts(&self) -> Cuts {
+        self.cluster.cuts().clone()
     }
 
     /// Gets into the cluster; returns once the node's session is open, or the voters let it wait for too long.

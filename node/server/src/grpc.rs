@@ -5,7 +5,10 @@
 //! The port of a node of a cluster is there before its node is: nodes speak to each other over it to find out who they
 //! are. What is of the contract is UNAVAILABLE until then.
 
+mod crossing;
+
 use crate::cluster::{INTERNAL_PATH, InternalWire};
+use arsenal_membership::{Crossing, Cuts};
 use arsenal_services::status::failure;
 use axum::body::Body;
 use futures_util::future::{BoxFuture, Either, FutureExt as _};
@@ -51,6 +54,8 @@ pub(crate) struct GrpcPort<S> {
     /// What `late` had when it was looked at first.
     rpcs: Option<Rpcs<S>>,
     internal: Option<InternalWire>,
+    /// What the node is cut off from on purpose; nothing if it is in no cluster.
+    cuts: Option<Cuts>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,9 +65,9 @@ struct Rpcs<S> {
 }
 
 impl<S: Clone> GrpcPort<S> {
-    /// Calls go to `late`, those of other nodes to `internal`.
-    pub(crate) fn new(late: Late<S>, internal: Option<InternalWire>) -> Self {
-        Self { late, rpcs: None, internal }
+    /// Calls go to `late`, those of other nodes to `internal`; what comes from nodes stands still while it is cut.
+    pub(crate) fn new(late: Late<S>, internal: Option<InternalWire>, cuts: Option<Cuts>) -> Self {
+        Self { late, rpcs: None, internal, cuts }
     }
 
     fn rpcs(&mut self) -> Option<&mut Rpcs<S>> {
@@ -99,11 +104,15 @@ where
             return refusal(response);
         }
         let dialect = dialect(request.headers());
+        let crossing = self.cuts.as_ref().and_then(|cuts| Crossing::of(cuts, request.headers()));
         let is_plain = dialect == Some(Dialect::Grpc) && request.version() == Version::HTTP_2;
         if let Some(internal) = self.internal.as_mut().filter(|_| is_plain)
             && request.uri().path().starts_with(INTERNAL_PATH)
         {
-            return Either::Right(internal.call(request).boxed());
+            return Either::Right(match crossing.filter(|_| !crossing::passes(request.uri().path())) {
+                Some(crossing) => crossing::cross(crossing, internal, request),
+                None => internal.call(request).boxed(),
+            });
         }
         if dialect.is_none() {
             let mut response = Response::default();
@@ -114,10 +123,11 @@ where
             let starting = failure(Code::Unavailable, "STARTING", "the node is not in its cluster yet");
             return refusal(starting.status().into_http());
         };
-        match is_plain {
-            true => Either::Left(rpcs.call(request)),
+        match (is_plain, crossing) {
+            (true, Some(crossing)) => Either::Right(crossing::cross(crossing, rpcs, request)),
+            (true, None) => Either::Left(rpcs.call(request)),
             // gRPC that came over HTTP/1 is refused there
-            false => {
+            (false, _) => {
                 let answer = web.call(request);
                 Either::Right(async move { answer.await.map(|response| response.map(Body::new)) }.boxed())
             }
