@@ -1,20 +1,22 @@
-//! What a client does in a process's name, or to it: links, monitors, flags, scheduling, timers, receiving.
+//! What a client does in a process's name, or to it: links, monitors, flags, labels; and, in files of their own,
+//! scheduling, timers, and what is done with a mailbox that clients read.
 //!
 //! Each is applied to the signal state of the process that acts, after all that has arrived there.
 
-use crate::body::Filter;
-use crate::message::{Kind, Message, ReplyTo, Signal};
+mod mailbox;
+mod scheduling;
+mod timers;
+
+use crate::message::Signal;
 use crate::node::Node;
 use crate::pid::{OwnedId, Pid};
 use crate::priority::Priority;
-use crate::process::{ProcessRef, UNPINNED, flag};
+use crate::process::ProcessRef;
 use crate::remote::{Address, Parcel};
 use crate::term::Term;
-use crate::timer::{Due, TimerInfo, TimerTarget};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 /// Why a control had no effect.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -223,264 +225,6 @@ impl Node {
         }))
     }
 
-    // Scheduling. Schedulers are numbered from 1, as on BEAM.
-
-    fn scheduler_index(&self, scheduler: u32) -> Result<u16, ControlError> {
-        let schedulers = self.schedulers().len();
-        let index = scheduler.checked_sub(1).filter(|index| (*index as usize) < schedulers);
-        index
-            .and_then(|index| u16::try_from(index).ok())
-            .ok_or(ControlError::NoScheduler { scheduler, schedulers })
-    }
-
-    /// Moves a process to another scheduler's run queue, once.
-    ///
-    /// # Errors
-    /// A dead process, an unknown scheduler, one pinned elsewhere.
-    pub fn migrate(&self, pid: Pid, scheduler: u32) -> Result<(), ControlError> {
-        let process = self.live(pid)?;
-        let index = self.scheduler_index(scheduler)?;
-        let pinned = process.0.pinned.load(Relaxed);
-        if pinned != UNPINNED && pinned != index {
-            return Err(ControlError::Pinned { process: pid, scheduler: u32::from(pinned) + 1 });
-        }
-        process.0.home.store(index, Relaxed);
-        process.0.moving.store(true, Relaxed);
-        self.nudge(&process.0);
-        Ok(())
-    }
-
-    /// From its next turn on only that scheduler runs the process.
-    ///
-    /// # Errors
-    /// A dead process, an unknown scheduler.
-    pub fn pin(&self, pid: Pid, scheduler: u32) -> Result<(), ControlError> {
-        let process = self.live(pid)?;
-        let index = self.scheduler_index(scheduler)?;
-        process.0.pinned.store(index, Relaxed);
-        self.nudge(&process.0);
-        Ok(())
-    }
-
-    /// Undoes [`Node::pin`]; whether it was pinned.
-    ///
-    /// # Errors
-    /// If the process is not alive.
-    pub fn unpin(&self, pid: Pid) -> Result<bool, ControlError> {
-        let process = self.live(pid)?;
-        Ok(process.0.pinned.swap(UNPINNED, Relaxed) != UNPINNED)
-    }
-
-    // Timers.
-
-    pub(crate) fn add_timer(&self, target: TimerTarget, mut message: Message, after: Duration) -> OwnedId {
-        let number = self.new_ref().number();
-        let id = self.owned(b't', number);
-        if message.kind == Kind::Timeout {
-            message.reference = id.reference();
-        }
-        let due = self.now_ns().saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
-        self.timers().add(due, number, Due::Message(target, message));
-        id
-    }
-
-    /// `send_after` and `start_timer` (a message of [`Kind::Timeout`]) from outside.
-    ///
-    /// # Errors
-    /// If too many are pending.
-    pub fn start_timer(
-        &self,
-        target: TimerTarget,
-        message: Message,
-        after: Duration,
-    ) -> Result<OwnedId, ControlError> {
-        if self.timers().is_full() {
-            return Err(ControlError::TooManyTimers(self.limits().timers_max));
-        }
-        Ok(self.add_timer(target, message, after))
-    }
-
-    fn timer_info(
-        &self,
-        id: OwnedId,
-        (due_ns, target, message): (u64, TimerTarget, Message),
-    ) -> Option<TimerInfo> {
-        if let TimerTarget::Process(pid) = target
-            && self.is_local(pid)
-            && !self.is_alive(pid)
-        {
-            return None;
-        }
-        let remaining = Duration::from_nanos(due_ns.saturating_sub(self.now_ns()));
-        Some(TimerInfo { id, target, message, due_ns, remaining })
-    }
-
-    /// Cancels a timer; what it was and how long was left, or nothing if it has fired, ended or never was.
-    pub fn cancel_timer(&self, id: OwnedId) -> Option<TimerInfo> {
-        let timer = self.timers().cancel(id.number())?;
-        self.timer_info(id, timer)
-    }
-
-    /// `read_timer`.
-    pub fn timer(&self, id: OwnedId) -> Option<TimerInfo> {
-        let timer = self.timers().get(id.number())?;
-        self.timer_info(id, timer)
-    }
-
-    /// Pending timers, by due time.
-    pub fn pending_timers(&self) -> Vec<TimerInfo> {
-        let timers = self.timers().list().into_iter();
-        timers
-            .filter_map(|(due, number, target, message)| {
-                self.timer_info(self.owned(b't', number), (due, target, message))
-            })
-            .collect()
-    }
-
-    /// Pending timers of `send_after` and `start_timer`.
-    pub fn timer_count(&self) -> usize {
-        self.timers().len()
-    }
-
-    pub(crate) fn fire_timer(&self, to: Pid, message: Message) {
-        self.send_signal(to, Signal::Message(message));
-    }
-
-    pub(crate) fn set_alarm(&self, pid: Pid, due_ns: u64) {
-        self.timers().add(due_ns, self.new_ref().number(), Due::Alarm(pid));
-    }
-
-    // Acting for a session's process.
-
-    /// Marks a process as one whose mailbox clients read.
-    pub fn open_mailbox(&self, pid: Pid) -> Arc<tokio::sync::Notify> {
-        if let Some(process) = self.process(pid) {
-            process.0.set(flag::SESSION, true);
-        }
-        let news = Arc::clone(&self.sessions().lock().entry(pid).or_default().news);
-        if !self.is_alive(pid) {
-            // its end, which takes the note away, may have been before this one was made
-            self.sessions().lock().remove(&pid);
-        }
-        news
-    }
-
-    /// Processes whose mailbox clients read, in order.
-    pub fn open_mailboxes(&self) -> Vec<Pid> {
-        let mut pids: Vec<Pid> = self.sessions().lock().keys().copied().collect();
-        pids.sort_unstable();
-        pids
-    }
-
-    /// Notes whose session a process is, whose mailbox is open.
-    pub fn set_session_owner(&self, pid: Pid, owner: &str) {
-        if let Some(session) = self.sessions().lock().get_mut(&pid) {
-            session.owner = owner.into();
-        }
-    }
-
-    /// Whose session a process is; empty where nobody's was noted.
-    pub fn session_owner(&self, pid: Pid) -> Arc<str> {
-        self.sessions().lock().get(&pid).map(|session| Arc::clone(&session.owner)).unwrap_or_default()
-    }
-
-    /// Takes up to `max` messages that `filter` admits, oldest first: a receive by that process. Calls among them are
-    /// open until they are answered with [`Node::reply_as`].
-    ///
-    /// # Errors
-    /// If the process is not alive.
-    pub fn receive_as(&self, pid: Pid, filter: &Filter, max: usize) -> Result<Vec<Message>, ControlError> {
-        let process = self.live(pid)?;
-        Ok(self.with_core(&process.0, |core, _| {
-            let messages = core.inner.extract(max, |message| filter.admits(message));
-            for message in &messages {
-                core.note_taken(&process.0, message, self);
-            }
-            for call in messages.iter().filter(|message| message.kind == Kind::Call) {
-                if let Some(call) = call.reply_to() {
-                    core.open_call(call);
-                }
-            }
-            messages
-        }))
-    }
-
-    /// Sends a message as that process: a call made this way is answered into its mailbox.
-    ///
-    /// # Errors
-    /// If the process is not alive.
-    pub fn send_as(&self, from: Pid, to: Pid, mut message: Message) -> Result<(), ControlError> {
-        let process = self.live(from)?;
-        message.from = from;
-        self.with_core(&process.0, |core, outbox| {
-            if let (Kind::Call, Some(reference)) = (message.kind, message.reference) {
-                core.expect_reply(reference, to);
-            }
-            outbox.send(self, to, Signal::Message(message));
-        });
-        Ok(())
-    }
-
-    /// Who waits for the answer to a call that the process received.
-    pub fn caller_of(&self, pid: Pid, reference: OwnedId) -> Option<Pid> {
-        let process = self.process(pid)?;
-        let core = process.0.core.lock();
-        let call = core.open_calls().iter().find(|call| Some(call.reference) == reference.reference());
-        call.map(|call| call.to)
-    }
-
-    /// Answers a call that the process received; `false` if it is not open.
-    ///
-    /// # Errors
-    /// If the process is not alive.
-    pub fn reply_as(&self, pid: Pid, reference: OwnedId, reply: Term) -> Result<bool, ControlError> {
-        let process = self.live(pid)?;
-        Ok(self.with_core(&process.0, |core, outbox| {
-            let open =
-                core.open_calls().iter().find(|call| Some(call.reference) == reference.reference()).copied();
-            if let Some(ReplyTo { to, reference }) = open {
-                core.close_call(ReplyTo { to, reference });
-                let message = Message::of(Kind::Reply, pid, reply).with_reference(reference);
-                outbox.send(self, to, Signal::Message(message));
-            }
-            open.is_some()
-        }))
-    }
-
-    /// Lets a process wait longer: until `timeout` from now exactly, or, where none is given, at least as long from now
-    /// as it said itself. That is how a session's lease is renewed. Gives when it ends, in nanoseconds of the node's
-    /// clock; nothing for a process that waits for ever.
-    ///
-    /// # Errors
-    /// If the process is not alive.
-    pub fn renew_receive(&self, pid: Pid, timeout: Option<Duration>) -> Result<Option<u64>, ControlError> {
-        let process = self.live(pid)?;
-        let until = |timeout: Duration| {
-            let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-            self.now_ns().saturating_add(ns).max(1)
-        };
-        let deadline = self.with_core(&process.0, |core, _| {
-            let own = until(core.receive.timeout?);
-            core.deadline_ns = timeout.map_or(own.max(core.deadline_ns), until);
-            Some(core.deadline_ns)
-        });
-        if deadline.is_some() {
-            // the alarm is set when it goes idle again
-            self.nudge(&process.0);
-        }
-        Ok(deadline)
-    }
-
-    /// When a process's waiting ends; nothing if it waits for ever or not at all.
-    pub fn receive_deadline(&self, process: &ProcessRef) -> Option<u64> {
-        Some(process.0.core.lock().deadline_ns).filter(|deadline| *deadline != 0)
-    }
-
-    /// How long a process waits for a message each time.
-    pub fn receive_timeout(&self, process: &ProcessRef) -> Option<Duration> {
-        process.0.core.lock().receive.timeout
-    }
-
     /// Replaces labels by these.
     ///
     /// # Errors
@@ -489,14 +233,5 @@ impl Node {
         let process = self.live(pid)?;
         self.with_core(&process.0, |core, _| core.extras_mut().labels = labels);
         Ok(())
-    }
-
-    /// Whether no turn of the process is running, so that what holds it holds it already and all that it used is
-    /// counted.
-    pub fn is_between_turns(&self, process: &ProcessRef) -> bool {
-        let serial = process.pid().serial;
-        let runs =
-            self.schedulers().shared.iter().any(|shared| shared.counters.current.load(Relaxed) == serial);
-        !runs && self.between_turns(process, |_| ()).is_some()
     }
 }
