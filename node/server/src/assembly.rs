@@ -277,9 +277,9 @@ async fn serve_in(
     if let Some(membership) = &membership {
         membership.hold(&shared);
     }
-    let (reporter, wire) = routes::wire(&shared, limits, propagation(config))
+    let (health, wire) = routes::wire(&shared, limits, propagation(config))
         .map_err(|error| StartupError::Descriptor(error.to_string()))?;
-    health::tell(&reporter, ServingStatus::Serving).await;
+    health::tell(&health, ServingStatus::Serving).await;
     let wire = wire.layer(&PartingLayer::new("node", stopped.clone()));
     rpcs.set(wire.clone());
     let own: Arc<dyn Serve> = Arc::new(wire.clone().in_process());
@@ -301,22 +301,10 @@ async fn serve_in(
         let door = door.counted_by(rest_port);
         listeners.push(serve_rest(config, (listener, door), gateway, &metrics, stopped));
     }
-    let probes = probes.serve(config, reporter.clone(), &metrics).await?;
+    let probes = probes.serve(config, health.clone(), &metrics).await?;
     let gatherer = tokio::spawn(serve_thread());
     let (grpc, rest) = (address, rest_address);
-    Ok(Running {
-        node,
-        grpc,
-        rest,
-        stop,
-        listeners,
-        probes,
-        health: reporter,
-        gatherer,
-        membership,
-        nodes,
-        _own: own,
-    })
+    Ok(Running { node, grpc, rest, stop, listeners, probes, health, gatherer, membership, nodes, _own: own })
 }
 
 /// What a node has that is in no cluster.

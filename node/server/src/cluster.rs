@@ -21,11 +21,13 @@ use arsenal_runtime::Node;
 use arsenal_runtime::registry::Registry;
 use arsenal_services::Shared;
 use arsenal_services::cluster::placement::Placement;
+use arsenal_services::layer::GuardLayer;
+use arsenal_services::layer::guard::Guarded;
 use arsenal_services::recovery::held::Held;
 use arsenal_services::wire::{Run, Table, Wire, WireLimits};
 use fenced::Fenced;
 use late_links::LateLinks;
-use nodes_only::{NodesOnly, NodesOnlyLayer};
+use nodes_only::NodesOnly;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -35,7 +37,7 @@ use tokio::sync::watch;
 pub(crate) const INTERNAL_PATH: &str = "/arsenal.internal.";
 
 /// What serves it.
-pub(crate) type InternalWire = Wire<NodesOnly<Parting<Run>>>;
+pub(crate) type InternalWire = Wire<Guarded<Parting<Run>, NodesOnly>>;
 
 /// A node waits so long for its session before it serves without: what needs the cluster's consent is refused then.
 const SESSION_WAIT: Duration = Duration::from_secs(10);
@@ -164,7 +166,7 @@ fn limits() -> WireLimits {
 
 fn for_nodes(table: Table, recognition: &Recognition, stopped: watch::Receiver<bool>) -> InternalWire {
     let wire = Wire::new(table, limits(), Run).layer(&PartingLayer::new("node", stopped));
-    wire.layer(&NodesOnlyLayer::new(recognition))
+    wire.layer(&GuardLayer(NodesOnly::new(recognition)))
 }
 
 /// Tells the links of lives that ended and of nodes that are gone, until the cluster's view is gone.

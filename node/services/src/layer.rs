@@ -4,6 +4,7 @@
 
 pub mod deadline;
 mod ending;
+pub mod guard;
 pub mod idempotency;
 pub mod meter;
 pub mod route;
@@ -11,10 +12,11 @@ pub mod session;
 pub mod trace;
 
 pub use deadline::DeadlineLayer;
+pub use guard::{Guard, GuardLayer};
 pub use idempotency::IdempotencyLayer;
 pub use meter::MeterLayer;
 pub use route::{Propagate, RouteLayer};
-pub use session::SessionLayer;
+pub use session::ActingSession;
 pub use trace::TraceLayer;
 
 use crate::caller::Operation;

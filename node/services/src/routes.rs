@@ -3,8 +3,8 @@
 use crate::cluster::ClusterApi;
 use crate::introspection::IntrospectionApi;
 use crate::layer::{
-    DeadlineLayer, IdempotencyLayer, MeterLayer, OperationLayer, Propagate, RouteLayer, SessionLayer,
-    TraceLayer,
+    ActingSession, DeadlineLayer, GuardLayer, IdempotencyLayer, MeterLayer, OperationLayer, Propagate,
+    RouteLayer, TraceLayer,
 };
 use crate::messaging::MessagingApi;
 use crate::operations::{self, Effect};
@@ -66,7 +66,7 @@ pub fn wire(
         RouteLayer::new(shared.clone(), limits, &table, propagate),
         IdempotencyLayer::new(shared.node.clone(), limits.message_bytes_max),
         OperationLayer::new(shared.node.clone()),
-        SessionLayer::new(shared.node.clone()),
+        GuardLayer(ActingSession(shared.node.clone())),
     );
     Ok((reporter, Wire::new(table, limits, layers.layer(Run))))
 }

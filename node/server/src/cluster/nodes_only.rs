@@ -3,30 +3,26 @@
 
 use arsenal_membership::{PeerNode, Recognition};
 use arsenal_services::caller::Principal;
+use arsenal_services::layer::Guard;
 use arsenal_services::status::failure;
 use arsenal_services::wire::Call;
-use axum::body::Body;
-use futures_util::future::{Either, Ready, ready};
-use http::{Extensions, Response};
-use std::convert::Infallible;
-use std::task::{Context, Poll};
+use http::Extensions;
 use tonic::{Code, Status};
-use tower::{Layer, Service};
 
 /// Lets only nodes in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NodesOnlyLayer {
+pub(crate) struct NodesOnly {
     /// Anybody may be a node.
     open: bool,
 }
 
-impl NodesOnlyLayer {
+impl NodesOnly {
     /// Lets those in that are recognized.
     pub(crate) fn new(recognition: &Recognition) -> Self {
         Self { open: recognition.is_open() }
     }
 
-    fn admit(self, path: &str, extensions: &Extensions) -> Result<(), Status> {
+    fn recognizes(self, path: &str, extensions: &Extensions) -> Result<(), Status> {
         if self.open || PeerNode::of(extensions).is_some() {
             return Ok(());
         }
@@ -46,38 +42,9 @@ impl NodesOnlyLayer {
     }
 }
 
-impl<S> Layer<S> for NodesOnlyLayer {
-    type Service = NodesOnly<S>;
-
-    fn layer(&self, inner: S) -> NodesOnly<S> {
-        NodesOnly { layer: *self, inner }
-    }
-}
-
-/// See [`NodesOnlyLayer`].
-#[derive(Clone, Debug)]
-pub(crate) struct NodesOnly<S> {
-    layer: NodesOnlyLayer,
-    inner: S,
-}
-
-impl<S> Service<Call> for NodesOnly<S>
-where
-    S: Service<Call, Response = Response<Body>, Error = Infallible>,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        match self.layer.admit(call.request.uri().path(), call.request.extensions()) {
-            Ok(()) => Either::Left(self.inner.call(call)),
-            Err(status) => Either::Right(ready(Ok(status.into_http()))),
-        }
+impl Guard for NodesOnly {
+    fn admit(&self, call: &mut Call) -> Result<(), Status> {
+        self.recognizes(call.request.uri().path(), call.request.extensions())
     }
 }
 
@@ -94,8 +61,8 @@ mod tests {
         if let Some(peer) = recognition.recognize(identity) {
             extensions.insert(peer);
         }
-        NodesOnlyLayer::new(recognition)
-            .admit("/p.S/M", &extensions)
+        NodesOnly::new(recognition)
+            .recognizes("/p.S/M", &extensions)
             .err()
             .map_or(Code::Ok, |status| status.code())
     }

@@ -5,71 +5,27 @@
 //! [`route`](super::route) has made sure. It lies beneath the answers to repeats, so that a repeat is answered though its
 //! session has ended meanwhile.
 
+use super::guard::Guard;
 use super::route::ForeignSession;
 use crate::caller::{Acting, Principal, SESSION_HEADER, no_session, own_session};
 use crate::wire::Call;
 use arsenal_runtime::{Node, OwnedId, Pid};
-use axum::body::Body;
-use futures_util::future::Either;
-use http::{HeaderName, Response};
-use std::convert::Infallible;
-use std::future::{Ready, ready};
-use std::task::{Context, Poll};
+use http::HeaderName;
 use tonic::Status;
-use tower::{Layer, Service};
 
 /// As a name that needs no parsing at each request.
 const SESSION: HeaderName = HeaderName::from_static(SESSION_HEADER);
 
-/// Tells handlers which session a request acts for.
+/// Knows the sessions of this node, and tells handlers which one a request acts for.
 #[derive(Clone, Debug)]
-pub struct SessionLayer {
-    node: Node,
-}
+pub struct ActingSession(pub Node);
 
-impl SessionLayer {
-    /// Knows the sessions of this node.
-    pub fn new(node: Node) -> Self {
-        Self { node }
-    }
-}
-
-impl<S> Layer<S> for SessionLayer {
-    type Service = SessionService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        SessionService { node: self.node.clone(), inner }
-    }
-}
-
-/// See [`SessionLayer`].
-#[derive(Clone, Debug)]
-pub struct SessionService<S> {
-    node: Node,
-    inner: S,
-}
-
-impl<S> Service<Call> for SessionService<S>
-where
-    S: Service<Call, Response = Response<Body>, Error = Infallible>,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut call: Call) -> Self::Future {
-        match session_of(&self.node, &call) {
-            Ok(None) => {}
-            Ok(Some(pid)) => {
-                call.request.extensions_mut().insert(Acting(pid));
-            }
-            Err(status) => return Either::Right(ready(Ok(status.into_http()))),
+impl Guard for ActingSession {
+    fn admit(&self, call: &mut Call) -> Result<(), Status> {
+        if let Some(pid) = session_of(&self.0, call)? {
+            call.request.extensions_mut().insert(Acting(pid));
         }
-        Either::Left(self.inner.call(call))
+        Ok(())
     }
 }
 

@@ -4,8 +4,10 @@ use super::Answer;
 use crate::caller::Principal;
 use arsenal_runtime::Node;
 use bytes::Bytes;
+use fnv::FnvHasher;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -85,11 +87,11 @@ impl Drop for First {
     }
 }
 
-/// FNV-1a, the same on every run: enough to tell two inputs of one client's key apart.
+/// Enough to tell two inputs of one client's key apart.
 fn fingerprint(input: &[u8]) -> u64 {
-    input
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    let mut hasher = FnvHasher::default();
+    hasher.write(input);
+    hasher.finish()
 }
 
 impl Store {
