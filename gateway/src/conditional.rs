@@ -6,7 +6,10 @@
 //!
 //! A condition that cannot be checked is refused rather than passed over: whoever sends `If-Match` counts on it.
 
+use std::hash::Hasher as _;
+
 use bytes::Bytes;
+use fnv::FnvHasher;
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode, header, request::Parts};
 
 use crate::{
@@ -168,11 +171,11 @@ pub(crate) fn refused(mut failure: Failure, method: &Method, request: &Parts) ->
     failure
 }
 
-/// FNV-1a: the same on every node and in every life of it.
+/// The same on every node and in every life of it.
 fn digest(message: &[u8]) -> u64 {
-    message
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    let mut hasher = FnvHasher::default();
+    hasher.write(message);
+    hasher.finish()
 }
 
 /// The etag that a resource has in its field, of a tag that names the answer around it too.

@@ -3,6 +3,8 @@
 use crate::status::{bad_argument, failure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fnv::FnvHasher;
+use std::hash::Hasher as _;
 use tonic::{Code, Status};
 
 /// Items a page where nothing is asked for.
@@ -24,11 +26,12 @@ pub fn size(asked: i32) -> Result<usize, Status> {
 
 /// What a list is bound to: its filter, order and whatever else makes it another list.
 fn fingerprint(bound: &[&str]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in bound.iter().flat_map(|part| part.bytes().chain([0xff])) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let mut hasher = FnvHasher::default();
+    for part in bound {
+        hasher.write(part.as_bytes());
+        hasher.write_u8(0xff);
     }
-    hash
+    hasher.finish()
 }
 
 /// A token that goes on at `position`.

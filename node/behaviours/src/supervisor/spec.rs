@@ -15,7 +15,9 @@ use arsenal_runtime::limits::MailboxLimit;
 use arsenal_runtime::priority::Priority;
 use arsenal_runtime::start::ProcessName;
 use arsenal_runtime::term::Term;
+use fnv::FnvHasher;
 use std::collections::BTreeMap;
+use std::hash::Hasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -323,10 +325,9 @@ pub(super) fn id_text(id: &Term) -> Box<str> {
     id.to_json().to_string().into()
 }
 
-/// FNV-1a over the canonical JSON: stable across nodes and releases, no secret.
+/// Of the canonical JSON: the same on every node.
 fn etag(term: &Term) -> String {
-    let hash = term.to_json().to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    let mut hasher = FnvHasher::default();
+    hasher.write(term.to_json().to_string().as_bytes());
+    format!("{:016x}", hasher.finish())
 }

@@ -4,7 +4,9 @@
 //! on the arguments alone, so chance is handed in.
 
 use arsenal_runtime::Pid;
+use fnv::FnvHasher;
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hasher as _;
 use std::sync::Arc;
 
 /// Groups whose turn is remembered; the one asked for longest ago is forgotten first and begins anew.
@@ -70,10 +72,13 @@ fn draw_from(members: &[Candidate], draw: u64) -> Option<Pid> {
 
 /// Rendezvous hashing: each key ranks all processes, so a process that goes takes only its own keys along.
 fn weight(key: &str, pid: Pid) -> u64 {
-    let numbers = [u64::from(pid.node), u64::from(pid.incarnation), pid.serial];
-    let bytes = key.bytes().chain([0xff]).chain(numbers.into_iter().flat_map(u64::to_le_bytes));
-    mix(bytes
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)))
+    let mut hasher = FnvHasher::default();
+    hasher.write(key.as_bytes());
+    hasher.write_u8(0xff);
+    for number in [u64::from(pid.node), u64::from(pid.incarnation), pid.serial] {
+        hasher.write(&number.to_le_bytes());
+    }
+    mix(hasher.finish())
 }
 
 /// The finalizer of `SplitMix64`: spreads every bit over the whole word.
