@@ -148,7 +148,9 @@ fn a_node_is_let_in_by_its_address_serves_what_all_share_and_is_taken_out_with_w
         assert_eq!(holder(&apis[2], "cart").await.as_ref(), Some(&pid));
         assert_eq!(apis[0].ok("ConnectNode", ask).await["already"], json!(true));
 
+        // it traps exits
         let watcher = apis[0].start("recorder", json!({})).await;
+        apis[0].ok("LinkProcesses", json!({"process": pid, "from": watcher})).await;
         apis[0].ok("MonitorProcess", json!({"process": pid, "watcher": watcher})).await;
         let dry = apis[0].ok("DisconnectNode", json!({"node": "n4", "dryRun": true})).await;
         assert_eq!((&dry["names"], &dry["dryRun"]), (&json!(["cart"]), &json!(true)));
@@ -166,14 +168,35 @@ fn a_node_is_let_in_by_its_address_serves_what_all_share_and_is_taken_out_with_w
         }
         let told = || async {
             let state = apis[0].ok("GetProcessState", json!({"process": watcher})).await["state"].clone();
-            state["messages"].as_array()?.first().cloned()
+            state["messages"].as_array().filter(|messages| messages.len() > 1).cloned()
         };
-        let down = apis[0].eventually(told).await;
-        // it ended in order, unless the connection was lost before that was told
-        assert_eq!((&down[0], &down[3]), (&json!("DOWN"), &json!(pid)));
-        assert!(["shutdown", "noconnection"].map(Value::from).contains(&down[4]), "{down}");
+        let told = apis[0].eventually(told).await;
+        assert!(told.contains(&json!(["EXIT", pid, "noconnection"])), "{told:?}");
+        let down = told.iter().find(|message| message[0] == "DOWN").unwrap();
+        assert_eq!((&down[3], &down[4]), (&json!(pid), &json!("noconnection")));
+        assert_eq!(told.len(), 2, "{told:?}");
         let unknown = apis[0].err("DisconnectNode", json!({"node": "n4"})).await;
         assert_eq!((&*unknown.code, &*unknown.reason), ("NOT_FOUND", "UNKNOWN_NODE"));
+        drop(nodes);
+    });
+}
+
+// covers: connect_node/1
+#[test]
+fn a_node_asked_in_as_a_voter_votes_when_the_answer_comes_and_a_member_can_be_made_one() {
+    on_three(|nodes, apis| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, waiting) = Sandbox::waiting("node-4", &config(), folder.path()).await;
+        let ask = |voter: bool| json!({"address": address.to_string(), "voter": voter});
+        let (member, _fourth) = tokio::join!(apis[1].ok("ConnectNode", ask(false)), waiting);
+        assert_eq!(member["node"]["role"], json!("MEMBER"), "three are enough: {member}");
+        let voter = apis[1].ok("ConnectNode", ask(true)).await;
+        assert_eq!((&voter["node"]["node"], &voter["node"]["role"]), (&json!("n4"), &json!("VOTER")));
+        for api in &apis {
+            let voters = || async { api.ok("GetCluster", json!({})).await["voters"].clone() };
+            let all = json!(["n1", "n2", "n3", "n4"]);
+            api.eventually(|| async { (voters().await == all).then_some(()) }).await;
+        }
         drop(nodes);
     });
 }

@@ -92,6 +92,11 @@ impl LinkServer {
     pub fn new(links: Links, nodes: Arc<dyn Nodes>) -> Self {
         Self { links, nodes }
     }
+
+    /// The links that it takes lines for.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
 }
 
 #[tonic::async_trait]

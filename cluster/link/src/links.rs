@@ -19,7 +19,8 @@ use futures_util::StreamExt as _;
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
@@ -43,6 +44,8 @@ struct Inner {
     network: Arc<dyn Network>,
     tasks: Handle,
     peers: RwLock<BTreeMap<u32, Link>>,
+    /// Nothing leaves any more.
+    parted: AtomicBool,
 }
 
 struct Link {
@@ -84,6 +87,7 @@ impl Links {
             network,
             tasks,
             peers: RwLock::default(),
+            parted: AtomicBool::new(false),
         }));
         node.set_carrier(Arc::new(links.clone()));
         links
@@ -136,6 +140,12 @@ impl Links {
         if let Some(commands) = commands {
             let _ = commands.send(Command::NodeDown(incarnation)).await;
         }
+    }
+
+    /// From now on no signal leaves for any node. Whoever has to do with a process here hears that the connection is lost once
+    /// the cluster says that this life is over, and not how the process ended.
+    pub fn part(&self) {
+        self.0.parted.store(true, Relaxed);
     }
 
     /// The node is no part of the cluster any more: the link to it goes once its session is over.
@@ -206,6 +216,9 @@ impl Place {
 
 impl Carrier for Links {
     fn carry(&self, parcel: &Parcel) -> Carried {
+        if self.0.parted.load(Relaxed) {
+            return Carried::NoConnection;
+        }
         let peers = self.0.peers.read();
         let Some(link) = peers.get(&parcel.node()) else {
             drop(peers);

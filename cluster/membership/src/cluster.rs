@@ -151,6 +151,11 @@ impl Cluster {
         let _ = self.shared.dismissed.subscribe().wait_for(|dismissed| *dismissed).await;
     }
 
+    /// Whether this node was told to end because it is taken out of its cluster.
+    pub fn is_dismissed(&self) -> bool {
+        *self.shared.dismissed.borrow()
+    }
+
     /// Says that this node is about to stop: nothing new comes to it, and somebody else leads.
     pub async fn leave(&self) {
         let Some((group, life)) = self.inside(|inside| (inside.group.clone(), inside.life.clone())) else {

@@ -134,9 +134,13 @@ impl Membership {
         self.cluster.dismissed().await;
     }
 
-    /// Says that the node is about to stop, and lets another lead.
+    /// Says that the node is about to stop, and lets another lead. One that is taken out for good sends nothing more: its
+    /// connections are lost, as by OTP's `disconnect_node`, and how its processes end then is nobody's business elsewhere.
     pub(crate) async fn leave(&self) {
         self.cluster.leave().await;
+        if self.cluster.is_dismissed() {
+            self.links.part();
+        }
     }
 
     /// Ends the node's session and its voter.

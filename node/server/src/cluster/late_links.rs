@@ -18,6 +18,13 @@ impl LateLinks {
         // a node is started once
         let _ = self.0.set(LinkServer::new(links, nodes));
     }
+
+    /// No signal leaves the node any more.
+    pub(super) fn part(&self) {
+        if let Some(server) = self.0.get() {
+            server.links().part();
+        }
+    }
 }
 
 #[tonic::async_trait]
