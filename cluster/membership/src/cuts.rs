@@ -2,7 +2,8 @@
 //!
 //! Each node holds its own, by a clock that never goes back, so that a cut ends in time though nobody reaches the node any
 //! more; a node that starts has none. Where nothing is cut a connection pays for one load. What a connection does about a
-//! cut is `severed`'s business, what requests do that of `crossing`; which nodes are to be cut apart, and who may ask for it, that of whoever adds one.
+//! cut is `severed`'s business, what requests do that of `crossing`; which nodes are to be cut apart, and who may ask for it,
+//! that of whoever adds one.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

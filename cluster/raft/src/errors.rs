@@ -50,7 +50,7 @@ pub enum ProposeError {
     /// Nothing was proposed: some node could not read it.
     #[error(
         "nothing was proposed: it takes version {since} of the protocol between nodes, and the cluster speaks version {agreed} \
-         until every node of it speaks that one"
+         until every node of it has said that it speaks that one"
     )]
     MixedVersions {
         /// The version from which on nodes can read it.

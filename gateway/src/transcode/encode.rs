@@ -1,7 +1,8 @@
 //! Wire to JSON in one forward pass.
 //!
 //! The wire form allows what a single pass cannot print: a list scattered between other fields, a value that a later one
-//! overrides, a map key that comes twice. Such bytes are merged first (rare: no encoder in use writes them) and then take the same pass, so that there is one printer only.
+//! overrides, a map key that comes twice. Such bytes are merged first (rare: no encoder in use writes them) and then take the
+//! same pass, so that there is one printer only.
 
 mod any;
 mod default;

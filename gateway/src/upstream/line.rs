@@ -1,8 +1,9 @@
 //! One HTTP/2 connection to a server: opened by whoever calls first, and again once it has ended.
 //!
 //! Those that call while it is opened wait for the same try, and fail with it, and so do those that come soon after
-//! ([`Redial`]): a server that is not there is not knocked at by a crowd. A call whose connection ends before the call has left it goes over the next one. One that nothing was
-//! called over for long is not trusted: whatever lies between may have forgotten it without a word.
+//! ([`Redial`]): a server that is not there is not knocked at by a crowd. A call whose connection ends before the call has
+//! left it goes over the next one. One that nothing was called over for long is not trusted: whatever lies between may have
+//! forgotten it without a word.
 //!
 //! What a client does not read waits here, up to a window for each stream, and takes of the window that all on the
 //! connection share: were both the same, one slow reader would stop everybody else's answers.

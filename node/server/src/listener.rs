@@ -1,6 +1,6 @@
 //! Connections as they come in: bounded in number, in all and of one client, encrypted where that is configured, closed if
-//! they never say anything or read nothing, served by HTTP/1 or HTTP/2 until the listener is told to stop, the last request has its answer,
-//! and the last WebSocket is closed.
+//! they never say anything or read nothing, served by HTTP/1 or HTTP/2 until the listener is told to stop, the last request
+//! has its answer, and the last WebSocket is closed.
 //!
 //! Beyond the bound of all a connection waits in the kernel's backlog: it costs the node nothing, and is served when another
 //! ends. Beyond that of one client it is closed: waiting it would hold up the others. What fails in accepting one connection (none left to open, a client that was gone already, a handshake) ends no
