@@ -135,7 +135,7 @@ pub(crate) async fn run(core: Arc<Core>, voting: Arc<Voting>) {
 }
 
 /// Whether a majority of the voters, of the former and of the next ones if they are changed, might vote for this one.
-async fn canvass(core: &Core, voting: &Voting) -> bool {
+pub(crate) async fn canvass(core: &Core, voting: &Voting) -> bool {
     let seen = voting.raft.server_metrics().borrow().clone();
     let membership = seen.membership_config.membership();
     let (id, last) = (core.config.id, voting.log.last());

@@ -3,7 +3,7 @@
 use crate::codec::{Encode, Reader};
 use crate::command::split;
 use crate::core::Core;
-use crate::election::stand;
+use crate::election::{canvass, stand};
 use crate::feed::feed;
 use crate::group::Group;
 use crate::runtime::Runtime;
@@ -221,11 +221,15 @@ impl Receiver {
 }
 
 /// Stands for election in the place of a candidate whose log lacks what this voter's has. That one cannot win; would each wait
-/// for its own time, the two would as a rule stand for the same term, and have to wait once more.
+/// for its own time, the two would as a rule stand for the same term, and have to wait once more. It asks first, as whoever
+/// stands: the two may be cut off together, from a leader that the others have.
 async fn stand_instead(core: Arc<Core>) {
     // by the refusal of the first the voter learns for which term the other stood
     for _ in 0..2 {
         let Some(voting) = core.place.voting() else { return };
+        if !canvass(&core, &voting).await {
+            return;
+        }
         stand(&core, &voting).await;
         Runtime::sleep(core.config.heartbeat).await;
         if core.leader().is_some() {

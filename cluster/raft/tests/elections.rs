@@ -1,7 +1,10 @@
 //! Who stands for election and who does not, in a simulated world.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use arsenal_raft::Command;
 use arsenal_raft::simulation::cluster::Cluster;
+use arsenal_runtime::Pid;
+use arsenal_runtime::registry::Command as Registry;
 use std::time::Duration;
 
 /// Longer than any election.
@@ -69,4 +72,28 @@ fn a_voter_that_was_paused_or_cut_off_deposes_nobody() {
             cluster.network.heal();
         });
     }
+}
+
+#[test]
+fn two_voters_that_were_cut_off_together_depose_nobody_though_one_has_more_of_the_log() {
+    stays("it was cut off with another", 5, |cluster, follower| {
+        let leader = cluster.group(follower).unwrap().status().leader.unwrap();
+        let ids = || 1..=5;
+        let second = ids().find(|id| ![leader, follower].contains(id)).unwrap();
+        let cut = |from: u64, to: u64| {
+            cluster.network.cut(from, to);
+            cluster.network.cut(to, from);
+        };
+        ids().filter(|id| *id != follower).for_each(|id| cut(follower, id));
+        let group = cluster.group(leader).unwrap();
+        let down = Registry::ProcessesDown { pids: vec![Pid::new(9, 9, 9)] };
+        let writing = async move { group.propose(Command::Registry(down)).await.is_ok() };
+        assert!(cluster.on(leader, WHILE, writing).unwrap());
+        cluster.network.heal();
+        for one in [follower, second] {
+            ids().filter(|id| ![follower, second].contains(id)).for_each(|id| cut(one, id));
+        }
+        cluster.world.run_for(WHILE);
+        cluster.network.heal();
+    });
 }
