@@ -124,11 +124,14 @@ pub struct Limits {
     /// The bytes of a request body, and of one message of a client stream. More is 413.
     pub request_bytes_max: usize,
     /// The bytes that the bodies of all requests may have in memory together, but for those of up to 16 KiB. Beyond it a
-    /// request is 503.
+    /// request waits until others are done, and is then 503.
     pub bodies_bytes_max: usize,
     /// The bytes that answers, and items of streams, may have in memory together until their clients have read them, but for
-    /// those of up to 16 KiB. Beyond it a large answer is 503.
+    /// those of up to 16 KiB. Beyond it a large answer waits until others were read, as some may at a time, and is then
+    /// 503.
     pub answers_bytes_max: usize,
+    /// How long a body or an answer waits for its part of these.
+    pub room_wait_max: Duration,
     /// How long the next piece of a request body may take. Longer is 408.
     pub body_idle_max: Duration,
     /// The bytes of a request body that must come in a second of waiting for them, on the whole; 0 asks for none. Fewer is
@@ -156,6 +159,7 @@ impl Default for Limits {
             request_bytes_max: 4 << 20,
             bodies_bytes_max: 128 << 20,
             answers_bytes_max: 256 << 20,
+            room_wait_max: Duration::from_secs(5),
             body_idle_max: Duration::from_secs(30),
             body_bytes_per_second_min: 240,
             body_grace: Duration::from_secs(5),

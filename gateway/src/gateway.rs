@@ -187,6 +187,7 @@ impl Builder {
         let openapi = openapi::document(&schema, &routes, &self.config);
         let of = routes.routes().map(|method| (method.template_text.clone(), method.http_method.clone()));
         let counted = self.config.metrics.routes(of);
+        self.config.metrics.allow(&self.config.limits);
         let compiled = Compiled { config: self.config, schema, routes, crossing, openapi, counted };
         Ok(Gateway { compiled: Arc::new(compiled) })
     }

@@ -16,6 +16,7 @@ use crate::{
     code::Code,
     failure::{Failure, GRPC_STATUS, Reason},
     gateway::Compiled,
+    held::Held,
 };
 
 /// The bytes before a message.
@@ -72,20 +73,26 @@ impl Deframer {
         self.partial.extend_from_slice(&chunk);
     }
 
-    /// The next whole message. The length is checked before memory is taken for it.
-    pub fn next(&mut self, max: usize) -> Result<Option<Bytes>, FrameError> {
-        let available: &[u8] = if self.partial.is_empty() { &self.chunk } else { &self.partial };
-        let Some(&[flag, a, b, c, d]) = available.first_chunk::<PREFIX>() else { return Ok(None) };
+    fn available(&self) -> &[u8] {
+        if self.partial.is_empty() { &self.chunk } else { &self.partial }
+    }
+
+    /// The length of the next message, once its prefix is there.
+    pub fn announced(&self, max: usize) -> Result<Option<usize>, FrameError> {
+        let Some(&[flag, a, b, c, d]) = self.available().first_chunk::<PREFIX>() else { return Ok(None) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         match flag {
-            0 => {}
-            1 => return Err(FrameError::Compressed),
-            other => return Err(FrameError::Flag(other)),
+            0 if length > max => Err(FrameError::TooLarge { length, max }),
+            0 => Ok(Some(length)),
+            1 => Err(FrameError::Compressed),
+            other => Err(FrameError::Flag(other)),
         }
-        if length > max {
-            return Err(FrameError::TooLarge { length, max });
-        }
-        if available.len() < PREFIX + length {
+    }
+
+    /// The next whole message. The length is checked before memory is taken for it.
+    pub fn next(&mut self, max: usize) -> Result<Option<Bytes>, FrameError> {
+        let Some(length) = self.announced(max)? else { return Ok(None) };
+        if self.available().len() < PREFIX + length {
             self.expect(PREFIX + length);
             return Ok(None);
         }
@@ -119,6 +126,7 @@ pub(crate) struct Messages {
     body: axum::body::Body,
     deframer: Deframer,
     compiled: Arc<Compiled>,
+    room: Room,
     /// The status, once it came; a trailers-only answer has it from the start.
     pub(crate) trailers: Option<HeaderMap>,
     ended: bool,
@@ -150,6 +158,7 @@ impl Messages {
             body,
             deframer: Deframer::default(),
             compiled: compiled.clone(),
+            room: Room::None,
             trailers: has_status.then(|| parts.headers.clone()),
             ended: false,
             failed: false,
@@ -164,8 +173,15 @@ impl Messages {
 
     /// As [`Messages::next`].
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let max = self.compiled.config.limits.response_bytes_max;
         loop {
-            match self.deframer.next(self.compiled.config.limits.response_bytes_max) {
+            if let Ok(Some(length)) = self.deframer.announced(max)
+                && let Err(failure) = ready!(self.room.poll(length, &self.compiled, context))
+            {
+                self.stop();
+                return Poll::Ready(Some(Err(failure)));
+            }
+            match self.deframer.next(max) {
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
                 Ok(None) if self.ended => return Poll::Ready(self.finish().map(Err)),
                 Ok(None) => {}
@@ -191,10 +207,19 @@ impl Messages {
         }
     }
 
+    /// What the last message and its JSON take of the memory that answers may have together. Whoever takes a message takes
+    /// this too.
+    pub(crate) fn held(&mut self) -> Held {
+        match std::mem::take(&mut self.room) {
+            Room::Taken(held) => held,
+            Room::None | Room::Awaited(_) => Held::default(),
+        }
+    }
+
     /// Nothing more is read: what fails here is told once.
     fn stop(&mut self) {
         (self.ended, self.failed) = (true, true);
-        self.deframer = Deframer::default();
+        (self.deframer, self.room) = (Deframer::default(), Room::None);
     }
 
     fn finish(&mut self) -> Option<Failure> {
@@ -223,6 +248,43 @@ impl Messages {
             _ => Reason::UpstreamBroken,
         };
         self.compiled.failure(reason, format!("upstream sent {error}"))
+    }
+}
+
+/// The memory for one message.
+#[derive(Default)]
+enum Room {
+    #[default]
+    None,
+    Awaited(Pin<Box<dyn Future<Output = Result<Held, Failure>> + Send>>),
+    Taken(Held),
+}
+
+impl Room {
+    /// Takes room for a message of so many bytes, unless it was taken before.
+    fn poll(
+        &mut self,
+        message: usize,
+        compiled: &Arc<Compiled>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        let held = match self {
+            Room::Taken(_) => return Poll::Ready(Ok(())),
+            Room::Awaited(waiting) => ready!(waiting.as_mut().poll(context))?,
+            Room::None => match Held::for_answer(message, compiled) {
+                Some(held) => held,
+                None => {
+                    let mut waiting = Box::pin(Held::wait_for_answer(message, Arc::clone(compiled)));
+                    let held = waiting.as_mut().poll(context);
+                    if held.is_pending() {
+                        *self = Room::Awaited(waiting);
+                    }
+                    ready!(held)?
+                }
+            },
+        };
+        *self = Room::Taken(held);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -2,20 +2,29 @@
 //!
 //! Each body has its limit, and each connection its streams; multiplied they are more than any machine has. So what a body
 //! takes beyond a small size is taken from an account, one for requests and one for answers that their clients have not
-//! read, and who finds it empty is refused, with the word that he may come again. A small body takes nothing: it is not
-//! larger than its own headers may be.
+//! read. Who finds too little there waits his turn for a while, with the rest of the body left where it comes from, and is
+//! then refused, with the word that he may come again. A small body takes nothing: it is not larger than its own headers
+//! may be.
+//!
+//! Who holds something already and needs more does not wait: two that did might wait for each other. Nor does he come before
+//! those that wait, to whom all that is left belongs.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
+    transcode::text::length_guess,
 };
 
 /// What a body may have for nothing.
@@ -24,81 +33,195 @@ const FREE_BYTES: usize = 16 << 10;
 /// What is taken at a time.
 const STEP_BYTES: usize = 64 << 10;
 
-/// What is taken by all that take from it.
-#[derive(Debug, Default)]
-pub(crate) struct Account(AtomicUsize);
+/// Steps that are taken for so many bytes.
+fn steps(bytes: usize) -> usize {
+    if bytes <= FREE_BYTES { 0 } else { bytes.div_ceil(STEP_BYTES) }
+}
+
+/// What is there for all that take from it.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// A step each, given to those that wait in their order.
+    left: Arc<Semaphore>,
+    /// Steps there are in all.
+    size: AtomicUsize,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+}
 
 impl Account {
+    /// An account of nothing, at which so many may wait at a time.
+    pub(crate) fn new(waiting_max: usize) -> Self {
+        Self {
+            left: Arc::new(Semaphore::new(0)),
+            size: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            waiting_max,
+        }
+    }
+
+    /// Lets all together have so many bytes, if they may not have more already.
+    pub(crate) fn allow(&self, bytes: usize) {
+        let size = (bytes / STEP_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        let before = self.size.fetch_max(size, Ordering::Relaxed);
+        self.left.add_permits(size.saturating_sub(before));
+    }
+
+    fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are taken.
     pub(crate) fn taken(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.size().saturating_sub(self.left.available_permits()).saturating_mul(STEP_BYTES)
+    }
+
+    /// Takes so many steps when it is their turn; nothing if there were not so many within `patience`, or too many wait.
+    async fn take(&self, steps: u32, patience: Duration) -> Option<OwnedSemaphorePermit> {
+        /// Counts one that waits.
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        if before >= self.waiting_max || patience.is_zero() {
+            return None;
+        }
+        let turn = Arc::clone(&self.left).acquire_many_owned(steps);
+        // it is never closed
+        tokio::time::timeout(patience, turn).await.ok()?.ok()
     }
 }
 
 /// What one body holds, until this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
-    /// Where it is taken from; nothing if it is nothing.
-    from: Option<Arc<Account>>,
-    bytes: usize,
-}
+pub(crate) struct Held(Option<OwnedSemaphorePermit>);
 
 impl Held {
-    /// Holds at least so many bytes from now on, if there is so much, or else gives what all hold. What nobody else holds
-    /// anything beside is never too much.
-    fn grow(&mut self, bytes: usize, account: &Arc<Account>, max: usize) -> Result<(), usize> {
-        if bytes <= FREE_BYTES.max(self.bytes) {
-            return Ok(());
+    fn steps(&self) -> usize {
+        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// Steps that are missing for so many bytes. Nobody needs more than there is in all: what is alone is never too much.
+    fn missing(&self, bytes: usize, account: &Account) -> u32 {
+        let missing = steps(bytes).min(account.size()).saturating_sub(self.steps());
+        u32::try_from(missing).unwrap_or(u32::MAX)
+    }
+
+    fn add(&mut self, more: OwnedSemaphorePermit) {
+        match &mut self.0 {
+            Some(held) => held.merge(more),
+            None => self.0 = Some(more),
         }
-        let more = bytes.next_multiple_of(STEP_BYTES) - self.bytes;
-        let before = account.0.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > max && before > self.bytes {
-            account.0.fetch_sub(more, Ordering::Relaxed);
-            return Err(before);
+    }
+
+    /// Holds at least so many bytes from now on, and says whether there was so much.
+    fn grow(&mut self, bytes: usize, account: &Account) -> bool {
+        let missing = self.missing(bytes, account);
+        if missing > 0 {
+            let Ok(more) = Arc::clone(&account.left).try_acquire_many_owned(missing) else { return false };
+            self.add(more);
         }
-        self.from.get_or_insert_with(|| Arc::clone(account));
-        self.bytes += more;
-        Ok(())
+        true
+    }
+
+    /// As [`Held::grow`], but whoever holds nothing yet waits his turn.
+    async fn wait(&mut self, bytes: usize, account: &Account, patience: Duration) -> bool {
+        if self.grow(bytes, account) {
+            return true;
+        }
+        if self.0.is_none()
+            && let Some(taken) = account.take(self.missing(bytes, account), patience).await
+        {
+            self.add(taken);
+            return true;
+        }
+        false
+    }
+
+    /// Holds no more than is taken for so many bytes from now on.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let needless = self.steps().saturating_sub(steps(bytes));
+        drop(self.0.as_mut().and_then(|held| held.split(needless)));
+    }
+
+    /// Whether more is held than is taken for so many bytes.
+    pub(crate) fn exceeds(&self, bytes: usize) -> bool {
+        self.steps() > steps(bytes)
     }
 
     /// Holds at least so many bytes of a request's body from now on.
     pub(crate) fn grow_body(&mut self, bytes: usize, compiled: &Compiled) -> Result<(), Failure> {
-        let max = compiled.config.limits.bodies_bytes_max;
-        self.grow(bytes, compiled.config.metrics.bodies(), max).map_err(|before| {
-            overloaded(
-                compiled,
-                format!("bodies of {before} bytes are being read, of at most {max} together"),
-            )
-        })
+        if self.grow(bytes, compiled.config.metrics.bodies()) {
+            Ok(())
+        } else {
+            Err(no_room_for_body(compiled))
+        }
+    }
+
+    /// As [`Held::grow_body`], but whoever holds nothing yet waits for it.
+    pub(crate) async fn wait_for_body(&mut self, bytes: usize, compiled: &Compiled) -> Result<(), Failure> {
+        let patience = compiled.config.limits.room_wait_max;
+        if self.wait(bytes, compiled.config.metrics.bodies(), patience).await {
+            Ok(())
+        } else {
+            Err(no_room_for_body(compiled))
+        }
+    }
+
+    /// Room for the JSON of a message of so many bytes, if it is there without waiting. It is enough for the message too:
+    /// both are there only while one is made from the other, which nothing interrupts.
+    pub(crate) fn for_answer(message: usize, compiled: &Compiled) -> Option<Self> {
+        let mut held = Self::default();
+        held.grow(length_guess(message), compiled.config.metrics.answers()).then_some(held)
+    }
+
+    /// As [`Held::for_answer`], waited for.
+    pub(crate) async fn wait_for_answer(message: usize, compiled: Arc<Compiled>) -> Result<Self, Failure> {
+        let mut held = Self::default();
+        let patience = compiled.config.limits.room_wait_max;
+        if held.wait(length_guess(message), compiled.config.metrics.answers(), patience).await {
+            Ok(held)
+        } else {
+            Err(no_room_for_answer(&compiled))
+        }
+    }
+
+    /// An answer, or a piece of one, that counts as held until the last of it was sent.
+    pub(crate) fn until_sent(mut self, body: Bytes, compiled: &Compiled) -> Result<Bytes, Failure> {
+        struct Unread {
+            body: Bytes,
+            _held: Held,
+        }
+        impl AsRef<[u8]> for Unread {
+            fn as_ref(&self) -> &[u8] {
+                &self.body
+            }
+        }
+        if body.len() <= FREE_BYTES {
+            return Ok(body);
+        }
+        if !self.grow(body.len(), compiled.config.metrics.answers()) {
+            return Err(no_room_for_answer(compiled));
+        }
+        self.shrink(body.len());
+        Ok(Bytes::from_owner(Unread { body, _held: self }))
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(account) = &self.from {
-            account.0.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
-    }
+fn no_room_for_body(compiled: &Compiled) -> Failure {
+    let taken = compiled.config.metrics.bodies().taken();
+    let max = compiled.config.limits.bodies_bytes_max;
+    overloaded(compiled, format!("bodies of {taken} bytes are being read, of at most {max} together"))
 }
 
-/// An answer, or a piece of one, that counts as held until the last of it was sent.
-pub(crate) fn answer(body: Bytes, compiled: &Compiled) -> Result<Bytes, Failure> {
-    struct Unread {
-        body: Bytes,
-        _held: Held,
-    }
-    impl AsRef<[u8]> for Unread {
-        fn as_ref(&self) -> &[u8] {
-            &self.body
-        }
-    }
-    if body.len() <= FREE_BYTES {
-        return Ok(body);
-    }
-    let (mut held, max) = (Held::default(), compiled.config.limits.answers_bytes_max);
-    held.grow(body.len(), compiled.config.metrics.answers(), max).map_err(|before| {
-        overloaded(compiled, format!("answers of {before} bytes are not read yet, of at most {max} together"))
-    })?;
-    Ok(Bytes::from_owner(Unread { body, _held: held }))
+fn no_room_for_answer(compiled: &Compiled) -> Failure {
+    let taken = compiled.config.metrics.answers().taken();
+    let max = compiled.config.limits.answers_bytes_max;
+    overloaded(compiled, format!("answers of {taken} bytes are not read yet, of at most {max} together"))
 }
 
 fn overloaded(compiled: &Compiled, message: String) -> Failure {

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::{failure::Reason, held::Account};
+use crate::{config::Limits, failure::Reason, held::Account};
 
 /// The statuses that are told apart, in order; all others are one.
 const STATUSES: [u16; 28] = [
@@ -42,7 +42,7 @@ pub(crate) type Timed = arsenal_metrics::Timed<Arc<Requests>, ENDS>;
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     routes: Mutex<BTreeMap<Route, Arc<Requests>>>,
     /// What no route answers.
@@ -52,9 +52,28 @@ struct Shared {
     /// Calls in gRPC and gRPC-Web.
     calls: Arc<Requests>,
     failures: [AtomicU64; Reason::ALL.len()],
-    bodies: Arc<Account>,
-    answers: Arc<Account>,
+    bodies: Account,
+    answers: Account,
 }
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            routes: Mutex::default(),
+            unrouted: Arc::default(),
+            pages: Arc::default(),
+            calls: Arc::default(),
+            failures: std::array::from_fn(|_| AtomicU64::new(0)),
+            // each that waits is a connection's stream, which has its bound
+            bodies: Account::new(usize::MAX),
+            answers: Account::new(ANSWERS_WAITING_MAX),
+        }
+    }
+}
+
+/// Answers that may wait at a time until there is room for them. What waits keeps a part of the window that all calls on a
+/// connection to upstream share: these have less than half of it.
+const ANSWERS_WAITING_MAX: usize = 24;
 
 /// A route as labels tell it: the template, and the HTTP method.
 type Route = (String, String);
@@ -83,14 +102,21 @@ impl Metrics {
         begin(&self.0.calls)
     }
 
+    /// Lets bodies and answers have as much as these limits say, unless another gateway that is counted here lets them
+    /// have more.
+    pub(crate) fn allow(&self, limits: &Limits) {
+        self.0.bodies.allow(limits.bodies_bytes_max);
+        self.0.answers.allow(limits.answers_bytes_max);
+    }
+
     /// What the bodies of requests take of what they may have together. It is here since it outlives a change of
     /// descriptors too.
-    pub(crate) fn bodies(&self) -> &Arc<Account> {
+    pub(crate) fn bodies(&self) -> &Account {
         &self.0.bodies
     }
 
     /// As [`Metrics::bodies`], for answers that are not read yet.
-    pub(crate) fn answers(&self) -> &Arc<Account> {
+    pub(crate) fn answers(&self) -> &Account {
         &self.0.answers
     }
 

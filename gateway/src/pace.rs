@@ -77,6 +77,16 @@ impl Account {
         self.credit = self.credit.saturating_sub(waited);
     }
 
+    /// Bytes that came.
+    pub(crate) fn received(&self) -> usize {
+        self.received
+    }
+
+    /// How long it was waited for in all.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
+    }
+
     /// How long the next wait may last, and what is wrong if it lasts longer.
     pub(crate) fn patience(&self, limits: &Limits) -> (Duration, TooSlow) {
         let silent = (limits.body_idle_max, TooSlow::Silent(limits.body_idle_max));

@@ -8,7 +8,7 @@ use crate::{
     config::Transcoder,
     failure::{Failure, Reason},
     gateway::Compiled,
-    held,
+    held::Held,
     method::Method,
     transcode::{
         JsonOptions,
@@ -20,11 +20,12 @@ use crate::{
 };
 
 impl Compiled {
-    /// Content type and body of a unary answer.
+    /// Content type and body of a unary answer, for which room is held.
     pub(crate) fn response_body(
         &self,
         method: &Method,
         message: &Bytes,
+        held: Held,
     ) -> Result<(HeaderValue, Bytes), Failure> {
         let (content_type, body) = if method.raw_response {
             self.raw_body(method, message)?
@@ -33,7 +34,7 @@ impl Compiled {
             self.put_response(method, message, &mut json)?;
             (HeaderValue::from_static("application/json"), json.into())
         };
-        Ok((content_type, held::answer(body, self)?))
+        Ok((content_type, held.until_sent(body, self)?))
     }
 
     /// Appends a message as JSON, or the field of it that the rule chose.

@@ -268,11 +268,12 @@ impl GatewayService {
         let broken = |message| compiled.failure(Reason::UpstreamBroken, message);
         let message =
             messages.next().await.unwrap_or_else(|| Err(broken("upstream answered without a message")))?;
+        let held = messages.held();
         if messages.next().await.transpose()?.is_some() {
             return Err(broken("upstream answered with more than one message"));
         }
         let mut response = Response::new(Body::empty());
-        let (content_type, body) = compiled.response_body(method, &message)?;
+        let (content_type, body) = compiled.response_body(method, &message, held)?;
         let out = response.headers_mut();
         out.insert(header::CONTENT_TYPE, content_type);
         out.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));

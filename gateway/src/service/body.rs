@@ -1,6 +1,6 @@
 //! Reading the body of a request that is needed whole: within its bounds of bytes and time, and without its coding.
 
-use std::{future::poll_fn, task::Poll};
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -17,6 +17,10 @@ use crate::{
     pace::Account,
 };
 
+/// How long room is held in all for what of a body has not come yet. A client that lets it be waited for longer is slow, and
+/// has room for what it has sent.
+const AHEAD_MAX: Duration = Duration::from_secs(2);
+
 impl GatewayService {
     /// Reads a body whole, and stops as soon as it is larger than `max`. One that comes in one piece is not copied. What it
     /// takes of memory is to be held for as long as it is there.
@@ -32,14 +36,19 @@ impl GatewayService {
         let (mut account, mut held) = (Account::new(limits), Held::default());
         // the end of a body of a known length shows by itself
         while !body.is_end_stream()
-            && let Some(data) = self.next_piece(&mut body, &mut account).await?
+            && let Some(data) = self.next_piece(&mut body, &mut account, &mut held).await?
         {
             account.receive(data.len(), limits);
             let bytes = first.len() + all.len() + data.len();
             if bytes > max {
                 return Err(too_large());
             }
-            held.grow_body(bytes, &self.compiled)?;
+            if held.exceeds(0) {
+                held.grow_body(bytes, &self.compiled)?;
+            } else {
+                // room for all of it at once: many bodies would else fill the memory with their beginnings
+                held.wait_for_body(bytes.max(announced), &self.compiled).await?;
+            }
             if first.is_empty() && all.is_empty() {
                 first = data;
                 continue;
@@ -55,16 +64,32 @@ impl GatewayService {
 
     /// The next piece of a body. A timer costs more than reading what is there, so only what is not is waited for with
     /// one.
-    async fn next_piece(&self, body: &mut Body, account: &mut Account) -> Result<Option<Bytes>, Failure> {
+    async fn next_piece(
+        &self,
+        body: &mut Body,
+        account: &mut Account,
+        held: &mut Held,
+    ) -> Result<Option<Bytes>, Failure> {
         loop {
             let frame = match early(&mut body.frame()).await {
                 Some(frame) => frame,
                 None => {
-                    let (patience, why) = account.patience(&self.compiled.config.limits);
+                    let (mut patience, why) = account.patience(&self.compiled.config.limits);
+                    let ahead = held.exceeds(account.received());
+                    if ahead {
+                        patience = patience.min(AHEAD_MAX.saturating_sub(account.waited()));
+                    }
                     let since = Instant::now();
                     let frame = tokio::time::timeout(patience, body.frame()).await;
                     account.wait(since.elapsed());
-                    frame.map_err(|_| self.compiled.failure(Reason::BodyTooSlow, why.to_string()))?
+                    match frame {
+                        Ok(frame) => frame,
+                        Err(_) if ahead => {
+                            held.shrink(account.received());
+                            continue;
+                        }
+                        Err(_) => return Err(self.compiled.failure(Reason::BodyTooSlow, why.to_string())),
+                    }
                 }
             };
             let frame = frame.transpose().map_err(|error| {

@@ -17,7 +17,6 @@ use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
     grpc::Messages,
-    held,
     method::Method,
     transcode::text::length_guess,
 };
@@ -104,10 +103,10 @@ impl Items {
     }
 
     fn item(&mut self, message: &Bytes) -> Result<Bytes, Failure> {
-        let compiled = self.compiled.clone();
+        let (compiled, held) = (self.compiled.clone(), self.source.messages.held());
         let Some(method) = compiled.routes.route(self.shape.0) else { return Ok(Bytes::new()) };
         if self.framing == Framing::Raw {
-            return held::answer(compiled.raw_body(method, message)?.1, &compiled);
+            return held.until_sent(compiled.raw_body(method, message)?.1, &compiled);
         }
         let mut out = Vec::with_capacity(length_guess(message.len()));
         let id = method.resume.id.as_ref().filter(|_| self.framing == Framing::Sse);
@@ -115,7 +114,7 @@ impl Items {
         self.framing.open(self.state != State::Flowing, id.as_deref(), &mut out);
         compiled.put_response(method, message, &mut out)?;
         self.framing.close(&mut out);
-        held::answer(out.into(), &compiled)
+        held.until_sent(out.into(), &compiled)
     }
 
     /// The last frame of a stream that failed.

@@ -1,10 +1,20 @@
 //! What the bodies of all requests together may have of memory.
 
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
 use arsenal_gateway::{Config, Limits, Metrics};
 use arsenal_metrics::Text;
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::Request;
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -39,7 +49,8 @@ fn text(field: &str, letters: usize) -> Bytes {
 
 #[tokio::test]
 async fn a_body_beyond_what_all_may_have_together_is_refused_until_others_are_done() {
-    let limits = Limits { bodies_bytes_max: 256 << 10, ..Limits::default() };
+    let room_wait_max = Duration::ZERO;
+    let limits = Limits { bodies_bytes_max: 256 << 10, room_wait_max, ..Limits::default() };
     let config = Config { limits, ..Config::default() };
     let metrics = config.metrics.clone();
     let held = || held(&metrics, "gateway_held_body_bytes ");
@@ -78,16 +89,11 @@ async fn a_body_beyond_what_all_may_have_together_is_refused_until_others_are_do
 
 #[tokio::test]
 async fn large_answers_that_nobody_reads_leave_room_for_small_ones_alone() {
-    let limits = Limits { answers_bytes_max: 256 << 10, ..Limits::default() };
+    let room_wait_max = Duration::ZERO;
+    let limits = Limits { answers_bytes_max: 256 << 10, room_wait_max, ..Limits::default() };
     let config = Config { limits, ..Config::default() };
     let metrics = config.metrics.clone();
     let held = || held(&metrics, "gateway_held_answer_bytes ");
-    // its field 2 is a text in each message that is answered with
-    let answering = |letters: usize| {
-        let mut message = Vec::new();
-        prost::encoding::string::encode(2, &"x".repeat(letters), &mut message);
-        Recorder::new(Canned { messages: vec![message], ..Canned::default() })
-    };
     let built = gateway(config);
     let (large, small) = (built.service(answering(200 << 10)), built.service(answering(1 << 10)));
     for path in ["/v1/shelves/1/books/2", "/v1/events:watch"] {
@@ -106,6 +112,121 @@ async fn large_answers_that_nobody_reads_leave_room_for_small_ones_alone() {
         assert_eq!(held(), 0.0, "{path}");
         let answered = large.handle(get()).await.into_body().collect().await.unwrap().to_bytes();
         assert!(answered.len() > 200 << 10, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_waits_until_there_is_room_for_all_of_it() {
+    let limits = Limits { bodies_bytes_max: 256 << 10, room_wait_max: FOR_EVER, ..Limits::default() };
+    let (service, _) = embedded(Config { limits, ..Config::default() });
+    let (pieces, first) = request("/v1/processes/a:send");
+    pieces.send(Ok(text("word", 100 << 10))).unwrap();
+    let mut first = pin!(service.handle(first));
+    assert!(rests(&mut first).await);
+    let body = Announced::new([text("word", 200 << 10), "\"}".into()]);
+    let second = Request::post("/v1/processes/b:send").header("content-type", "application/json");
+    let mut second = pin!(service.handle(second.body(Body::new(body)).unwrap()));
+    assert!(rests(&mut second).await);
+    pieces.send(Ok("\"}".into())).unwrap();
+    drop(pieces);
+    assert_eq!(first.await.status(), 200);
+    assert_eq!(tokio::time::timeout(DEADLINE, second).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_keeps_no_room_from_others() {
+    let limits = Limits { bodies_bytes_max: 256 << 10, ..Limits::default() };
+    let (service, _) = embedded(Config { limits, ..Config::default() });
+    let post = |body: Announced| {
+        let request = Request::post("/v1/processes/a:send").header("content-type", "application/json");
+        request.body(Body::new(body)).unwrap()
+    };
+    let begun = Announced { bytes: 250 << 10, ..Announced::new([text("word", 20 << 10)]) };
+    let mut slow = pin!(service.handle(post(Announced { stays: true, ..begun })));
+    assert!(rests(&mut slow).await);
+    let other = service.handle(post(Announced::new([text("word", 100 << 10), "\"}".into()])));
+    let (slow, other) = tokio::join!(slow, other);
+    assert_eq!((slow.status().as_u16(), other.status().as_u16()), (408, 200));
+}
+
+#[tokio::test]
+async fn a_large_answer_waits_until_another_was_read() {
+    let limits = Limits { answers_bytes_max: 256 << 10, room_wait_max: FOR_EVER, ..Limits::default() };
+    let service = gateway(Config { limits, ..Config::default() }).service(answering(200 << 10));
+    for path in ["/v1/shelves/1/books/2", "/v1/events:watch"] {
+        let get = || Request::get(path).body(Body::empty()).unwrap();
+        let read = async |body: Body| body.collect().await.unwrap().to_bytes().len();
+        let unread = service.handle(get()).await.into_body();
+        let mut second = pin!(async { read(service.handle(get()).await.into_body()).await });
+        let begun = match path {
+            // a stream has no room before its first item is read
+            "/v1/events:watch" => {
+                let mut unread = unread;
+                (unread.frame().await.unwrap().unwrap().into_data().unwrap(), unread)
+            }
+            _ => (Bytes::new(), unread),
+        };
+        assert!(rests(&mut second).await, "{path}");
+        drop(begun);
+        assert!(tokio::time::timeout(DEADLINE, second).await.unwrap() > 200 << 10, "{path}");
+    }
+}
+
+/// What nothing here waits for.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3_600);
+
+/// Whether a future waits for something that nobody does by himself.
+async fn rests<F: Future>(future: &mut Pin<&mut F>) -> bool {
+    for _ in 0..100 {
+        if future.as_mut().now_or_never().is_some() {
+            return false;
+        }
+        tokio::task::yield_now().await;
+    }
+    true
+}
+
+/// Upstream that answers with a text of so many letters, in field 2, which is one in each message here.
+fn answering(letters: usize) -> Recorder {
+    let mut message = Vec::new();
+    prost::encoding::string::encode(2, &"x".repeat(letters), &mut message);
+    Recorder::new(Canned { messages: vec![message], ..Canned::default() })
+}
+
+/// A body whose length is known from the start.
+struct Announced {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+    /// Nothing comes behind the pieces, not even an end.
+    stays: bool,
+}
+
+impl Announced {
+    fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        let pieces: VecDeque<_> = pieces.into_iter().collect();
+        Self { bytes: pieces.iter().map(Bytes::len).sum(), pieces, stays: false }
+    }
+}
+
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.pieces.pop_front() {
+            None if self.stays => Poll::Pending,
+            piece => Poll::Ready(piece.map(|piece| {
+                self.bytes -= piece.len();
+                Ok(Frame::data(piece))
+            })),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes as u64)
     }
 }
 

@@ -190,11 +190,13 @@ pub struct GatewaySection {
     /// Bytes of a request body. A larger one is 413.
     pub body_bytes_max: usize,
     /// Bytes that the bodies of all requests may have in memory together, but for those of up to 16 KiB. A request
-    /// beyond it is 503; one that is alone is taken.
+    /// beyond it waits for `room_wait_ms` and is then 503; one that is alone is taken.
     pub bodies_bytes_max: usize,
     /// Bytes that answers, and items of streams, may have in memory together until their clients have read them, but
-    /// for those of up to 16 KiB. A large answer beyond it is 503.
+    /// for those of up to 16 KiB. A large answer beyond it waits for `room_wait_ms` and is then 503.
     pub answers_bytes_max: usize,
+    /// Milliseconds for which a large body or answer waits until others are done with; 0 refuses it at once.
+    pub room_wait_ms: u64,
     /// Milliseconds for which the bytes of a request body may stop coming. Longer is 408.
     pub body_idle_ms: u64,
     /// Bytes of a request body that must come in a second of waiting for them, on the whole; 0 asks for none. Fewer is 408.
@@ -391,6 +393,7 @@ impl Default for GatewaySection {
             body_bytes_max: 4 << 20,
             bodies_bytes_max: 128 << 20,
             answers_bytes_max: 256 << 20,
+            room_wait_ms: 5_000,
             body_idle_ms: 30_000,
             body_bytes_per_second_min: 240,
             body_grace_ms: 5_000,

@@ -32,6 +32,7 @@ use tokio_tungstenite::tungstenite;
 use crate::{
     failure::{Failure, Reason},
     grpc::Messages,
+    held::Held,
     method::{self, Method},
     service::{self, GatewayService},
     transcode::text::length_guess,
@@ -252,11 +253,12 @@ impl Conversation {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unanswered = 0;
         loop {
-            let frame = tokio::select! {
+            // what is held is held until the frame was sent
+            let (frame, _held) = tokio::select! {
                 answer = answers.next() => match answer {
                     None => return End::Told(Ok(())),
                     Some(answer) => match answer.and_then(|message| self.frame(method, &message)) {
-                        Ok(frame) => frame,
+                        Ok(frame) => (frame, answers.held()),
                         Err(failure) => return End::Told(Err(failure)),
                     },
                 },
@@ -266,7 +268,7 @@ impl Conversation {
                     if unanswered > PINGS_MAX {
                         return End::Gone;
                     }
-                    Message::Ping(Bytes::new())
+                    (Message::Ping(Bytes::new()), Held::default())
                 }
             };
             // Sending ends when the client has room again: until then nothing is taken from upstream.
@@ -362,6 +364,14 @@ impl Answers<'_> {
         match self {
             Answers::Open(messages) => messages.next().await,
             Answers::Opening(_) | Answers::Failed => None,
+        }
+    }
+
+    /// See [`Messages::held`].
+    fn held(&mut self) -> Held {
+        match self {
+            Answers::Open(messages) => messages.held(),
+            Answers::Opening(_) | Answers::Failed => Held::default(),
         }
     }
 }
