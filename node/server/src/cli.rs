@@ -96,6 +96,7 @@ impl CommandError {
 
 /// Runs a command.
 pub fn run(arguments: Arguments) -> ExitCode {
+    crate::memory::keep_for_reuse();
     let outcome = match arguments.command {
         Command::Dev(arguments) => dev::dev(&arguments),
         Command::Node(arguments) => serve::node(&arguments),
