@@ -132,6 +132,11 @@ pub struct Limits {
     pub answers_bytes_max: usize,
     /// How long a body or an answer waits for its part of these.
     pub room_wait_max: Duration,
+    /// How long a client may take nothing of an answer that waits for it, or of an item of a stream. Then the answer is
+    /// given up, with the call to upstream; over HTTP/2 its stream is reset where the server runs [`StreamTasks`].
+    ///
+    /// [`StreamTasks`]: crate::StreamTasks
+    pub answer_idle_max: Duration,
     /// How long the next piece of a request body may take. Longer is 408.
     pub body_idle_max: Duration,
     /// The bytes of a request body that must come in a second of waiting for them, on the whole; 0 asks for none. Fewer is
@@ -160,6 +165,7 @@ impl Default for Limits {
             bodies_bytes_max: 128 << 20,
             answers_bytes_max: 256 << 20,
             room_wait_max: Duration::from_secs(5),
+            answer_idle_max: Duration::from_secs(60),
             body_idle_max: Duration::from_secs(30),
             body_bytes_per_second_min: 240,
             body_grace: Duration::from_secs(5),

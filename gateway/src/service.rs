@@ -38,6 +38,7 @@ use crate::{
     metrics::{self, Timed},
     negotiate, path,
     request::Target,
+    stalled,
     stream::{self, websocket},
     upstream::Upstream,
     web::{
@@ -81,9 +82,11 @@ impl GatewayService {
 
     /// Answers any request; failures are answers too.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        let mut counted = None;
+        let (mut counted, version) = (None, request.version());
         let response = self.respond(request, &mut counted).await;
-        metrics::end(counted.unwrap_or_else(|| self.compiled.config.metrics.unrouted()), response)
+        let config = &self.compiled.config;
+        let response = metrics::end(counted.unwrap_or_else(|| config.metrics.unrouted()), response);
+        stalled::watch(response, version, config.limits.answer_idle_max)
     }
 
     /// Puts into `counted` what the request is, once that is known.

@@ -2,6 +2,7 @@
 //! bound is a setting, and beyond it comes a precise status or a wait that ends.
 
 mod connections;
+mod http2;
 mod kept;
 mod requests;
 

@@ -41,7 +41,7 @@ service Chat {
   rpc Download(Line) returns (stream google.api.HttpBody) { option (google.api.http) = { get: "/v1/file" }; }
   // Gives back what was sent in pieces, as one text.
   rpc Upload(stream google.api.HttpBody) returns (Line) { option (google.api.http) = { post: "/v1/file:upload" body: "*" }; }
-  // Gives one line.
+  // Gives one line, of as many letters as are asked for.
   rpc Say(Line) returns (Line) { option (google.api.http) = { get: "/v1/say" }; }
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn router(seen: Seen) -> Router {
         .route("/t.Chat/Ignore", post(move |body: Body| ignore(ignore_seen.clone(), body)))
         .route("/t.Chat/Download", post(download))
         .route("/t.Chat/Upload", post(upload))
-        .route("/t.Chat/Say", post(|| async { reply(stream::iter([data(&Line::default()), end("0", "")])) }))
+        .route("/t.Chat/Say", post(say))
 }
 
 fn data(message: &impl prost::Message) -> Frame<Bytes> {
@@ -195,6 +195,12 @@ async fn ignore(seen: Seen, body: Body) -> Response<Body> {
         let _held = (body, guard);
         std::future::pending().await
     }))
+}
+
+async fn say(body: Bytes) -> Response<Body> {
+    let asked = Line::decode(&body[5..]).unwrap();
+    let text = "x".repeat(asked.sequence as usize);
+    reply(stream::iter([data(&Line { text, ..Line::default() }), end("0", "")]))
 }
 
 async fn download() -> Response<Body> {

@@ -7,6 +7,7 @@ mod chat;
 mod lines;
 #[path = "../support/protos.rs"]
 mod protos;
+mod stalled;
 mod websocket;
 
 use std::{sync::LazyLock, time::Duration};

@@ -15,7 +15,7 @@ use crate::rest::{METRICS_PATH, RestPort};
 use crate::telemetry::{self, context::CallerContextLayer};
 use arsenal_gateway::config::ResumeFields;
 use arsenal_gateway::upstream::{self, RemoteError};
-use arsenal_gateway::{Gateway, Hosts};
+use arsenal_gateway::{Gateway, Hosts, StreamTasks};
 use arsenal_membership::{Alone, ClusterError, Cuts, Dialer, Nodes};
 use arsenal_raft::End;
 use arsenal_runtime::registry::LocalRegistry;
@@ -29,7 +29,7 @@ use arsenal_services::wire::{Wire, WireLimits};
 use arsenal_tls::TlsError;
 use axum::body::Body;
 use http::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -405,6 +405,7 @@ pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
     settings.limits.bodies_bytes_max = config.gateway.bodies_bytes_max;
     settings.limits.answers_bytes_max = config.gateway.answers_bytes_max;
     settings.limits.room_wait_max = Duration::from_millis(config.gateway.room_wait_ms);
+    settings.limits.answer_idle_max = Duration::from_millis(config.listen.write_idle_ms);
     settings.limits.response_bytes_max = config.grpc.response_bytes_max;
     settings.limits.depth_max = config.gateway.json_depth_max;
     settings.limits.json_values_max = config.gateway.json_values_max;
@@ -458,7 +459,7 @@ pub(crate) fn is_traced(config: &Config) -> bool {
 /// The settings of connections; `streams` is how many requests one of HTTP/2 may have at once.
 pub(crate) fn protocols(config: &Config, streams: u32) -> Protocols {
     let milliseconds = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
-    let mut builder = Protocols::new(TokioExecutor::new());
+    let mut builder = Protocols::new(StreamTasks);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -85,7 +85,8 @@ pub struct ListenSection {
     /// Milliseconds in which a new connection must have shaken hands, where it is encrypted, and then have said what it
     /// speaks, else it is closed.
     pub first_byte_ms: u64,
-    /// Milliseconds in which a client must take something of what waits to be written to it, else its connection is closed.
+    /// Milliseconds in which a client must take something of what waits to be written to it, else its connection is closed;
+    /// on the REST port also something of each answer, else its stream of HTTP/2 is reset.
     pub write_idle_ms: u64,
     /// Listen on addresses other than loopback although not everything is encrypted and every client known.
     pub insecure: bool,

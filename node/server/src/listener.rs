@@ -16,7 +16,7 @@ pub(crate) use tally::Tally;
 
 use crate::config::{Config, ListenSection};
 use addresses::Addresses;
-use arsenal_gateway::Peer;
+use arsenal_gateway::{Peer, StreamTasks};
 use arsenal_membership::Recognition;
 use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, Stream, TlsError};
 use axum::body::Body;
@@ -24,7 +24,7 @@ use caller::Caller;
 use connection::{Connection, Held, Patience};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
@@ -51,7 +51,7 @@ const NOT_ENCRYPTED: &[u8] =
                                this port speaks TLS: use https\n";
 
 /// HTTP/1 and HTTP/2 with their settings.
-pub(crate) type Protocols = auto::Builder<TokioExecutor>;
+pub(crate) type Protocols = auto::Builder<StreamTasks>;
 
 /// What connections have to be and to bring before their first request.
 #[derive(Clone, Debug)]
