@@ -108,6 +108,7 @@ fn a_limit_of_nothing_is_refused_by_name() {
         "grpc.keepalive_ms",
         "grpc.keepalive_timeout_ms",
         "gateway.threads",
+        "gateway.room_wait_ms",
         "gateway.body_bytes_per_second_min",
         "gateway.body_grace_ms",
         "gateway.heartbeat_ms",
