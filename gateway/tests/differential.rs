@@ -76,9 +76,15 @@ fn same(left: &Value, right: &Value) -> bool {
             left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
         }
         (Value::Object(left), Value::Object(right)) => {
-            left.len() == right.len()
-                && left.iter().all(|(key, left)| right.get(key).is_some_and(|right| same(left, right)))
+            let left_out =
+                |value: &Value| value.as_f64().is_some_and(|it| it == 0.0 && it.is_sign_negative());
+            let told = |key: &String, left: &Value| match right.get(key) {
+                Some(right) => same(left, right),
+                None => left_out(left),
+            };
+            right.keys().all(|key| left.contains_key(key)) && left.iter().all(|(key, left)| told(key, left))
         }
+        (Value::String(left), Value::Null) => matches!(&**left, "NaN" | "Infinity" | "-Infinity"),
         _ => left == right,
     }
 }
