@@ -41,7 +41,7 @@ pub(crate) fn answer<'a>(service: &'a GatewayService, request: &Request<Body>) -
         OPENAPI_PATH => Some(ready(document("application/json", compiled.openapi.clone()))),
         DOCS_PATH => Some(ready(docs::page())),
         path if compiled.config.health_path.as_deref() == Some(path) => {
-            Some(Box::pin(health::check(service)))
+            Some(Box::pin(health::check(service, request.uri().query().map(str::to_owned))))
         }
         _ => None,
     }

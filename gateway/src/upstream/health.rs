@@ -1,4 +1,4 @@
-//! The question that grpc.health.v1 is for: whether a server serves, asked of it as a whole.
+//! The question that grpc.health.v1 is for: whether a server serves, asked of it as a whole or of one service of its.
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
@@ -9,8 +9,8 @@ use super::Upstream;
 use crate::{
     code::Code,
     failure::GRPC_STATUS,
-    grpc::{Deframer, PREFIX},
-    transcode::wire::{Reader, WireType},
+    grpc::{self, Deframer, PREFIX},
+    transcode::wire::{self, Reader, WireType},
 };
 
 /// A health answer has a few bytes.
@@ -23,15 +23,24 @@ pub(crate) enum Health {
     Told(u64),
     /// It has no health service.
     Unknown,
+    /// It is there, and answers with an error.
+    Refused(Code),
 }
 
 /// Two of those numbers.
 pub(crate) const SERVING: u64 = 1;
 pub(crate) const NOT_SERVING: u64 = 2;
 
-/// Asks. Whoever answers something else than its health has failed.
-pub(crate) async fn ask(upstream: &dyn Upstream) -> Result<Health, BoxError> {
-    let mut request = Request::new(Body::from(vec![0; PREFIX]));
+/// Asks of a service, or of the server as a whole where that has no name. Whoever answers something else than its health
+/// has failed.
+pub(crate) async fn ask(upstream: &dyn Upstream, service: &str) -> Result<Health, BoxError> {
+    let mut frame = vec![0; PREFIX];
+    if !service.is_empty() {
+        frame.push(1 << 3 | WireType::Length as u8);
+        wire::put_bytes(&mut frame, service.as_bytes());
+    }
+    grpc::seal(&mut frame);
+    let mut request = Request::new(Body::from(frame));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static("/grpc.health.v1.Health/Check");
     let headers = request.headers_mut();
@@ -39,12 +48,12 @@ pub(crate) async fn ask(upstream: &dyn Upstream) -> Result<Health, BoxError> {
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     let (parts, body) = upstream.call(request).await?.into_parts();
     if let Some(code) = code_of(&parts.headers) {
-        return refused(code);
+        return Ok(refused(code));
     }
     let collected = http_body_util::Limited::new(body, ANSWER_BYTES_MAX).collect().await?;
     match collected.trailers().and_then(code_of) {
         Some(Code::Ok) => {}
-        Some(code) => return refused(code),
+        Some(code) => return Ok(refused(code)),
         None => return Err("it told no status".into()),
     }
     let mut deframer = Deframer::default();
@@ -54,11 +63,11 @@ pub(crate) async fn ask(upstream: &dyn Upstream) -> Result<Health, BoxError> {
 }
 
 /// An answer without a message: success is none either.
-fn refused(code: Code) -> Result<Health, BoxError> {
+fn refused(code: Code) -> Health {
     match code {
-        Code::Unimplemented => Ok(Health::Unknown),
-        // the server is there, and says that it is not well
-        _ => Ok(Health::Told(NOT_SERVING)),
+        Code::Unimplemented => Health::Unknown,
+        Code::Ok => Health::Told(NOT_SERVING),
+        code => Health::Refused(code),
     }
 }
 

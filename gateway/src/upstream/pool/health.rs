@@ -56,5 +56,5 @@ fn spread(interval: Duration, chance: f64) -> Duration {
 
 /// Whether a node serves. One that has no health service does.
 async fn check(upstream: &dyn Upstream) -> Result<bool, BoxError> {
-    Ok(matches!(health::ask(upstream).await?, Health::Told(SERVING) | Health::Unknown))
+    Ok(matches!(health::ask(upstream, "").await?, Health::Told(SERVING) | Health::Unknown))
 }
