@@ -12,6 +12,8 @@ use crate::{
 
 const SSE: &str = "text/event-stream";
 const NDJSON: &str = "application/x-ndjson";
+/// Lines, by whatever name: none is registered.
+const LINES: [&str; 3] = [NDJSON, "application/ndjson", "application/jsonl"];
 
 /// Refuses headers that are too many or too long (431). A server bounds what it reads of them at all; this is the same
 /// bound behind whatever server that is.
@@ -39,7 +41,7 @@ pub(crate) fn check(
     if let Some(content_type) = headers.get(header::CONTENT_TYPE).filter(|_| json) {
         let text = String::from_utf8_lossy(content_type.as_bytes());
         let essence = essence(&text);
-        let lines = method.client_streaming && essence.eq_ignore_ascii_case(NDJSON);
+        let lines = method.client_streaming && is_lines(essence);
         if !is_json(essence) && !lines {
             let form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
             let hint = if form { " (of curl's options, `--json` says so, `-d` alone does not)" } else { "" };
@@ -62,6 +64,16 @@ pub(crate) fn check(
     Ok(coding)
 }
 
+/// Whether a body says that it is JSON, as one text.
+pub(crate) fn says_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE);
+    said.is_some_and(|said| is_json(essence(&String::from_utf8_lossy(said.as_bytes()))))
+}
+
+fn is_lines(media_type: &str) -> bool {
+    LINES.iter().any(|name| media_type.eq_ignore_ascii_case(name))
+}
+
 /// The form of a stream: the client's choice, or the configured one if it has none.
 pub(crate) fn stream_format(configured: StreamFormat, headers: &HeaderMap) -> StreamFormat {
     let mut best: Option<(StreamFormat, f32)> = None;
@@ -70,11 +82,7 @@ pub(crate) fn stream_format(configured: StreamFormat, headers: &HeaderMap) -> St
             _ if media_type.eq_ignore_ascii_case(SSE) || media_type.eq_ignore_ascii_case("text/*") => {
                 StreamFormat::Sse
             }
-            _ if media_type.eq_ignore_ascii_case(NDJSON)
-                || media_type.eq_ignore_ascii_case("application/jsonl") =>
-            {
-                StreamFormat::Ndjson
-            }
+            _ if is_lines(media_type) => StreamFormat::Ndjson,
             _ if is_json(media_type) => match configured {
                 StreamFormat::GatewayResult => StreamFormat::GatewayResult,
                 _ => StreamFormat::JsonArray,
@@ -114,9 +122,11 @@ pub(crate) fn listed<'h>(
 /// Whether an answer of one message, or a stream, may be sent to who accepts this type. Who takes a stream's forms takes the one
 /// message that there is as JSON (so does Envoy): a client asks alike of all methods.
 fn offered(media_type: &str, streams: bool) -> bool {
-    const OFFERED: [&str; 5] = ["*/*", "application/*", SSE, NDJSON, "application/jsonl"];
+    const OFFERED: [&str; 3] = ["*/*", "application/*", SSE];
     let text = streams && media_type.eq_ignore_ascii_case("text/*");
-    text || OFFERED.iter().any(|known| media_type.eq_ignore_ascii_case(known)) || is_json(media_type)
+    text || is_lines(media_type)
+        || OFFERED.iter().any(|known| media_type.eq_ignore_ascii_case(known))
+        || is_json(media_type)
 }
 
 fn is_json(essence: &str) -> bool {

@@ -208,7 +208,7 @@ impl GatewayService {
                 let frames = if method.body.is_raw() {
                     stream::upload_body(compiled, method, target, &parts.headers, body, refusal)
                 } else {
-                    stream::request_body(compiled, method, target, body, refusal)
+                    stream::request_body(compiled, method, target, &parts.headers, body, refusal)
                 };
                 (frames, Held::default())
             } else {

@@ -1,4 +1,5 @@
-//! The request of a client stream: the elements of a JSON array, or lines, each sent on as soon as it is complete.
+//! The request of a client stream: the elements of a JSON array, or lines, each sent on as soon as it is complete. A body
+//! that says it is JSON has to be an array; one of lines or of no type may be either.
 
 use std::{
     pin::Pin,
@@ -8,6 +9,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Frame;
 
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     gateway::Compiled,
     held::Held,
     method::Method,
+    negotiate,
     pace::Paced,
 };
 
@@ -27,10 +30,12 @@ pub(crate) fn request_body(
     compiled: Arc<Compiled>,
     method: &Method,
     target: Vec<u8>,
+    headers: &HeaderMap,
     body: Body,
     refusal: Refusal,
 ) -> Body {
-    let splitter = Splitter::new(compiled.config.limits.request_bytes_max);
+    let only_array = negotiate::says_json(headers);
+    let splitter = Splitter::new(compiled.config.limits.request_bytes_max, only_array);
     let body = Paced::new(compiled.clone(), body);
     let (method, held) = (method.index, Held::default());
     Body::new(Elements { compiled, method, target, body, splitter, held, refusal, ended: false })
@@ -55,6 +60,10 @@ pub(super) struct Splitter {
     comma: bool,
     place: Place,
     element_max: usize,
+    /// A row without an array is refused, and so are blanks alone.
+    only_array: bool,
+    /// Text came.
+    fed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +92,7 @@ pub(super) enum SplitError {
 
 impl Splitter {
     /// Elements may have up to `element_max` bytes.
-    pub(super) fn new(element_max: usize) -> Self {
+    pub(super) fn new(element_max: usize, only_array: bool) -> Self {
         let place = Place::Start;
         Self {
             buffer: Vec::new(),
@@ -96,6 +105,8 @@ impl Splitter {
             comma: false,
             place,
             element_max,
+            only_array,
+            fed: false,
         }
     }
 
@@ -105,6 +116,7 @@ impl Splitter {
         self.at -= self.start;
         self.start = 0;
         self.buffer.extend_from_slice(text);
+        self.fed |= !text.is_empty();
     }
 
     /// The next element that is complete.
@@ -116,6 +128,7 @@ impl Splitter {
                     self.pass();
                     self.place = Place::Elements { array: true };
                 }
+                Place::Start if self.only_array => return Err(SplitError::NoArray),
                 Place::Start => self.place = Place::Elements { array: false },
                 Place::End if byte.is_ascii_whitespace() => self.pass(),
                 Place::End => return Err(SplitError::NoArray),
@@ -200,6 +213,7 @@ impl Splitter {
     /// The end of the text came: the last line, if there is one.
     pub(super) fn finish(&mut self) -> Result<Option<Vec<u8>>, SplitError> {
         match self.place {
+            Place::Start if self.only_array && self.fed => Err(SplitError::NoArray),
             Place::Start | Place::End => Ok(None),
             Place::Elements { array: false } if self.depth == 0 && !self.in_string => {
                 self.at = self.buffer.len();
@@ -312,7 +326,10 @@ mod tests {
     use super::*;
 
     fn split(text: &[u8], cut: usize) -> Result<Vec<String>, SplitError> {
-        let mut splitter = Splitter::new(1024);
+        split_by(Splitter::new(1024, false), text, cut)
+    }
+
+    fn split_by(mut splitter: Splitter, text: &[u8], cut: usize) -> Result<Vec<String>, SplitError> {
         let mut out = Vec::new();
         for chunk in text.chunks(cut.max(1)) {
             splitter.push(chunk);
@@ -337,8 +354,18 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_says_it_is_json_is_an_array_or_has_no_bytes() {
+        for text in ["{\"a\":1}", "1", " ", "\r \t\n", "{}\n{}", "\"[\""] {
+            let found = split_by(Splitter::new(1024, true), text.as_bytes(), 1);
+            assert_eq!(found, Err(SplitError::NoArray), "{text:?}");
+        }
+        assert_eq!(split_by(Splitter::new(1024, true), b"", 1), Ok(Vec::new()));
+        assert_eq!(split_by(Splitter::new(1024, true), b" [1 ] ", 1), Ok(vec!["1".to_owned()]));
+    }
+
+    #[test]
     fn blanks_before_an_element_are_not_kept() {
-        let mut splitter = Splitter::new(1024);
+        let mut splitter = Splitter::new(1024, false);
         for text in ["[", "1,"] {
             splitter.push(text.as_bytes());
             while splitter.next().unwrap().is_some() {}

@@ -27,10 +27,11 @@ use super::{
 
 type Pieces = mpsc::UnboundedSender<Result<Bytes, std::io::Error>>;
 
-/// A request whose body is sent piece by piece.
+/// A request whose body is sent piece by piece: JSON, or lines of it for a client's stream.
 fn request(path: &str) -> (Pieces, Request<Body>) {
     let (pieces, body) = mpsc::unbounded_channel();
-    let request = Request::post(path).header("content-type", "application/json");
+    let content_type = if path.ends_with(":count") { "application/x-ndjson" } else { "application/json" };
+    let request = Request::post(path).header("content-type", content_type);
     (pieces, request.body(Body::from_stream(UnboundedReceiverStream::new(body))).unwrap())
 }
 
