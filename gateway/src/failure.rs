@@ -346,10 +346,9 @@ fn any(name: &str, value: &[u8]) -> Bytes {
     any.into()
 }
 
-/// `grpc-message` is percent-encoded; what cannot be decoded is shown as it came.
+/// `grpc-message` is percent-encoded; what is no escape in it is text as it came.
 fn message_of(value: &HeaderValue) -> String {
-    let text = String::from_utf8_lossy(value.as_bytes());
-    crate::path::decode_all(&text).map_or_else(|_| text.to_string(), |decoded| decoded.into_owned())
+    percent_encoding::percent_decode(value.as_bytes()).decode_utf8_lossy().into_owned()
 }
 
 /// Code, message and details of an encoded google.rpc.Status.
