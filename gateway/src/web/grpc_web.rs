@@ -122,12 +122,26 @@ async fn request_frames(
     let (mut frames, held) = service.read_body(body, max).await?;
     if dialect == Dialect::WebText {
         let text = std::str::from_utf8(&frames).ok();
-        let decoded = text.and_then(|text| transcode::base64(text.trim_ascii()));
+        let decoded = text.and_then(|text| unwrapped(text.trim_ascii()));
         let failure = || service.compiled.failure(Reason::InvalidBody, "body: no base64");
         frames = decoded.map(Bytes::from).ok_or_else(failure)?;
     }
     check_frames(service, parts, &frames)?;
     Ok((frames, held))
+}
+
+/// The bytes of text in base64. A sender may pad wherever it flushed: each piece up to its padding stands for itself.
+fn unwrapped(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let mut rest = text;
+    while let Some(padding) = rest.find('=') {
+        let behind = rest[padding..].trim_start_matches('=');
+        let (piece, next) = rest.split_at(rest.len() - behind.len());
+        bytes.extend(transcode::base64(piece)?);
+        rest = next;
+    }
+    bytes.extend(transcode::base64(rest)?);
+    Some(bytes)
 }
 
 /// Refuses frames that no server could take: none, several where the method takes one, pressed by no coding that is told.
@@ -243,6 +257,16 @@ impl http_body::Body for WebBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn base64_may_be_padded_in_its_middle() {
+        assert_eq!(unwrapped("AAAAAAM=EgF4").as_deref(), Some(&b"\0\0\0\0\x03\x12\x01x"[..]));
+        assert_eq!(unwrapped("AA==AA==").as_deref(), Some(&[0, 0][..]));
+        assert_eq!(unwrapped("").as_deref(), Some(&[][..]));
+        for text in ["A=", "AA===", "=", "AA=A", "A=A="] {
+            assert_eq!(unwrapped(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_content_type_that_only_begins_like_grpc_is_another() {
