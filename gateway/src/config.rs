@@ -108,7 +108,7 @@ impl Default for Config {
             metadata: MetadataConfig::default(),
             request_id: true,
             default_timeout: None,
-            timeout_max: Some(Duration::from_secs(7 * 24 * 3_600)),
+            timeout_max: None,
             health_path: Some("/healthz".to_owned()),
             taken_paths: Vec::new(),
             info: Info::default(),

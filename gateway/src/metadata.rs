@@ -237,9 +237,12 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
+/// gRPC has at most eight digits. Nanoseconds may have more here: below them there is no unit that a client could have
+/// taken for a tenth of a second with all its digits.
 fn grpc_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 18 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let digits_max = if unit == "n" { 18 } else { 8 };
+    if !(1..=digits_max).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let value: u64 = digits.parse().ok()?;
