@@ -198,12 +198,12 @@ impl Compiled {
         }
     }
 
-    /// Appends a JSON body; an empty one sets nothing.
+    /// Appends a JSON body. One of no bytes sets nothing; one of blanks alone is no JSON.
     pub(crate) fn put_json(&self, method: &Method, body: &[u8], frame: &mut Vec<u8>) -> Result<(), Failure> {
         let Ok(json) = std::str::from_utf8(body) else {
             return Err(self.failure(Reason::InvalidBody, "body: not UTF-8"));
         };
-        if json.trim_ascii().is_empty() {
+        if json.is_empty() {
             return Ok(());
         }
         let (options, limits) = (self.config.json, self.config.limits.json());

@@ -5,7 +5,7 @@ use super::{
     lexer::{JsonError, JsonLimits, Lexer},
     wire,
 };
-use crate::schema::{Cardinality, Form, MessageId, Schema};
+use crate::schema::{Cardinality, Field, Form, MessageId, Schema};
 
 /// Appends the paths of a mask as JSON writes it: lowerCamelCase, commas between. An underscore is refused.
 pub(super) fn put_json_mask(out: &mut Vec<u8>, text: &str) -> Option<()> {
@@ -99,6 +99,9 @@ fn collect(
             Some(inner) if lexer.peek() == Some(b'{') => {
                 collect(schema, inner, lexer, options, &format!("{path}."), paths)?;
             }
+            None if holds_no_members(field) && lexer.peek() == Some(b'{') => {
+                return Err(lexer.error(format!("`{path}` has no fields")));
+            }
             _ => drop(lexer.skip()?),
         }
         if paths.len() == known {
@@ -106,6 +109,11 @@ fn collect(
         }
     }
     Ok(())
+}
+
+/// Whether a field is one scalar: a list of the wrong kind is found when the body is read.
+fn holds_no_members(field: &Field) -> bool {
+    field.cardinality == Cardinality::Singular && field.kind.message().is_none()
 }
 
 #[cfg(test)]
