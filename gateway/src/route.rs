@@ -4,7 +4,7 @@
 //! before `**`; a path that ends in a verb some template registers is read as that verb first. Two routes that no
 //! path could tell apart are refused when the table is built. An empty segment matches nothing: no expansion of a
 //! template makes one, and letting it match hands out empty ids. Only what `**` takes may end in a slash, as the names of
-//! files and folders do.
+//! files and folders do, and a verb may follow it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -136,7 +136,6 @@ impl<T> Table<T> {
             return Err(Miss::NotFound);
         }
         if let Some((text, verb)) = segments.last().and_then(|last| last.rsplit_once(':'))
-            && !text.is_empty()
             && !verb.is_empty()
         {
             let whole = segments.replace_last(text);
