@@ -1,7 +1,9 @@
 //! The same transcoding through prost-reflect's DynamicMessage: slower and simpler, and written by others.
 //!
-//! The tests hold the plans against it; the gateway runs it when `Config::transcoder` says so. One thing is added: it
-//! passes over members that come twice, which both ways refuse.
+//! The tests hold the plans against it; the gateway runs it when `Config::transcoder` says so. Two things are added: it
+//! passes over members that come twice, which both ways refuse, and what it does not read is respelled for it.
+
+mod spelling;
 
 use std::collections::HashSet;
 
@@ -21,12 +23,25 @@ pub fn json_to_wire(
     options: JsonOptions,
 ) -> Result<Vec<u8>, String> {
     serde_json::from_str::<NoTwins>(json).map_err(|error| error.to_string())?;
+    let refused = match read(descriptor.clone(), json, options) {
+        Ok(message) => return Ok(message.encode_to_vec()),
+        Err(error) => error.to_string(),
+    };
+    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(json) else { return Err(refused) };
+    spelling::respell(&descriptor, &mut value, options);
+    read(descriptor, &value.to_string(), options).map(|message| message.encode_to_vec()).map_err(|_| refused)
+}
+
+fn read(
+    descriptor: MessageDescriptor,
+    json: &str,
+    options: JsonOptions,
+) -> Result<DynamicMessage, serde_json::Error> {
     let strict = DeserializeOptions::new().deny_unknown_fields(!options.ignore_unknown_fields);
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let message = DynamicMessage::deserialize_with_options(descriptor, &mut deserializer, &strict)
-        .map_err(|error| error.to_string())?;
-    deserializer.end().map_err(|error| error.to_string())?;
-    Ok(message.encode_to_vec())
+    let message = DynamicMessage::deserialize_with_options(descriptor, &mut deserializer, &strict)?;
+    deserializer.end()?;
+    Ok(message)
 }
 
 /// Wire to JSON.
