@@ -106,9 +106,12 @@ impl Upstream for Recorder {
         let guard = OnDrop(self.ended.lock().unwrap().clone());
         Box::pin(async move {
             let _guard = guard;
-            let (parts, body) = request.into_parts();
-            let collected = body.collect().await;
-            let bytes = collected.map(|body| body.to_bytes()).unwrap_or_default();
+            let (parts, mut body) = request.into_parts();
+            let mut bytes = Vec::new();
+            // what came before a stream broke off was asked too
+            while let Some(Ok(frame)) = body.frame().await {
+                bytes.extend(frame.into_data().unwrap_or_default());
+            }
             asked.lock().unwrap().push(Asked {
                 path: parts.uri.path().to_owned(),
                 metadata: parts.headers,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use arsenal_gateway::{Config, Gateway, GatewayService};
+use arsenal_gateway::{Config, Gateway, GatewayService, code::Code};
 use axum::body::Body;
 use http::{HeaderMap, Request};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::{
     Vector,
     canned::{Canned, Recorder},
-    http_vectors::{PLAIN_PROTO, check_body, check_status, collect, collect_body, gateway, pairs},
+    http_vectors::{
+        PLAIN_PROTO, check_body, check_headers, check_status, collect, collect_body, gateway, pairs,
+    },
     protos,
 };
 
@@ -21,13 +23,13 @@ const UNDERSTOOD: [(&str, &[&str], &[&str]); 6] = [
         &["request_content_type", "body_hex", "body", "path", "headers", "upstream", "options"],
         &["grpc_code", "http", "content_type", "body_hex", "messages_hex", "trailers"],
     ),
-    ("health", &["grpc_health"], &["http", "headers", "body"]),
+    ("health", &["grpc_health", "grpc_code", "service"], &["http", "headers", "body", "service"]),
     ("cancel", &["event"], &["upstream_cancelled_within_ms"]),
-    ("metadata_in", &["headers", "peer", "options"], &["metadata", "absent", "error", "http"]),
+    ("metadata_in", &["headers", "host", "options"], &["metadata", "absent", "error", "http"]),
     (
         "metadata_out",
         &["response_metadata", "trailers", "request_headers", "options"],
-        &["headers", "http_trailers", "absent_headers"],
+        &["http", "headers", "http_trailers", "absent_headers"],
     ),
     ("deadline", &["headers", "options", "upstream_delay_ms"], &["timeout_ms", "error", "http", "within_ms"]),
 ];
@@ -57,6 +59,9 @@ async fn plain_call(
     for (name, value) in headers {
         builder = builder.header(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
+    if let Some(host) = vector.input["host"].as_str() {
+        builder = builder.header("host", host);
+    }
     let mut request = builder.body(Body::empty()).unwrap();
     request.extensions_mut().extend(peer(&vector.input));
     let response = service.handle(request).await;
@@ -80,13 +85,17 @@ fn peer(input: &Value) -> http::Extensions {
 
 pub(crate) async fn error_map(vector: &Vector, config: Config) -> Result<(), String> {
     let code = vector.input["grpc_code"].to_string();
+    let succeeds = code == "0";
     let canned = Canned {
+        // a call that succeeds has a message
+        messages: if succeeds { vec![Vec::new()] } else { Vec::new() },
         trailers: Some(vec![("grpc-status".into(), code)]),
-        trailers_only: true,
+        trailers_only: !succeeds,
         ..Canned::default()
     };
     let (parts, body, _) = plain_call(vector, config, canned, &[]).await?;
-    if vector.input["name"].as_str().is_some_and(|name| body["error"]["status"] != name) {
+    let name = vector.input["name"].as_str().filter(|_| !succeeds);
+    if name.is_some_and(|name| body["error"]["status"] != name) {
         return Err(format!("body {body}"));
     }
     check_status(parts.status.as_u16(), vector.expect["http"].as_u64().unwrap_or(0), &body.to_string())
@@ -141,23 +150,10 @@ pub(crate) async fn metadata_out(vector: &Vector, config: Config) -> Result<(), 
     let canned = Canned { headers, trailers: Some(trailers), ..one_message() };
     let (parts, ..) = plain_call(vector, config, canned, &pairs(&vector.input["request_headers"])).await?;
     let trailers = parts.extensions.get::<HeaderMap>().cloned().unwrap_or_default();
-    for (told, wanted) in [(&parts.headers, "headers"), (&trailers, "http_trailers")] {
-        for (name, values) in vector.expect[wanted].as_object().into_iter().flatten() {
-            let found: Vec<&str> =
-                told.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-            if json!(found) != *values && json!(found.first()) != *values {
-                return Err(format!("{name}: {found:?}"));
-            }
-        }
-    }
-    if vector.expect["http_trailers"].as_object().is_some_and(Map::is_empty) && !trailers.is_empty() {
-        return Err(format!("trailers {trailers:?}"));
-    }
-    let absent = vector.expect["absent_headers"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    match absent.into_iter().find(|name| parts.headers.contains_key(*name)) {
-        Some(name) => Err(format!("{name} is there")),
-        None => Ok(()),
-    }
+    check_headers(&vector.expect, &parts.headers)?;
+    check_headers(&json!({"headers": vector.expect["http_trailers"]}), &trailers)?;
+    let none = vector.expect["http_trailers"].as_object().is_some_and(Map::is_empty);
+    if none && !trailers.is_empty() { Err(format!("trailers {trailers:?}")) } else { Ok(()) }
 }
 
 pub(crate) async fn deadline(vector: &Vector, config: Config) -> Result<(), String> {
@@ -207,17 +203,38 @@ pub(crate) async fn cancel(config: Config) -> Result<(), String> {
 
 pub(crate) async fn health(vector: &Vector, config: Config) -> Result<(), String> {
     let names = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
-    let status =
-        names.iter().position(|name| vector.input["grpc_health"] == *name).ok_or("no such status")? as u8;
-    let upstream = Recorder::new(Canned { messages: vec![vec![8, status]], ..Canned::default() });
-    let service = gateway(vector, config)?.service(upstream);
-    let response = service.handle(Request::get("/healthz").body(Body::empty()).unwrap()).await;
-    let (parts, body, _) = collect(response).await;
+    let status = vector.input["grpc_health"].as_str().unwrap_or("UNKNOWN");
+    let status = names.iter().position(|name| *name == status).ok_or("no such status")? as u8;
+    let code = vector.input.get("grpc_code").map_or(Ok(0), code_number)?;
+    let canned = match code {
+        0 => Canned { messages: vec![vec![8, status]], ..Canned::default() },
+        code => Canned {
+            trailers: Some(vec![("grpc-status".into(), code.to_string())]),
+            trailers_only: true,
+            ..Canned::default()
+        },
+    };
+    let upstream = Recorder::new(canned);
+    let service = gateway(vector, config)?.service(upstream.clone());
+    let query = vector.input["service"].as_str().map(|name| format!("?service={name}"));
+    let request = Request::get(format!("/healthz{}", query.unwrap_or_default())).body(Body::empty()).unwrap();
+    let (parts, body, _) = collect(service.handle(request).await).await;
     let text = String::from_utf8_lossy(&body).into_owned();
     check_status(parts.status.as_u16(), vector.expect["http"].as_u64().unwrap_or(200), &text)?;
-    let json = parts.headers.get("content-type").is_some_and(|value| value == "application/json");
-    if !json {
-        return Err("no JSON".to_owned());
+    check_headers(&vector.expect, &parts.headers)?;
+    if let Some(name) = vector.expect["service"].as_str() {
+        let asked = upstream.asked().pop().ok_or("upstream was not asked")?;
+        let wanted = [&[0x0a, name.len() as u8], name.as_bytes()].concat();
+        if asked.messages != [wanted] {
+            return Err(format!("asked {:?}", asked.messages));
+        }
     }
     check_body(vector, &text, false)
+}
+
+/// A code by its number or its name.
+fn code_number(code: &Value) -> Result<i64, String> {
+    let named =
+        || (0..17).find(|number| Code::from_number(*number).name() == code.as_str().unwrap_or_default());
+    code.as_i64().or_else(named).ok_or_else(|| format!("no code {code}"))
 }

@@ -1,13 +1,19 @@
 //! Vectors about whole requests and answers, run through the service with a canned upstream behind it.
 
-use arsenal_gateway::{Config, Gateway, code::Code, config::Transcoder};
+use arsenal_gateway::{
+    Config, Gateway,
+    code::Code,
+    config::{ErrorFormat, Transcoder},
+    method::Method,
+};
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 use crate::{
     Outcome, Vector, call_vectors,
@@ -27,10 +33,13 @@ pub(crate) async fn run(vector: &Vector) -> Outcome {
         return Outcome::Skipped(reason);
     }
     for transcoder in [Transcoder::Plan, Transcoder::Reference] {
-        let config = match options::config(&vector.input["options"], transcoder) {
+        let mut config = match options::config(&vector.input["options"], transcoder) {
             Ok(config) => config,
             Err(reason) => return Outcome::Skipped(reason),
         };
+        if vector.input["options"].get("error_format").is_none() && wants_bare_status(&vector.expect) {
+            config.error_format = ErrorFormat::Status;
+        }
         let result = match vector.kind.as_str() {
             "transcode_request" | "stream_request" => request(vector, config).await,
             "transcode_response" | "stream_response" | "transcode_error" => response(vector, config).await,
@@ -51,6 +60,20 @@ pub(crate) async fn run(vector: &Vector) -> Outcome {
     Outcome::Passed
 }
 
+/// Whether an error is wanted as a bare google.rpc.Status, which the peers have. A vector of theirs need not say so.
+fn wants_bare_status(expect: &Value) -> bool {
+    expect["body"]["code"].is_number() && expect["http"].as_u64().is_some_and(|http| http >= 400)
+}
+
+/// The method that a vector is about: its `rpc`, or the only one.
+fn method<'g>(vector: &Vector, gateway: &'g Gateway) -> Result<&'g Method, String> {
+    let rpc = vector.input["rpc"].as_str();
+    let mut methods = gateway.methods();
+    methods
+        .find(|method| rpc.is_none_or(|rpc| method.descriptor.full_name() == rpc))
+        .ok_or("no such rpc".into())
+}
+
 pub(crate) fn gateway(vector: &Vector, config: Config) -> Result<Gateway, String> {
     let proto = vector.input["proto"].as_str().unwrap_or(PLAIN_PROTO);
     let descriptors = protos::descriptor_set(proto).map_err(|error| error.to_string())?;
@@ -62,8 +85,9 @@ fn http_request(request: &Value) -> Result<Request<Body>, String> {
     let mut builder = Request::builder()
         .method(request["method"].as_str().unwrap_or("POST"))
         .uri(request["target"].as_str().unwrap_or("/call"));
-    for (name, value) in request["headers"].as_object().into_iter().flatten() {
-        builder = builder.header(name, value.as_str().unwrap_or_default());
+    for (name, value) in pairs(&request["headers"]) {
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|error| error.to_string())?;
+        builder = builder.header(name, value);
     }
     let body = match (request["body"].as_str(), request["body_hex"].as_str()) {
         (Some(text), _) => Bytes::copy_from_slice(text.as_bytes()),
@@ -100,15 +124,18 @@ pub(crate) async fn collect_body(mut body: Body) -> (Vec<u8>, bool, HeaderMap) {
 
 async fn request(vector: &Vector, config: Config) -> Result<(), String> {
     let gateway = gateway(vector, config)?;
-    let rpc = vector.input["rpc"].as_str().unwrap_or_default();
-    let method =
-        gateway.methods().find(|method| method.descriptor.full_name() == rpc).ok_or("no such rpc")?;
-    let descriptor = method.descriptor.input();
+    let descriptor = method(vector, &gateway)?.descriptor.input();
     let upstream = Recorder::new(Canned { messages: vec![Vec::new()], ..Canned::default() });
     let service = gateway.service(upstream.clone());
-    let response = service.handle(http_request(&vector.input["request"])?).await;
+    let request = match http_request(&vector.input["request"]) {
+        // what is no HTTP at all the server refuses by itself
+        Err(_) if vector.expect["http"] == 400 => return Ok(()),
+        request => request?,
+    };
+    let response = service.handle(request).await;
     let (parts, body, _) = collect(response).await;
     let shown = String::from_utf8_lossy(&body).into_owned();
+    check_headers(&vector.expect, &parts.headers)?;
     let refused = vector.expect.get("message").is_none() && vector.expect.get("messages").is_none();
     if let Some(wanted) = vector.expect["http"].as_u64().filter(|_| refused) {
         check_status(parts.status.as_u16(), wanted, &shown)?;
@@ -148,7 +175,11 @@ async fn request(vector: &Vector, config: Config) -> Result<(), String> {
             return Err(format!("sent {} where {} is wanted", hex(found), hex(&wanted.encode_to_vec())));
         }
     }
-    Ok(())
+    // of a stream that is refused in its middle, the messages before are sent
+    match vector.expect.get("error") {
+        Some(_) => check_error(vector, parts.status.as_u16(), &shown),
+        None => Ok(()),
+    }
 }
 
 /// The code of an error; the HTTP statuses beyond the codes' own (413, 415, ...) have codes that vectors leave open.
@@ -170,16 +201,40 @@ pub(crate) fn check_status(found: u16, wanted: u64, shown: &str) -> Result<(), S
 }
 
 pub(crate) fn pairs(value: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // gRPC's base64 has no padding
+    let text = |value: &Value| match (value.as_str(), value["base64"].as_str()) {
+        (None, Some(base64)) => base64.trim_end_matches('=').to_owned(),
+        (None, None) if value.is_number() => value.to_string(),
+        (text, _) => text.unwrap_or_default().to_owned(),
+    };
+    let named = |name: &str, value: &Value| match value {
+        Value::Array(values) => values.iter().map(|value| (name.to_owned(), text(value))).collect(),
+        value => vec![(name.to_owned(), text(value))],
+    };
     match value {
-        Value::Object(map) => map.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
-        Value::Array(list) => list.iter().map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
+        Value::Object(map) => map.iter().flat_map(|(name, value)| named(name, value)).collect(),
+        Value::Array(list) => list.iter().flat_map(|pair| named(&text(&pair[0]), &pair[1])).collect(),
         _ => Vec::new(),
     }
 }
 
-pub(crate) fn canned(upstream: &Value, gateway: &Gateway) -> Result<Canned, String> {
-    let output = gateway.methods().next().ok_or("no method")?.descriptor.output();
+/// The headers that have to be there, each with its value or with its values in order, and those that must not.
+pub(crate) fn check_headers(expect: &Value, headers: &HeaderMap) -> Result<(), String> {
+    for (name, wanted) in expect["headers"].as_object().into_iter().flatten() {
+        let found: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        if json!(found) != *wanted && json!(found.first()) != *wanted {
+            return Err(format!("header {name}: {found:?}"));
+        }
+    }
+    let mut absent = expect["absent_headers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    match absent.find(|name| headers.contains_key(*name)) {
+        Some(name) => Err(format!("header {name} is there")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn canned(upstream: &Value, vector: &Vector, gateway: &Gateway) -> Result<Canned, String> {
+    let output = method(vector, gateway)?.descriptor.output();
     let hexes = upstream["messages_hex"]
         .as_array()
         .map(|list| list.iter().filter_map(Value::as_str).map(unhex).collect());
@@ -201,14 +256,16 @@ pub(crate) fn canned(upstream: &Value, gateway: &Gateway) -> Result<Canned, Stri
         trailers: upstream.get("status").map(pairs),
         trailers_only: upstream["trailers_only"].as_bool().unwrap_or_default(),
         abort: upstream["then"] == "abort",
+        http_status: upstream["http"].as_u64().map(|status| status as u16),
+        delay: Duration::from_millis(upstream["delay_ms"].as_u64().unwrap_or(0)),
         ..Canned::default()
     })
 }
 
 async fn response(vector: &Vector, config: Config) -> Result<(), String> {
     let gateway = gateway(vector, config)?;
-    let upstream = Recorder::new(canned(&vector.input["upstream"], &gateway)?);
-    let method = gateway.methods().next().ok_or("no method")?;
+    let upstream = Recorder::new(canned(&vector.input["upstream"], vector, &gateway)?);
+    let method = method(vector, &gateway)?;
     let implied = json!({"method": method.http_method, "target": method.template_text});
     let request = vector.input.get("request").unwrap_or(&implied);
     let response = gateway.service(upstream).handle(http_request(request)?).await;
@@ -222,25 +279,16 @@ async fn response(vector: &Vector, config: Config) -> Result<(), String> {
         (None, Some(_)) => check_error(vector, status, &text)?,
         (wanted, _) => check_status(status, wanted.unwrap_or(200), &text)?,
     }
-    for (name, value) in pairs(&vector.expect["headers"]) {
-        let found = parts.headers.get(&name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if found != value {
-            return Err(format!("header {name}: {found}"));
-        }
-    }
-    for name in vector.expect["absent_headers"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if parts.headers.contains_key(name) {
-            return Err(format!("header {name} is there"));
-        }
-    }
+    check_headers(&vector.expect, &parts.headers)?;
     check_body(vector, &text, broken)
 }
 
 pub(crate) fn check_body(vector: &Vector, text: &str, broken: bool) -> Result<(), String> {
     let shown = || Err(format!("body {text}"));
     if let Some(prefix) = vector.expect["body_prefix"].as_str() {
-        let ending = vector.expect["must_not_end_with"].as_str().unwrap_or("\0");
-        return if text.starts_with(prefix) && !text.ends_with(ending) && broken { Ok(()) } else { shown() };
+        let ending = vector.expect["must_not_end_with"].as_str();
+        let holds = ending.is_none_or(|ending| !text.ends_with(ending) && broken);
+        return if text.starts_with(prefix) && holds { Ok(()) } else { shown() };
     }
     if vector.expect["body_text"].as_str().is_some_and(|wanted| wanted != text) {
         return shown();

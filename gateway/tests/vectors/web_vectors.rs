@@ -17,7 +17,7 @@ use crate::{
 pub(crate) async fn grpc_web(vector: &Vector, config: Config) -> Result<(), String> {
     let gateway = gateway(vector, config)?;
     let canned = match vector.input.get("upstream") {
-        Some(upstream) => canned(upstream, &gateway)?,
+        Some(upstream) => canned(upstream, vector, &gateway)?,
         None => one_message(),
     };
     let service = gateway.service(Recorder::new(canned));
