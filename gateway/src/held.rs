@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -45,21 +45,38 @@ pub(crate) struct Account {
     left: Arc<Semaphore>,
     /// Steps there are in all.
     size: AtomicUsize,
-    waiting: AtomicUsize,
-    waiting_max: usize,
+    /// How many wait in whose way others are.
+    in_the_way: AtomicUsize,
 }
 
-impl Account {
-    /// An account of nothing, at which so many may wait at a time.
-    pub(crate) fn new(waiting_max: usize) -> Self {
-        Self {
-            left: Arc::new(Semaphore::new(0)),
-            size: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-            waiting_max,
-        }
+impl Default for Account {
+    /// An account of nothing.
+    fn default() -> Self {
+        Self { left: Arc::new(Semaphore::new(0)), size: AtomicUsize::new(0), in_the_way: AtomicUsize::new(0) }
     }
+}
 
+/// Where the rest of a body is left while it waits for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOn {
+    /// A connection of its own.
+    Connection,
+    /// A stream of a connection that others share, and its window: so few may wait that most of that is left.
+    Stream,
+}
+
+impl LeftOn {
+    /// Where a request's body is left.
+    pub(crate) fn of(version: Version) -> Self {
+        if version < Version::HTTP_2 { Self::Connection } else { Self::Stream }
+    }
+}
+
+/// Bodies on streams that may wait for room at a time, at one account: a server is to give a connection at least twice
+/// the windows of so many streams.
+const ON_STREAMS_MAX: usize = 24;
+
+impl Account {
     /// Lets all together have so many bytes, if they may not have more already.
     pub(crate) fn allow(&self, bytes: usize) {
         let size = (bytes / STEP_BYTES).clamp(1, Semaphore::MAX_PERMITS);
@@ -77,22 +94,34 @@ impl Account {
     }
 
     /// Takes so many steps when it is their turn; nothing if there were not so many within `patience`, or too many wait.
-    async fn take(&self, steps: u32, patience: Duration) -> Option<OwnedSemaphorePermit> {
-        /// Counts one that waits.
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if before >= self.waiting_max || patience.is_zero() {
+    async fn take(&self, steps: u32, left_on: LeftOn, patience: Duration) -> Option<OwnedSemaphorePermit> {
+        let _waiting = match left_on {
+            LeftOn::Connection => None,
+            LeftOn::Stream => Some(InTheWay::of(&self.in_the_way)?),
+        };
+        if patience.is_zero() {
             return None;
         }
         let turn = Arc::clone(&self.left).acquire_many_owned(steps);
         // it is never closed
         tokio::time::timeout(patience, turn).await.ok()?.ok()
+    }
+}
+
+/// Counts one that waits on a stream.
+struct InTheWay<'a>(&'a AtomicUsize);
+
+impl<'a> InTheWay<'a> {
+    /// One more, if there may be.
+    fn of(count: &'a AtomicUsize) -> Option<Self> {
+        let this = Self(count);
+        (count.fetch_add(1, Ordering::Relaxed) < ON_STREAMS_MAX).then_some(this)
+    }
+}
+
+impl Drop for InTheWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -129,12 +158,12 @@ impl Held {
     }
 
     /// As [`Held::grow`], but whoever holds nothing yet waits his turn.
-    async fn wait(&mut self, bytes: usize, account: &Account, patience: Duration) -> bool {
+    async fn wait(&mut self, bytes: usize, account: &Account, left_on: LeftOn, patience: Duration) -> bool {
         if self.grow(bytes, account) {
             return true;
         }
         if self.0.is_none()
-            && let Some(taken) = account.take(self.missing(bytes, account), patience).await
+            && let Some(taken) = account.take(self.missing(bytes, account), left_on, patience).await
         {
             self.add(taken);
             return true;
@@ -163,9 +192,14 @@ impl Held {
     }
 
     /// As [`Held::grow_body`], but whoever holds nothing yet waits for it.
-    pub(crate) async fn wait_for_body(&mut self, bytes: usize, compiled: &Compiled) -> Result<(), Failure> {
+    pub(crate) async fn wait_for_body(
+        &mut self,
+        bytes: usize,
+        left_on: LeftOn,
+        compiled: &Compiled,
+    ) -> Result<(), Failure> {
         let patience = compiled.config.limits.room_wait_max;
-        if self.wait(bytes, compiled.config.metrics.bodies(), patience).await {
+        if self.wait(bytes, compiled.config.metrics.bodies(), left_on, patience).await {
             Ok(())
         } else {
             Err(no_room_for_body(compiled))
@@ -183,7 +217,8 @@ impl Held {
     pub(crate) async fn wait_for_answer(message: usize, compiled: Arc<Compiled>) -> Result<Self, Failure> {
         let mut held = Self::default();
         let patience = compiled.config.limits.room_wait_max;
-        if held.wait(length_guess(message), compiled.config.metrics.answers(), patience).await {
+        if held.wait(length_guess(message), compiled.config.metrics.answers(), LeftOn::Stream, patience).await
+        {
             Ok(held)
         } else {
             Err(no_room_for_answer(&compiled))

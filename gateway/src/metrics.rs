@@ -42,7 +42,7 @@ pub(crate) type Timed = arsenal_metrics::Timed<Arc<Requests>, ENDS>;
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Shared>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     routes: Mutex<BTreeMap<Route, Arc<Requests>>>,
     /// What no route answers.
@@ -55,25 +55,6 @@ struct Shared {
     bodies: Account,
     answers: Account,
 }
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self {
-            routes: Mutex::default(),
-            unrouted: Arc::default(),
-            pages: Arc::default(),
-            calls: Arc::default(),
-            failures: std::array::from_fn(|_| AtomicU64::new(0)),
-            // each that waits is a connection's stream, which has its bound
-            bodies: Account::new(usize::MAX),
-            answers: Account::new(ANSWERS_WAITING_MAX),
-        }
-    }
-}
-
-/// Answers that may wait at a time until there is room for them. What waits keeps a part of the window that all calls on a
-/// connection to upstream share: these have less than half of it.
-const ANSWERS_WAITING_MAX: usize = 24;
 
 /// A route as labels tell it: the template, and the HTTP method.
 type Route = (String, String);

@@ -32,7 +32,7 @@ use crate::{
     failure::{Failure, GRPC_STATUS, Reason},
     gateway::Compiled,
     grpc::Messages,
-    held::Held,
+    held::{Held, LeftOn},
     metadata,
     method::Method,
     metrics::{self, Timed},
@@ -212,7 +212,8 @@ impl GatewayService {
                 };
                 (frames, Held::default())
             } else {
-                let body = self.read_body(body, compiled.config.limits.request_bytes_max).await?;
+                let (max, left_on) = (compiled.config.limits.request_bytes_max, LeftOn::of(parts.version));
+                let body = self.read_body(body, max, left_on).await?;
                 let (body, held) = self.plain(coding, body)?;
                 (Body::from(compiled.request_frame(method, target, &parts.headers, &body)?), held)
             };

@@ -13,7 +13,7 @@ use super::GatewayService;
 use crate::{
     coding::{self, Coding, DecodeError},
     failure::{Failure, Reason},
-    held::Held,
+    held::{Held, LeftOn},
     pace::Account,
 };
 
@@ -24,7 +24,12 @@ const AHEAD_MAX: Duration = Duration::from_secs(2);
 impl GatewayService {
     /// Reads a body whole, and stops as soon as it is larger than `max`. One that comes in one piece is not copied. What it
     /// takes of memory is to be held for as long as it is there.
-    pub(crate) async fn read_body(&self, mut body: Body, max: usize) -> Result<(Bytes, Held), Failure> {
+    pub(crate) async fn read_body(
+        &self,
+        mut body: Body,
+        max: usize,
+        left_on: LeftOn,
+    ) -> Result<(Bytes, Held), Failure> {
         let limits = &self.compiled.config.limits;
         let too_large =
             || self.compiled.failure(Reason::BodyTooLarge, format!("a body of more than {max} bytes"));
@@ -47,7 +52,7 @@ impl GatewayService {
                 held.grow_body(bytes, &self.compiled)?;
             } else {
                 // room for all of it at once: many bodies would else fill the memory with their beginnings
-                held.wait_for_body(bytes.max(announced), &self.compiled).await?;
+                held.wait_for_body(bytes.max(announced), left_on, &self.compiled).await?;
             }
             if first.is_empty() && all.is_empty() {
                 first = data;

@@ -19,7 +19,7 @@ use crate::{
     code::Code,
     failure::{Failure, Reason},
     grpc::{Deframer, FrameError, PREFIX},
-    held::Held,
+    held::{Held, LeftOn},
     service::GatewayService,
     transcode,
 };
@@ -115,11 +115,11 @@ async fn request_frames(
     parts: &Parts,
     body: Body,
 ) -> Result<(Bytes, Held), Failure> {
-    let max = service.compiled.config.limits.request_bytes_max;
+    let (max, left_on) = (service.compiled.config.limits.request_bytes_max, LeftOn::of(parts.version));
     if dialect == Dialect::Grpc {
-        return service.read_body(body, max.saturating_add(PREFIX)).await;
+        return service.read_body(body, max.saturating_add(PREFIX), left_on).await;
     }
-    let (mut frames, held) = service.read_body(body, max).await?;
+    let (mut frames, held) = service.read_body(body, max, left_on).await?;
     if dialect == Dialect::WebText {
         let text = std::str::from_utf8(&frames).ok();
         let decoded = text.and_then(|text| unwrapped(text.trim_ascii()));

@@ -2,21 +2,20 @@
 
 pub use crate::cluster::Joined;
 
-use crate::cluster::{self, InternalWire, Membership};
+use crate::cluster::{self, Membership};
 use crate::config::{Config, ConfigError};
-use crate::grpc::{GrpcPort, Late};
+use crate::gateway;
+use crate::grpc::Late;
 use crate::health;
-use crate::listener::{self, Door, Protocols, Tally};
+use crate::listener::{Door, Tally};
 use crate::memory;
 use crate::metrics::{self, Metrics};
 use crate::parting::PartingLayer;
+use crate::ports;
 use crate::probes::{self, Probes};
-use crate::rest::{METRICS_PATH, RestPort};
-use crate::telemetry::{self, context::CallerContextLayer};
-use arsenal_gateway::config::ResumeFields;
+use crate::telemetry;
 use arsenal_gateway::upstream::{self, RemoteError};
-use arsenal_gateway::{Gateway, Hosts, StreamTasks};
-use arsenal_membership::{Alone, ClusterError, Cuts, Dialer, Nodes};
+use arsenal_membership::{Alone, ClusterError, Dialer, Nodes};
 use arsenal_raft::End;
 use arsenal_runtime::registry::LocalRegistry;
 use arsenal_runtime::{Module, Node, NodeConfig, wakes};
@@ -24,12 +23,9 @@ use arsenal_services::Shared;
 use arsenal_services::cluster::placement::Placement;
 use arsenal_services::layer::Propagate;
 use arsenal_services::own::Serve;
-use arsenal_services::routes::{self, Layered};
-use arsenal_services::wire::{Wire, WireLimits};
+use arsenal_services::routes::{self};
+use arsenal_services::wire::WireLimits;
 use arsenal_tls::TlsError;
-use axum::body::Body;
-use http::{Request, Response};
-use hyper_util::rt::TokioTimer;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,17 +34,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic_health::ServingStatus;
-use tower::{Layer as _, Service};
-
-/// Bytes that a client may send ahead on one stream, and on one connection.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-
-/// hyper's bound where it is told none.
-const HTTP1_HEADERS_MAX: usize = 100;
-
-/// What a connection of HTTP/1 may hold of what it reads, at least: a head, or a piece of a body.
-const HTTP1_BUFFER_BYTES_MIN: usize = 64 << 10;
 
 /// A node that serves.
 pub struct Running {
@@ -156,11 +141,14 @@ impl Bound {
     pub async fn bind(config: &Config) -> Result<Self, StartupError> {
         config.check()?;
         let door = Door::of(config)?;
-        let grpc = listen(config.listen.grpc).await?;
-        let rest =
-            if config.listen.embedded_gateway { Some(listen(config.listen.rest).await?) } else { None };
+        let grpc = ports::listen(config.listen.grpc).await?;
+        let rest = if config.listen.embedded_gateway {
+            Some(ports::listen(config.listen.rest).await?)
+        } else {
+            None
+        };
         let probes = probes::Bound::bind(config).await?;
-        Ok(Self { door, address: address_of(&grpc)?, grpc, rest, probes })
+        Ok(Self { door, address: ports::address_of(&grpc)?, grpc, rest, probes })
     }
 
     /// Where gRPC will be served.
@@ -230,7 +218,7 @@ async fn serve_in(
 ) -> Result<Running, StartupError> {
     config.check()?;
     let Bound { door, grpc, rest, probes, address } = bound;
-    let gateway = if rest.is_some() { Some(gateway(config)?) } else { None };
+    let gateway = if rest.is_some() { Some(gateway::built(config)?) } else { None };
     let (stop, stopped) = watch::channel(false);
     let (end, place) = match found {
         Found::Out(end) => (Some(end), None),
@@ -253,7 +241,7 @@ async fn serve_in(
     let ports = [("grpc", Arc::<Tally>::default()), ("rest", Arc::default())];
     let counted = door.clone().counted_by(Arc::clone(&ports[0].1));
     let mut listeners =
-        vec![serve_grpc(config, (grpc, counted), rpcs.clone(), (internal, cuts), stopped.clone())];
+        vec![ports::serve_grpc(config, (grpc, counted), rpcs.clone(), (internal, cuts), stopped.clone())];
     let joined = match &membership {
         Some(membership) => membership.join().await?,
         None => place.unwrap_or_else(|| alone(config, address)),
@@ -284,7 +272,7 @@ async fn serve_in(
     rpcs.set(wire.clone());
     let own: Arc<dyn Serve> = Arc::new(wire.clone().in_process());
     shared.serve_own(&own);
-    let rest_address = rest.as_ref().map(address_of).transpose()?;
+    let rest_address = rest.as_ref().map(ports::address_of).transpose()?;
     let (of_node, table) = (node.clone(), Arc::clone(wire.table()));
     let rest_port = ports[1].1.clone();
     let mut metrics = Metrics::default()
@@ -299,7 +287,7 @@ async fn serve_in(
         metrics = metrics.with(move |text| of_gateway.write(text));
         let gateway = gateway.service(upstream::service(wire.in_process()));
         let door = door.counted_by(rest_port);
-        listeners.push(serve_rest(config, (listener, door), gateway, &metrics, stopped));
+        listeners.push(ports::serve_rest(config, (listener, door), gateway, &metrics, stopped));
     }
     let probes = probes.serve(config, health.clone(), &metrics).await?;
     let gatherer = tokio::spawn(serve_thread());
@@ -350,7 +338,7 @@ pub fn check(config: &Config) -> Result<(), StartupError> {
     config.check()?;
     config.membership(config.listen.grpc)?;
     Door::of(config)?;
-    if config.listen.embedded_gateway { gateway(config).map(drop) } else { Ok(()) }
+    if config.listen.embedded_gateway { gateway::built(config).map(drop) } else { Ok(()) }
 }
 
 /// What a thread that serves requests needs beside them: one that wakes those whose answers came, and one that looks now
@@ -363,87 +351,6 @@ async fn serve_thread() -> Infallible {
     }
 }
 
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, StartupError> {
-    TcpListener::bind(address).await.map_err(|error| StartupError::Listen { address, error })
-}
-
-pub(crate) fn address_of(listener: &TcpListener) -> Result<SocketAddr, StartupError> {
-    listener.local_addr().map_err(StartupError::Threads)
-}
-
-/// The gateway of this contract.
-///
-/// # Errors
-/// If its descriptor set or a limit cannot be used.
-pub fn gateway(config: &Config) -> Result<Gateway, StartupError> {
-    gateway_of(gateway_settings(config))
-}
-
-/// The same, of settings that are made already.
-pub(crate) fn gateway_of(settings: arsenal_gateway::Config) -> Result<Gateway, StartupError> {
-    Gateway::builder(arsenal_proto::FILE_DESCRIPTOR_SET)
-        .config(settings)
-        .build()
-        .map_err(|error| StartupError::Descriptor(error.to_string()))
-}
-
-/// The hosts that its REST port is called by: on loopback it does not answer to whichever name somebody has for it. Where it is
-/// encrypted its certificate sees to that.
-pub(crate) fn hosts(config: &Config) -> Hosts {
-    let local = config.listen.rest.ip().to_canonical().is_loopback();
-    if !local || !config.tls.certificate.is_empty() {
-        return Hosts::Any;
-    }
-    let names = config.gateway.hosts.iter().chain(&config.gateway.origins);
-    Hosts::local(names.map(String::as_str))
-}
-
-/// How a gateway is set, whatever it serves.
-pub(crate) fn gateway_settings(config: &Config) -> arsenal_gateway::Config {
-    let mut settings = arsenal_gateway::Config::default();
-    settings.limits.request_bytes_max = config.gateway.body_bytes_max;
-    settings.limits.bodies_bytes_max = config.gateway.bodies_bytes_max;
-    settings.limits.answers_bytes_max = config.gateway.answers_bytes_max;
-    settings.limits.room_wait_max = Duration::from_millis(config.gateway.room_wait_ms);
-    settings.limits.answer_idle_max = Duration::from_millis(config.listen.write_idle_ms);
-    settings.limits.response_bytes_max = config.grpc.response_bytes_max;
-    settings.limits.depth_max = config.gateway.json_depth_max;
-    settings.limits.json_values_max = config.gateway.json_values_max;
-    settings.limits.target_bytes_max = config.gateway.target_bytes_max;
-    settings.limits.header_bytes_max = config.gateway.header_bytes_max as usize;
-    settings.limits.headers_max = config.gateway.headers_max;
-    settings.limits.body_idle_max = Duration::from_millis(config.gateway.body_idle_ms);
-    settings.limits.body_bytes_per_second_min = config.gateway.body_bytes_per_second_min;
-    settings.limits.body_grace = Duration::from_millis(config.gateway.body_grace_ms);
-    settings.json.enum_case_insensitive = true;
-    settings.json.emit_defaults = config.gateway.emit_defaults;
-    settings.timeout_max = Some(Duration::from_millis(config.gateway.timeout_max_ms));
-    settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
-    settings.heartbeat_lines = config.gateway.heartbeat_lines;
-    settings.sse_retry =
-        (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
-    let resumed =
-        ResumeFields { id: config.gateway.resume_id.clone(), after: config.gateway.resume_after.clone() };
-    settings.resumption.fields = Some(resumed).filter(|resumed| !resumed.id.is_empty());
-    settings.compress_bytes_min = Some(config.gateway.compress_bytes_min).filter(|&bytes_min| bytes_min > 0);
-    settings.origins.clone_from(&config.gateway.origins);
-    settings.hosts = hosts(config);
-    settings.metadata.trusted_proxies = config.gateway.proxies().unwrap_or_default();
-    settings.mutual_tls = config.tls.authenticates();
-    settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
-    settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();
-    settings.metadata.response_headers.push(arsenal_services::layer::OPERATION_HEADER.to_owned());
-    settings.metadata.request_headers.extend_from_slice(&config.gateway.request_headers);
-    settings.metadata.response_headers.extend_from_slice(&config.gateway.response_headers);
-    settings.taken_paths = vec![METRICS_PATH.to_owned()];
-    settings.info = arsenal_gateway::Info {
-        title: "Arsenal".to_owned(),
-        version: "v1".to_owned(),
-        description: "OTP as a service: processes, supervisors, messages and names.".to_owned(),
-    };
-    settings
-}
-
 /// How a request to another node continues the trace: without an exporter, as it came.
 fn propagation(config: &Config) -> Propagate {
     match is_traced(config) {
@@ -454,77 +361,4 @@ fn propagation(config: &Config) -> Propagate {
 
 pub(crate) fn is_traced(config: &Config) -> bool {
     !config.telemetry.otlp_endpoint.is_empty()
-}
-
-/// The settings of connections; `streams` is how many requests one of HTTP/2 may have at once.
-pub(crate) fn protocols(config: &Config, streams: u32) -> Protocols {
-    let milliseconds = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
-    let mut builder = Protocols::new(StreamTasks);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(config.gateway.header_read_ms))
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(streams)
-        .keep_alive_interval(milliseconds(config.grpc.keepalive_ms))
-        .keep_alive_timeout(Duration::from_millis(config.grpc.keepalive_timeout_ms));
-    builder
-}
-
-fn serve_grpc(
-    config: &Config,
-    (listener, door): (TcpListener, Door),
-    rpcs: Late<Wire<impl Layered>>,
-    (internal, cuts): (Option<InternalWire>, Option<Cuts>),
-    stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    let mut protocols = protocols(config, config.grpc.streams_per_connection_max);
-    protocols
-        .http2()
-        .max_header_list_size(config.grpc.header_bytes_max)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let port = GrpcPort::new(rpcs, internal, cuts);
-    // without an exporter nobody asks for the caller's trace
-    match is_traced(config) {
-        true => {
-            let port = CallerContextLayer.layer(port);
-            listener::serve(listener, door, protocols, port, stopped)
-        }
-        false => listener::serve(listener, door, protocols, port, stopped),
-    }
-}
-
-/// Serves a gateway, one that stays as it is or one that follows its descriptors.
-pub(crate) fn serve_rest<G>(
-    config: &Config,
-    (listener, door): (TcpListener, Door),
-    gateway: G,
-    metrics: &Metrics,
-    stopped: watch::Receiver<bool>,
-) -> JoinHandle<()>
-where
-    G: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>,
-    G: Clone + Send + 'static,
-{
-    let mut protocols = protocols(config, config.gateway.streams_per_connection_max);
-    // WebSockets
-    protocols.http2().enable_connect_protocol();
-    protocols.http2().max_header_list_size(config.gateway.header_bytes_max);
-    // what is a little beyond is refused by the gateway, which says more; hyper's own 100 are quicker than a number
-    if config.gateway.headers_max > HTTP1_HEADERS_MAX {
-        protocols.http1().max_headers(config.gateway.headers_max);
-    }
-    let head_bytes_max = config.gateway.target_bytes_max + config.gateway.header_bytes_max as usize;
-    protocols.http1().max_buf_size(head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
-    let door = door.telling_peers();
-    let port = RestPort::new(gateway, metrics.router(), hosts(config));
-    match is_traced(config) {
-        true => {
-            let port = CallerContextLayer.layer(port);
-            listener::serve(listener, door, protocols, port, stopped)
-        }
-        false => listener::serve(listener, door, protocols, port, stopped),
-    }
 }

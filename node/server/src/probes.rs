@@ -3,10 +3,11 @@
 //! Kubernetes' gRPC probe speaks no TLS, and a scraper need not have a node's certificate to count processes. The port
 //! outlives the others in a stop: who asks then is told that the node is alive and not ready.
 
-use crate::assembly::{self, StartupError};
+use crate::assembly::StartupError;
 use crate::config::Config;
 use crate::listener::{self, Door};
 use crate::metrics::Metrics;
+use crate::ports;
 use axum::Router;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -38,7 +39,7 @@ impl Bound {
     pub(crate) async fn bind(config: &Config) -> Result<Self, StartupError> {
         match config.listen.probes.0 {
             None => Ok(Self(None)),
-            Some(address) => assembly::listen(address).await.map(|listener| Self(Some(listener))),
+            Some(address) => ports::listen(address).await.map(|listener| Self(Some(listener))),
         }
     }
 
@@ -51,13 +52,13 @@ impl Bound {
     ) -> Result<Probes, StartupError> {
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
         let (stop, stopped) = watch::channel(false);
-        let address = self.0.as_ref().map(assembly::address_of).transpose()?;
+        let address = self.0.as_ref().map(ports::address_of).transpose()?;
         if let Some(listener) = self.0 {
             let health = HealthServer::new(HealthService::from_health_reporter(health));
             let port = Router::new().route_service("/grpc.health.v1.Health/{method}", health);
             let port = port.merge(metrics.router());
             let door = Door::plain(&config.listen, CONNECTIONS_MAX);
-            let protocols = assembly::protocols(config, config.grpc.streams_per_connection_max);
+            let protocols = ports::protocols(config, config.grpc.streams_per_connection_max);
             listener::serve(listener, door, protocols, port, stopped);
         }
         Ok(Probes { address, _stop: stop })

@@ -2,10 +2,12 @@
 
 use crate::assembly::{self, StartupError};
 use crate::config::Config;
+use crate::gateway;
 use crate::listener::{Door, Tally};
 use crate::memory;
 use crate::metrics::{self, Metrics};
 use crate::parting::{PartingLayer, PartingUpstream, Streams};
+use crate::ports;
 use crate::probes;
 use crate::telemetry::context::TracedUpstream;
 use arsenal_gateway::live::{DescriptorFile, Reflected, Source};
@@ -36,8 +38,8 @@ pub async fn serve_gateway(
     config.check()?;
     let door = Door::of(config)?;
     let upstreams = Upstreams::new(config)?;
-    let listener = assembly::listen(config.listen.rest).await?;
-    let bound = assembly::address_of(&listener)?;
+    let listener = ports::listen(config.listen.rest).await?;
+    let bound = ports::address_of(&listener)?;
     let probes = probes::Bound::bind(config).await?;
     let (stop, stopped) = watch::channel(false);
     door.follow_files(config, stopped.clone());
@@ -50,7 +52,7 @@ pub async fn serve_gateway(
         true => Arc::new(TracedUpstream::new(remote)),
         false => Arc::new(remote),
     };
-    let settings = assembly::gateway_settings(config);
+    let settings = gateway::settings(config);
     let port = Arc::<Tally>::default();
     let door = door.counted_by(Arc::clone(&port));
     let (of_gateway, of_pool, ports) = (settings.metrics.clone(), pool.clone(), [("rest", port)]);
@@ -60,9 +62,9 @@ pub async fn serve_gateway(
         .with(move |text| metrics::of_connections(&ports, text));
     let serving = match &*config.gateway.descriptors {
         "" => {
-            let gateway = assembly::gateway_of(settings)?;
+            let gateway = gateway::of(settings)?;
             pool.set_idempotent(idempotent(&gateway));
-            assembly::serve_rest(config, (listener, door), gateway.service(upstream), &metrics, stopped)
+            ports::serve_rest(config, (listener, door), gateway.service(upstream), &metrics, stopped)
         }
         from => {
             let of_pool = pool.clone();
@@ -77,7 +79,7 @@ pub async fn serve_gateway(
             let service = live.service();
             let every = Duration::from_millis(config.gateway.descriptors_ms);
             until(stopped.clone(), live.follow(every));
-            assembly::serve_rest(config, (listener, door), service, &metrics, stopped)
+            ports::serve_rest(config, (listener, door), service, &metrics, stopped)
         }
     };
     answer_probes(config, probes, &metrics, stop.subscribe()).await?;
@@ -113,7 +115,7 @@ pub fn check(config: &Config) -> Result<(), StartupError> {
     config.check()?;
     Door::of(config)?;
     Upstreams::new(config)?;
-    assembly::gateway(config).map(drop)
+    gateway::built(config).map(drop)
 }
 
 async fn live(

@@ -62,7 +62,7 @@ fn every_setting_has_words() {
 fn streams_are_resumed_by_the_fields_that_are_named() {
     let mut config = Config::default();
     let fields = |config: &Config| {
-        let fields = crate::assembly::gateway_settings(config).resumption.fields;
+        let fields = crate::gateway::settings(config).resumption.fields;
         fields.map(|fields| (fields.id, fields.after))
     };
     assert_eq!(fields(&config), Some(("sequence".to_owned(), "after".to_owned())));

@@ -52,9 +52,13 @@ fn load(peer: &str, size: Size, concurrency: usize) -> Option<()> {
         "dynamic" => posted(servers::embedded(Transcoder::Reference), Waiting::Awake),
         // three threads: on two cores a client that stays awake would take one from the others
         "wire" => posted(servers::standalone(), Waiting::Asleep),
-        "wire_h2" => {
-            rest_multiplexed(servers::standalone(), size.path(), &size.json(), size.expected(), concurrency)
-        }
+        "wire_h2" => rest_multiplexed(
+            servers::standalone_http2(),
+            size.path(),
+            &size.json(),
+            size.expected(),
+            concurrency,
+        ),
         "tonic" => echo::calls(servers::tonic_echo(SERVER), size, &servers::wire(size), concurrency),
         _ => return None,
     };

@@ -11,6 +11,8 @@ use arsenal_gateway::{Config, Gateway, JsonOptions};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use bench_load::{server, server_named};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -21,6 +23,11 @@ pub const SERVER: &str = "server";
 /// The thread of the service that a gateway of its own calls.
 pub const UPSTREAM: &str = "upstream";
 
+/// What a connection of HTTP/2 may have under way, as on Arsenal's own REST port.
+const STREAMS_MAX: u32 = 1_024;
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 64 * STREAM_WINDOW_BYTES;
+
 /// HTTP/2 connections between a gateway of its own and its upstream: one, as tonic's client has.
 const CONNECTIONS: usize = 1;
 /// Bounds on JSON that no message here comes near.
@@ -28,7 +35,10 @@ pub const JSON_LIMITS: JsonLimits = JsonLimits { depth: 100, values: 1_000_000 }
 
 /// The gateway with its defaults, save the way it transcodes.
 pub fn gateway(transcoder: Transcoder) -> Gateway {
-    let config = Config { transcoder, ..Config::default() };
+    gateway_with(Config { transcoder, ..Config::default() })
+}
+
+fn gateway_with(config: Config) -> Gateway {
     match Gateway::builder(echo::DESCRIPTOR_SET).config(config).build() {
         Ok(gateway) => gateway,
         Err(error) => panic!("the gateway cannot be built: {error}"),
@@ -59,12 +69,23 @@ pub fn embedded(transcoder: Transcoder) -> SocketAddr {
 /// The gateway in front of a service somewhere else.
 pub fn standalone() -> SocketAddr {
     let upstream = tonic_echo(UPSTREAM);
+    server(move || serve(in_front_of(Transcoder::Plan, remote(upstream))))
+}
+
+/// The same for clients that share one HTTP/2 connection. It has the windows that Arsenal's own port gives, and holds as
+/// much as all of them send at once: what waits on a shared connection is soon refused.
+pub fn standalone_http2() -> SocketAddr {
+    let upstream = tonic_echo(UPSTREAM);
     server(move || async move {
-        let address = format!("http://{upstream}").parse().expect("an address");
-        let remote: Arc<dyn Upstream> =
-            Arc::new(Remote::new(&address, CONNECTIONS).expect("a plain address"));
-        serve(in_front_of(Transcoder::Plan, remote)).await
+        let mut config = Config::default();
+        (config.limits.bodies_bytes_max, config.limits.answers_bytes_max) = (1 << 30, 1 << 30);
+        serve_http2(gateway_with(config).into_router(remote(upstream))).await
     })
+}
+
+fn remote(upstream: SocketAddr) -> Arc<dyn Upstream> {
+    let address = format!("http://{upstream}").parse().expect("an address");
+    Arc::new(Remote::new(&address, CONNECTIONS).expect("a plain address"))
 }
 
 fn in_front_of(transcoder: Transcoder, upstream: impl Upstream) -> Router {
@@ -95,4 +116,23 @@ async fn serve(router: Router) -> (SocketAddr, impl Sized) {
         let _ = connection.set_nodelay(true);
     });
     (address, tokio::spawn(axum::serve(listener, router).into_future()))
+}
+
+async fn serve_http2(router: Router) -> (SocketAddr, impl Sized) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it listens");
+    let serving = async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            // as above
+            let _ = connection.set_nodelay(true);
+            let service = TowerToHyperService::new(router.clone());
+            let mut http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            http2
+                .max_concurrent_streams(STREAMS_MAX)
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+            tokio::spawn(http2.serve_connection(TokioIo::new(connection), service));
+        }
+    };
+    (address, tokio::spawn(serving))
 }
