@@ -1,7 +1,10 @@
 //! An upstream that answers what it is told to and remembers what it was asked.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,6 +34,8 @@ pub(crate) struct Canned {
     pub(crate) delay: Duration,
     /// Answer no gRPC.
     pub(crate) plain: bool,
+    /// The body as it is, in place of framed messages.
+    pub(crate) raw: Option<Vec<u8>>,
 }
 
 /// What was asked.
@@ -51,6 +56,7 @@ pub(crate) struct Recorder {
     canned: Canned,
     asked: Arc<Mutex<Vec<Asked>>>,
     ended: Arc<Mutex<Option<Arc<tokio::sync::Notify>>>>,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Recorder {
@@ -64,6 +70,12 @@ impl Recorder {
         self.asked.lock().unwrap().clone()
     }
 
+    /// Whether a call's future was dropped, done or not.
+    #[allow(dead_code, reason = "not every test binary that shares this file looks for the end of a call")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
     /// Is notified when a call's future is dropped, done or not.
     #[allow(dead_code, reason = "not every test binary that shares this file cancels a call")]
     pub(crate) fn notify_end(&self, notify: Arc<tokio::sync::Notify>) {
@@ -71,10 +83,11 @@ impl Recorder {
     }
 }
 
-struct OnDrop(Option<Arc<tokio::sync::Notify>>);
+struct OnDrop(Option<Arc<tokio::sync::Notify>>, Arc<AtomicBool>);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
+        self.1.store(true, Ordering::Relaxed);
         if let Some(notify) = &self.0 {
             notify.notify_one();
         }
@@ -103,7 +116,7 @@ pub(crate) fn frame(message: &[u8]) -> Bytes {
 impl Upstream for Recorder {
     fn call(&self, request: Request<Body>) -> Answer {
         let (canned, asked) = (self.canned.clone(), self.asked.clone());
-        let guard = OnDrop(self.ended.lock().unwrap().clone());
+        let guard = OnDrop(self.ended.lock().unwrap().clone(), self.has_ended.clone());
         Box::pin(async move {
             let _guard = guard;
             let (parts, mut body) = request.into_parts();
@@ -142,8 +155,12 @@ fn response(canned: Canned) -> Response<Body> {
         }
         return builder.body(Body::empty()).unwrap();
     }
+    let data: Vec<Bytes> = match canned.raw {
+        Some(raw) => vec![raw.into()],
+        None => canned.messages.iter().map(|message| frame(message)).collect(),
+    };
     let mut frames: Vec<Result<Frame<Bytes>, std::io::Error>> =
-        canned.messages.iter().map(|message| Ok(Frame::data(frame(message)))).collect();
+        data.into_iter().map(|data| Ok(Frame::data(data))).collect();
     if canned.abort {
         frames.push(Err(std::io::Error::other("upstream is gone")));
     } else {

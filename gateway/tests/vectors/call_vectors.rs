@@ -23,7 +23,11 @@ const UNDERSTOOD: [(&str, &[&str], &[&str]); 6] = [
         &["request_content_type", "body_hex", "body", "path", "headers", "upstream", "options"],
         &["grpc_code", "http", "content_type", "body_hex", "messages_hex", "trailers"],
     ),
-    ("health", &["grpc_health", "grpc_code", "service"], &["http", "headers", "body", "service"]),
+    (
+        "health",
+        &["grpc_health", "grpc_code", "grpc_status", "grpc_error", "service"],
+        &["http", "headers", "body", "service"],
+    ),
     ("cancel", &["event"], &["upstream_cancelled_within_ms"]),
     ("metadata_in", &["headers", "host", "options"], &["metadata", "absent", "error", "http"]),
     (
@@ -31,7 +35,11 @@ const UNDERSTOOD: [(&str, &[&str], &[&str]); 6] = [
         &["response_metadata", "trailers", "request_headers", "options"],
         &["http", "headers", "http_trailers", "absent_headers"],
     ),
-    ("deadline", &["headers", "options", "upstream_delay_ms"], &["timeout_ms", "error", "http", "within_ms"]),
+    (
+        "deadline",
+        &["headers", "options", "upstream_delay_ms"],
+        &["timeout_ms", "error", "http", "within_ms", "upstream_cancelled_within_ms"],
+    ),
 ];
 
 /// Names that mean the address the request came from.
@@ -122,12 +130,7 @@ pub(crate) async fn metadata_in(vector: &Vector, config: Config) -> Result<(), S
     for (name, values) in vector.expect["metadata"].as_object().into_iter().flatten() {
         let found: Vec<&str> =
             asked.metadata.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-        let wanted = values.as_array().into_iter().flatten();
-        let wanted: Vec<&str> = wanted
-            .filter_map(|value| {
-                value.as_str().or_else(|| value["base64"].as_str().map(|text| text.trim_end_matches('=')))
-            })
-            .collect();
+        let wanted: Vec<String> = pairs(&json!({"": values})).into_iter().map(|(_, value)| value).collect();
         if found != wanted {
             return Err(format!("{name}: {found:?}"));
         }
@@ -162,6 +165,9 @@ pub(crate) async fn deadline(vector: &Vector, config: Config) -> Result<(), Stri
     let canned = Canned { delay, ..one_message() };
     let (parts, body, upstream) =
         plain_call(vector, config, canned, &pairs(&vector.input["headers"])).await?;
+    if vector.expect.get("upstream_cancelled_within_ms").is_some() && !upstream.has_ended() {
+        return Err("upstream runs on".to_owned());
+    }
     if let Some(wanted) = vector.expect["http"].as_u64() {
         let within = vector.expect["within_ms"].as_u64().unwrap_or(u64::MAX);
         if started.elapsed().as_millis() > u128::from(within) {
@@ -205,7 +211,8 @@ pub(crate) async fn health(vector: &Vector, config: Config) -> Result<(), String
     let names = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
     let status = vector.input["grpc_health"].as_str().unwrap_or("UNKNOWN");
     let status = names.iter().position(|name| *name == status).ok_or("no such status")? as u8;
-    let code = vector.input.get("grpc_code").map_or(Ok(0), code_number)?;
+    let code = ["grpc_code", "grpc_status", "grpc_error"].iter().find_map(|name| vector.input.get(*name));
+    let code = code.map_or(Ok(0), code_number)?;
     let canned = match code {
         0 => Canned { messages: vec![vec![8, status]], ..Canned::default() },
         code => Canned {

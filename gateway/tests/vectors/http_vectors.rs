@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::{
     Outcome, Vector, call_vectors,
     canned::{Canned, Recorder},
-    json_vectors::{hex, same, same_json, unhex},
+    json_vectors::{hex, is_known_fault, same, same_json, unhex},
     options, protos, web_vectors,
 };
 
@@ -32,6 +32,7 @@ pub(crate) async fn run(vector: &Vector) -> Outcome {
     if let Some(reason) = call_vectors::not_understood(vector) {
         return Outcome::Skipped(reason);
     }
+    let mut on_plan = String::new();
     for transcoder in [Transcoder::Plan, Transcoder::Reference] {
         let mut config = match options::config(&vector.input["options"], transcoder) {
             Ok(config) => config,
@@ -43,21 +44,34 @@ pub(crate) async fn run(vector: &Vector) -> Outcome {
         let result = match vector.kind.as_str() {
             "transcode_request" | "stream_request" => request(vector, config).await,
             "transcode_response" | "stream_response" | "transcode_error" => response(vector, config).await,
-            "error_map" => call_vectors::error_map(vector, config).await,
-            "upstream_http_to_code" => call_vectors::http_to_code(vector, config).await,
-            "metadata_in" => call_vectors::metadata_in(vector, config).await,
-            "metadata_out" => call_vectors::metadata_out(vector, config).await,
-            "deadline" => call_vectors::deadline(vector, config).await,
-            "cancel" => call_vectors::cancel(config).await,
-            "health" => call_vectors::health(vector, config).await,
-            "grpc_web" => web_vectors::grpc_web(vector, config).await,
-            other => return Outcome::Skipped(format!("no kind {other}")),
+            _ => match around_message(vector, config).await {
+                Some(result) => result.map(|()| String::new()),
+                None => return Outcome::Skipped(format!("no kind {}", vector.kind)),
+            },
         };
-        if let Err(reason) = result {
-            return Outcome::Failed(format!("{transcoder:?}: {reason}"));
+        match result {
+            Ok(answer) => on_plan = answer,
+            // the plan holds; what the reference is known to get wrong is no matter here
+            Err(reason) if transcoder == Transcoder::Reference && is_known_fault(&on_plan, &reason) => {}
+            Err(reason) => return Outcome::Failed(format!("{transcoder:?}: {reason}")),
         }
     }
     Outcome::Passed
+}
+
+/// The kinds that are about what stands around a message.
+async fn around_message(vector: &Vector, config: Config) -> Option<Result<(), String>> {
+    Some(match vector.kind.as_str() {
+        "error_map" => call_vectors::error_map(vector, config).await,
+        "upstream_http_to_code" => call_vectors::http_to_code(vector, config).await,
+        "metadata_in" => call_vectors::metadata_in(vector, config).await,
+        "metadata_out" => call_vectors::metadata_out(vector, config).await,
+        "deadline" => call_vectors::deadline(vector, config).await,
+        "cancel" => call_vectors::cancel(config).await,
+        "health" => call_vectors::health(vector, config).await,
+        "grpc_web" => web_vectors::grpc_web(vector, config).await,
+        _ => return None,
+    })
 }
 
 /// Whether an error is wanted as a bare google.rpc.Status, which the peers have. A vector of theirs need not say so.
@@ -122,14 +136,15 @@ pub(crate) async fn collect_body(mut body: Body) -> (Vec<u8>, bool, HeaderMap) {
     (bytes, broken, trailers)
 }
 
-async fn request(vector: &Vector, config: Config) -> Result<(), String> {
+/// Gives what was answered, as `response` does.
+async fn request(vector: &Vector, config: Config) -> Result<String, String> {
     let gateway = gateway(vector, config)?;
     let descriptor = method(vector, &gateway)?.descriptor.input();
     let upstream = Recorder::new(Canned { messages: vec![Vec::new()], ..Canned::default() });
     let service = gateway.service(upstream.clone());
     let request = match http_request(&vector.input["request"]) {
         // what is no HTTP at all the server refuses by itself
-        Err(_) if vector.expect["http"] == 400 => return Ok(()),
+        Err(_) if vector.expect["http"] == 400 => return Ok(String::new()),
         request => request?,
     };
     let response = service.handle(request).await;
@@ -141,7 +156,7 @@ async fn request(vector: &Vector, config: Config) -> Result<(), String> {
         check_status(parts.status.as_u16(), wanted, &shown)?;
     }
     if refused && (vector.expect.get("http").is_some() || vector.expect.get("error").is_some()) {
-        return check_error(vector, parts.status.as_u16(), &shown);
+        return check_error(vector, parts.status.as_u16(), &shown).map(|()| shown);
     }
     let asked = upstream.asked().pop().ok_or(format!("upstream was not called: {} {shown}", parts.status))?;
     if vector.expect["grpc_method"].as_str().is_some_and(|wanted| wanted != asked.path) {
@@ -177,8 +192,8 @@ async fn request(vector: &Vector, config: Config) -> Result<(), String> {
     }
     // of a stream that is refused in its middle, the messages before are sent
     match vector.expect.get("error") {
-        Some(_) => check_error(vector, parts.status.as_u16(), &shown),
-        None => Ok(()),
+        Some(_) => check_error(vector, parts.status.as_u16(), &shown).map(|()| shown),
+        None => Ok(shown),
     }
 }
 
@@ -248,9 +263,15 @@ pub(crate) fn canned(upstream: &Value, vector: &Vector, gateway: &Gateway) -> Re
             list.iter().map(encode).collect::<Result<_, _>>().map_err(|error| error.to_string())?
         }
     };
-    let headers =
-        pairs(&upstream["headers"]).into_iter().filter(|(name, _)| name != "content-type").collect();
+    let (types, headers): (Vec<_>, Vec<_>) = pairs(&upstream["headers"])
+        .into_iter()
+        .partition(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let speaks_grpc = types.iter().all(|(_, value)| value.starts_with("application/grpc"));
+    let raw =
+        ["body_hex", "raw_hex", "frames_hex", "bytes_hex"].iter().find_map(|name| upstream[*name].as_str());
     Ok(Canned {
+        plain: !speaks_grpc,
+        raw: raw.map(unhex),
         headers,
         messages,
         trailers: upstream.get("status").map(pairs),
@@ -258,11 +279,10 @@ pub(crate) fn canned(upstream: &Value, vector: &Vector, gateway: &Gateway) -> Re
         abort: upstream["then"] == "abort",
         http_status: upstream["http"].as_u64().map(|status| status as u16),
         delay: Duration::from_millis(upstream["delay_ms"].as_u64().unwrap_or(0)),
-        ..Canned::default()
     })
 }
 
-async fn response(vector: &Vector, config: Config) -> Result<(), String> {
+async fn response(vector: &Vector, config: Config) -> Result<String, String> {
     let gateway = gateway(vector, config)?;
     let upstream = Recorder::new(canned(&vector.input["upstream"], vector, &gateway)?);
     let method = method(vector, &gateway)?;
@@ -273,14 +293,17 @@ async fn response(vector: &Vector, config: Config) -> Result<(), String> {
     let text = String::from_utf8_lossy(&body).into_owned();
     let status = parts.status.as_u16();
     if let Some(any) = vector.expect["http_any"].as_array() {
-        return if any.contains(&json!(status)) { Ok(()) } else { Err(format!("HTTP {status}: {text}")) };
+        return if any.contains(&json!(status)) { Ok(text) } else { Err(format!("HTTP {status}: {text}")) };
     }
     match (vector.expect["http"].as_u64(), vector.expect.get("error")) {
         (None, Some(_)) => check_error(vector, status, &text)?,
         (wanted, _) => check_status(status, wanted.unwrap_or(200), &text)?,
     }
     check_headers(&vector.expect, &parts.headers)?;
-    check_body(vector, &text, broken)
+    if vector.expect["body_hex"].as_str().is_some_and(|wanted| wanted != hex(&body)) {
+        return Err(format!("body {}", hex(&body)));
+    }
+    check_body(vector, &text, broken).map(|()| text)
 }
 
 pub(crate) fn check_body(vector: &Vector, text: &str, broken: bool) -> Result<(), String> {
