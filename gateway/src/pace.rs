@@ -25,6 +25,10 @@ use crate::{
     gateway::Compiled,
 };
 
+/// How long room is held in all for what of a body has not come yet. A client that lets it be waited for longer is slow, and
+/// has room for what it has sent.
+pub(crate) const AHEAD_MAX: Duration = Duration::from_secs(2);
+
 /// How a body came so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Account {

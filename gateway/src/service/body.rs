@@ -1,6 +1,6 @@
 //! Reading the body of a request that is needed whole: within its bounds of bytes and time, and without its coding.
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{future::poll_fn, task::Poll};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -14,12 +14,8 @@ use crate::{
     coding::{self, Coding, DecodeError},
     failure::{Failure, Reason},
     held::{Held, LeftOn},
-    pace::Account,
+    pace::{AHEAD_MAX, Account},
 };
-
-/// How long room is held in all for what of a body has not come yet. A client that lets it be waited for longer is slow, and
-/// has room for what it has sent.
-const AHEAD_MAX: Duration = Duration::from_secs(2);
 
 impl GatewayService {
     /// Reads a body whole, and stops as soon as it is larger than `max`. One that comes in one piece is not copied. What it

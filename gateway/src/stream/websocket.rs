@@ -4,30 +4,38 @@
 //! The subprotocol is [`PROTOCOL`]. Each text frame of the client is a message as JSON, and so is each of the server's;
 //! an empty text frame ends the client's stream, which a WebSocket has no word of its own for. When the call fails the
 //! last text frame is `{"error": ...}` as everywhere, and the close code is 4000 and the gRPC code; a call that went
-//! well closes with 1000. A client that closes first cancels the call.
+//! well closes with 1000; a client that sends what is no WebSocket is closed with 1002. A client that closes first cancels
+//! the call.
 //!
 //! A page of another origin is refused unless the configuration names it: browsers open WebSockets across origins
 //! without asking.
 
 mod conversation;
+mod frames;
+mod handshake;
+mod wire;
 
-use axum::{
-    body::Body,
-    extract::{FromRequestParts as _, ws::WebSocketUpgrade},
-    response::IntoResponse as _,
-};
+use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, header};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::protocol::{Role, WebSocketConfig},
+};
 use tracing::Instrument as _;
 
 use crate::{
     failure::{Failure, Reason},
+    gateway::Compiled,
     metadata,
     method::Method,
     request::Target,
     service::GatewayService,
+    stalled,
     web::origin::Sender,
 };
 use conversation::Conversation;
+use handshake::Handshake;
+use wire::Wire;
 
 /// The name of the subprotocol.
 pub(crate) const PROTOCOL: &str = "grpc-json.v1";
@@ -37,6 +45,9 @@ const BEARER: &str = "bearer.";
 
 /// How many times its size on the wire a message may have as JSON, before a client is taken for one that floods.
 const WRITE_BUFFER_FACTOR: usize = 8;
+
+/// What is read at a time. Each socket has that much for as long as it is open.
+const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// Whether the request asks for a WebSocket.
 pub(crate) fn is_handshake<B>(request: &Request<B>) -> bool {
@@ -66,11 +77,10 @@ pub(crate) async fn open(
     Sender::of(compiled, &request).check(compiled)?;
     let (mut parts, _) = request.into_parts();
     take_bearer(&mut parts.headers);
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-    let upgrade = upgrade.map_err(|rejection| {
-        let message = format!("no WebSocket handshake: {rejection}");
+    let handshake = Handshake::of(&mut parts).map_err(|error| {
+        let message = format!("no WebSocket handshake: {error}");
         let mut failure = compiled.failure(Reason::InvalidHandshake, message);
-        failure.http = Some(rejection.into_response().status());
+        failure.http = Some(error.status());
         failure.headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         failure
     })?;
@@ -89,20 +99,37 @@ pub(crate) async fn open(
     let target = compiled.target_bytes(method, target, &parts.headers)?;
     let conversation =
         Conversation::new(service.clone(), method.index, (metadata, extensions), target, deadline);
-    let limits = compiled.config.limits;
-    let span = tracing::Span::current();
-    let mut response = upgrade
-        .protocols([PROTOCOL])
-        .max_message_size(limits.request_bytes_max)
-        .max_frame_size(limits.request_bytes_max)
-        // each message leaves at once
-        .write_buffer_size(0)
-        .max_write_buffer_size(limits.response_bytes_max.saturating_mul(WRITE_BUFFER_FACTOR).max(1))
-        .on_upgrade(move |socket| conversation.run(socket).instrument(span));
+    let version = parts.version;
+    let (mut response, upgraded) = handshake.accept();
+    let (compiled, stream) = (service.compiled.clone(), stalled::ending_of_stream());
+    let opened = async move {
+        // a client that went away meanwhile opens none
+        let Ok(upgraded) = upgraded.await else { return };
+        let config = config(&compiled);
+        let (wire, told) = Wire::new(upgraded, version, compiled);
+        let socket = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
+        let closed = conversation.run(socket, told).await;
+        if let Some(stream) = stream.filter(|_| !closed) {
+            stream.end();
+        }
+    };
+    tokio::spawn(opened.instrument(tracing::Span::current()));
     if let Some(id) = request_id {
         response.headers_mut().insert(metadata::REQUEST_ID, id);
     }
     Ok(response)
+}
+
+/// How its frames are taken apart and put together.
+fn config(compiled: &Compiled) -> WebSocketConfig {
+    let limits = compiled.config.limits;
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(Some(limits.request_bytes_max))
+        .max_frame_size(Some(limits.request_bytes_max))
+        // each message leaves at once
+        .write_buffer_size(0)
+        .max_write_buffer_size(limits.response_bytes_max.saturating_mul(WRITE_BUFFER_FACTOR).max(1))
 }
 
 /// Makes a token that came as a subprotocol the authorization, unless there is one.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
 
 mod chat;
+mod frames;
 mod lines;
 #[path = "../support/protos.rs"]
 mod protos;

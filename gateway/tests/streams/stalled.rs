@@ -13,6 +13,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use tokio::io::AsyncReadExt as _;
 
 use crate::{PIPE_BYTES, chat, soon};
 
@@ -37,12 +38,14 @@ async fn narrow(service: &GatewayService, resets: bool) -> Client {
     });
     tokio::spawn(async move {
         let io = TokioIo::new(server);
-        let _ = match resets {
-            true => auto::Builder::new(StreamTasks).http2_only().serve_connection(io, service).await,
-            false => {
-                auto::Builder::new(TokioExecutor::new()).http2_only().serve_connection(io, service).await
-            }
-        };
+        if resets {
+            let mut http = auto::Builder::new(StreamTasks).http2_only();
+            http.http2().enable_connect_protocol();
+            let _ = http.serve_connection_with_upgrades(io, service).await;
+        } else {
+            let http = auto::Builder::new(TokioExecutor::new()).http2_only();
+            let _ = http.serve_connection(io, service).await;
+        }
     });
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.initial_stream_window_size(WINDOW_BYTES);
@@ -123,6 +126,27 @@ async fn under_any_other_server_the_call_ends_and_the_bytes_are_given_back() {
         assert!(bytes <= 3 * (16 << 10), "{bytes} bytes");
         assert_eq!(reason, h2::Reason::INTERNAL_ERROR);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_whose_stream_has_no_room_is_reset_and_its_call_ends() {
+    let (config, _) = impatient();
+    let (service, seen) = chat(config);
+    let mut client = narrow(&service, true).await;
+    // what the server allows comes with its settings
+    assert_eq!(get(&mut client, "/v1/say").await.status(), 200);
+    let mut request = Request::connect("http://gateway/v1/lines:follow").body(Empty::new()).unwrap();
+    request.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
+    request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    let response = soon(client.send_request(request)).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut socket = TokioIo::new(soon(hyper::upgrade::on(response)).await.unwrap());
+    soon(seen.dropped.notified()).await;
+    // a reset is an end
+    let mut bytes = Vec::new();
+    let _ = soon(socket.read_to_end(&mut bytes)).await;
+    assert!(bytes.len() <= WINDOW_BYTES as usize, "{} bytes", bytes.len());
+    assert_eq!(get(&mut client, "/v1/say").await.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use crate::{PIPE_BYTES, chat, let_others_run, soon};
 type Socket = WebSocketStream<DuplexStream>;
 
 /// A connection to the gateway, as its listener would serve it.
-fn connection(service: &GatewayService) -> DuplexStream {
+pub(crate) fn connection(service: &GatewayService) -> DuplexStream {
     let (client, server) = tokio::io::duplex(PIPE_BYTES);
     let service = TowerToHyperService::new(service.clone());
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
@@ -287,7 +287,7 @@ async fn what_is_wrong_before_the_first_frame_has_an_http_status() {
     // a method without a stream answers as if no WebSocket had been asked for
     assert_eq!(refused(&service, "/v1/say", &[]).await.0, 200);
     let old = [("sec-websocket-version", "8")];
-    assert_eq!(refused(&service, "/v1/rooms/a:talk", &old).await.0, 400);
+    assert_eq!(refused(&service, "/v1/rooms/a:talk", &old).await.0, 426);
     let (status, body) = refused(&service, "/v1/rooms/a:talk", &[("origin", "https://evil.example")]).await;
     assert_eq!(status, 403);
     assert!(body.contains("ORIGIN_NOT_ALLOWED"), "{body}");

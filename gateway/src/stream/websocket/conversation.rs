@@ -7,15 +7,13 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::{
-    body::Body,
-    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
-};
+use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{
     SinkExt as _, StreamExt as _,
@@ -24,11 +22,20 @@ use futures_util::{
 use http::{Extensions, HeaderMap};
 use http_body::Frame;
 use tokio::{
+    io::AsyncWriteExt as _,
     sync::mpsc,
     time::{Instant, MissedTickBehavior},
 };
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        error::ProtocolError,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
 
+use super::wire::{Told, Wire};
 use crate::{
     failure::{Failure, Reason},
     grpc::Messages,
@@ -62,19 +69,24 @@ pub(super) struct Conversation {
     deadline: Option<Duration>,
 }
 
+type Socket = WebSocketStream<Wire>;
+
 /// How a conversation ended.
 enum End {
     /// Upstream said so, or the gateway had to.
     Told(Result<(), Failure>),
-    /// The client closed, or is gone: nobody is left to be told.
+    /// The client sent what is no WebSocket.
+    Violated(ProtocolError),
+    /// The client closed.
+    Closed,
+    /// The client is gone: nobody is left to be told.
     Gone,
 }
 
 /// What the two loops know of each other.
 #[derive(Default)]
 struct Pulse {
-    /// Something came since the last look.
-    heard: AtomicBool,
+    told: Arc<Told>,
     /// The socket is not being read, since upstream has no room: an answer to a ping could not be seen.
     held: AtomicBool,
 }
@@ -93,33 +105,58 @@ impl Conversation {
         Self { service, method, metadata, extensions, target, deadline }
     }
 
-    /// Runs to the end, and closes the socket.
-    pub(super) async fn run(mut self, socket: WebSocket) {
+    /// Runs to the end, and closes the socket. Gives whether the client saw that end.
+    pub(super) async fn run(mut self, socket: Socket, told: Arc<Told>) -> bool {
         let (mut sink, mut source) = socket.split();
-        let end = self.talk(&mut sink, &mut source).await;
-        let End::Told(outcome) = end else { return };
-        let close = async {
-            let code = match &outcome {
-                Ok(()) => CloseFrame { code: 1000, reason: Utf8Bytes::default() },
-                Err(failure) => {
-                    let last = self.error_frame(failure);
-                    sink.send(last).await?;
-                    close_frame(failure)
-                }
-            };
-            sink.send(Message::Close(Some(code))).await?;
-            // until the client's own close: what it sends unread would make the kernel throw our last frames away
-            while let Some(Ok(_)) = source.next().await {}
-            Ok::<_, axum::Error>(())
-        };
+        let pulse = Pulse { told, held: AtomicBool::default() };
+        let end = self.talk(&mut sink, &mut source, &pulse).await;
         // a client that does not read its end in time is cut off
-        let _ = tokio::time::timeout(CLOSE_MAX, close).await;
+        let closing = tokio::time::timeout(CLOSE_MAX, self.close(end, sink, source)).await;
+        matches!(closing, Ok(Ok(())))
+    }
+
+    async fn close(
+        &self,
+        end: End,
+        mut sink: SplitSink<Socket, Message>,
+        mut source: SplitStream<Socket>,
+    ) -> Result<(), Error> {
+        let code = match &end {
+            End::Gone => return Err(Error::ConnectionClosed),
+            End::Closed => None,
+            End::Told(Ok(())) => Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }),
+            End::Told(Err(failure)) => {
+                sink.send(self.error_frame(failure)).await?;
+                Some(close_frame(failure))
+            }
+            End::Violated(error) => {
+                Some(CloseFrame { code: CloseCode::Protocol, reason: reason(error.to_string()) })
+            }
+        };
+        let mut answered = code.is_none();
+        match code {
+            Some(code) => sink.send(Message::Close(Some(code))).await?,
+            // the answer to its close
+            None => sink.flush().await?,
+        }
+        while !answered && let Some(Ok(frame)) = source.next().await {
+            answered = matches!(frame, Message::Close(_));
+        }
+        let Ok(socket) = sink.reunite(source) else { return Ok(()) };
+        let mut wire = socket.into_inner();
+        wire.shutdown().await?;
+        if !answered {
+            // what is unread would make the kernel throw our last frames away
+            wire.drain().await;
+        }
+        Ok(())
     }
 
     async fn talk(
         &mut self,
-        sink: &mut SplitSink<WebSocket, Message>,
-        source: &mut SplitStream<WebSocket>,
+        sink: &mut SplitSink<Socket, Message>,
+        source: &mut SplitStream<Socket>,
+        pulse: &Pulse,
     ) -> End {
         let service = self.service.clone();
         let Some(method) = service.compiled.routes.route(self.method) else { return End::Gone };
@@ -130,10 +167,9 @@ impl Conversation {
             std::mem::take(&mut self.extensions),
             Body::new(Requests { requests, ended: false }),
         );
-        let pulse = Pulse::default();
         let answers = Answers::Opening(Box::pin(open(&service, request)));
-        let reading = self.read(method, source, outgoing, &pulse);
-        let writing = self.write(method, sink, answers, &pulse);
+        let reading = self.read(method, source, outgoing, pulse);
+        let writing = self.write(method, sink, answers, pulse);
         let deadline = async {
             match self.deadline {
                 Some(timeout) => tokio::time::sleep(timeout).await,
@@ -154,7 +190,7 @@ impl Conversation {
     async fn read(
         &self,
         method: &Method,
-        source: &mut SplitStream<WebSocket>,
+        source: &mut SplitStream<Socket>,
         outgoing: Outgoing,
         pulse: &Pulse,
     ) -> End {
@@ -170,10 +206,11 @@ impl Conversation {
         loop {
             let frame = match source.next().await {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return self.broken(error),
+                Some(Err(error)) => return self.broken(error, &pulse.told),
                 None => return End::Gone,
             };
-            pulse.heard.store(true, Ordering::Relaxed);
+            // what a message takes is held until upstream has it
+            let _held = pulse.told.held();
             let taken = match frame {
                 Message::Text(text) => self.take(method, &text, &mut outgoing, pulse).await,
                 Message::Binary(piece) if method.body.is_raw() && method.client_streaming => {
@@ -182,8 +219,9 @@ impl Conversation {
                 Message::Binary(_) => {
                     Err(self.refusal(Reason::InvalidBody, "a binary frame, where JSON text is expected"))
                 }
-                Message::Ping(_) | Message::Pong(_) => Ok(()),
-                Message::Close(_) => return End::Gone,
+                // a frame alone is never read
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
+                Message::Close(_) => return End::Closed,
             };
             if let Err(failure) = taken {
                 return End::Told(Err(failure));
@@ -244,7 +282,7 @@ impl Conversation {
     async fn write(
         &self,
         method: &Method,
-        sink: &mut SplitSink<WebSocket, Message>,
+        sink: &mut SplitSink<Socket, Message>,
         mut answers: Answers<'_>,
         pulse: &Pulse,
     ) -> End {
@@ -263,8 +301,7 @@ impl Conversation {
                     },
                 },
                 _ = heartbeat.tick() => {
-                    let heard = pulse.heard.swap(false, Ordering::Relaxed);
-                    unanswered = if heard || pulse.held.load(Ordering::Relaxed) { 0 } else { unanswered + 1 };
+                    unanswered = if pulse.told.heard() || pulse.held.load(Ordering::Relaxed) { 0 } else { unanswered + 1 };
                     if unanswered > PINGS_MAX {
                         return End::Gone;
                     }
@@ -300,16 +337,15 @@ impl Conversation {
         self.service.compiled.failure(reason, message)
     }
 
-    fn broken(&self, error: axum::Error) -> End {
-        let error = error.into_inner();
-        match error.downcast_ref() {
-            Some(tungstenite::Error::Capacity(error)) => {
-                End::Told(Err(self.refusal(Reason::BodyTooLarge, &error.to_string())))
-            }
-            Some(tungstenite::Error::Utf8(_)) => {
-                End::Told(Err(self.refusal(Reason::InvalidBody, "a text frame that is not UTF-8")))
-            }
-            _ => End::Gone,
+    fn broken(&self, error: Error, told: &Told) -> End {
+        let refused = |reason, message: &str| End::Told(Err(self.refusal(reason, message)));
+        match error {
+            Error::Capacity(error) => refused(Reason::BodyTooLarge, &error.to_string()),
+            Error::Utf8(_) => refused(Reason::InvalidBody, "a text frame that is not UTF-8"),
+            // it went without a word
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
+            Error::Protocol(error) => End::Violated(error),
+            _ => told.refusal().map_or(End::Gone, |failure| End::Told(Err(failure))),
         }
     }
 }
@@ -329,11 +365,16 @@ fn text(json: Vec<u8>) -> Message {
 }
 
 fn close_frame(failure: &Failure) -> CloseFrame {
-    let mut reason = format!("{}: {}", failure.code.name(), failure.message);
-    while reason.len() > REASON_BYTES_MAX {
-        reason.pop();
+    let code = CLOSE_CODES + u16::from(failure.code as u8);
+    CloseFrame { code: code.into(), reason: reason(format!("{}: {}", failure.code.name(), failure.message)) }
+}
+
+/// As much of a reason as a close has room for.
+fn reason(mut text: String) -> Utf8Bytes {
+    while text.len() > REASON_BYTES_MAX {
+        text.pop();
     }
-    CloseFrame { code: CLOSE_CODES + u16::from(failure.code as u8), reason: reason.into() }
+    text.into()
 }
 
 async fn open(service: &GatewayService, request: http::Request<Body>) -> Result<Messages, Failure> {
