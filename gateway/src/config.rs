@@ -57,13 +57,15 @@ pub struct Config {
     /// The hosts that requests may name; all by default. A gateway on loopback takes [`Hosts::local`], for what it is worth to
     /// be out of others' reach.
     pub hosts: Hosts,
+    /// Which calls of clients with stubs pass, in gRPC or gRPC-Web.
+    pub grpc: GrpcCalls,
     /// By which fields a stream that broke off is taken up again.
     pub resumption: Resumption,
     /// Clients have to show a certificate to whoever serves the gateway, which the OpenAPI document then says.
     pub mutual_tls: bool,
     /// Which metadata crosses.
     pub metadata: MetadataConfig,
-    /// A request without `x-request-id` gets one, and every answer tells it.
+    /// A request without `x-request-id` gets one, and every answer tells it, whatever it is an answer to.
     pub request_id: bool,
     /// The deadline of a unary call whose client sets none.
     pub default_timeout: Option<Duration>,
@@ -103,6 +105,7 @@ impl Default for Config {
             sse_retry: None,
             origins: Vec::new(),
             hosts: Hosts::Any,
+            grpc: GrpcCalls::default(),
             resumption: Resumption::default(),
             mutual_tls: false,
             metadata: MetadataConfig::default(),
@@ -194,6 +197,19 @@ pub enum ErrorFormat {
     Envelope,
     /// The bare google.rpc.Status: `{"code": 5, "message": ..., "details": [...]}`.
     Status,
+}
+
+/// Which calls in gRPC and gRPC-Web pass through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GrpcCalls {
+    /// None: such a request is one like any other.
+    None,
+    /// Those of methods that the descriptors have, with or without an HTTP rule, and of `grpc.health.v1` where there is a
+    /// [`Config::health_path`]. What else upstream serves, such as its reflection, is for those who reach it.
+    #[default]
+    Described,
+    /// All that upstream has.
+    All,
 }
 
 /// How a field named `etag` holds what HTTP writes in quotes.

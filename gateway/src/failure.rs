@@ -97,11 +97,13 @@ pub enum Reason {
     HostNotAllowed,
     /// The bodies of all requests together would be too many bytes.
     Overloaded,
+    /// A version of HTTP that cannot carry what is asked for.
+    VersionNotSupported,
 }
 
 impl Reason {
     /// All of them, in their order.
-    pub const ALL: [Reason; 26] = [
+    pub const ALL: [Reason; 27] = [
         Reason::RouteNotFound,
         Reason::MethodNotAllowed,
         Reason::InvalidTarget,
@@ -128,6 +130,7 @@ impl Reason {
         Reason::OriginNotAllowed,
         Reason::HostNotAllowed,
         Reason::Overloaded,
+        Reason::VersionNotSupported,
     ];
 
     /// As ErrorInfo has it.
@@ -159,13 +162,14 @@ impl Reason {
             Reason::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
             Reason::HostNotAllowed => "HOST_NOT_ALLOWED",
             Reason::Overloaded => "OVERLOADED",
+            Reason::VersionNotSupported => "VERSION_NOT_SUPPORTED",
         }
     }
 
     fn code(self) -> Code {
         match self {
             Reason::RouteNotFound => Code::NotFound,
-            Reason::MethodNotAllowed => Code::Unimplemented,
+            Reason::MethodNotAllowed | Reason::VersionNotSupported => Code::Unimplemented,
             Reason::BodyTooLarge | Reason::HeadersTooLarge | Reason::ResponseTooLarge => {
                 Code::ResourceExhausted
             }
@@ -189,6 +193,7 @@ impl Reason {
             Reason::NotAcceptable => Some(StatusCode::NOT_ACCEPTABLE),
             Reason::PreconditionFailed => Some(StatusCode::PRECONDITION_FAILED),
             Reason::HostNotAllowed => Some(StatusCode::MISDIRECTED_REQUEST),
+            Reason::VersionNotSupported => Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
             _ => None,
         }
     }
@@ -344,6 +349,22 @@ fn any(name: &str, value: &[u8]) -> Bytes {
     any.push(2 << 3 | WireType::Length as u8);
     wire::put_bytes(&mut any, value);
     any.into()
+}
+
+/// A message as `grpc-message` carries it (gRPC over HTTP2, "Status-Message").
+pub(crate) fn percent_encoded(message: &str) -> HeaderValue {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = Vec::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b'%' | 0..=0x1f | 0x7f.. => {
+                encoded.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            }
+            plain => encoded.push(plain),
+        }
+    }
+    // printable ASCII is a value
+    HeaderValue::from_maybe_shared(Bytes::from(encoded)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// `grpc-message` is percent-encoded; what is no escape in it is text as it came.

@@ -164,6 +164,25 @@ fn steers_the_call(name: &HeaderName) -> bool {
     name.as_str().starts_with("grpc-") || reserved.contains(&name.as_str())
 }
 
+/// Takes away what is said of the connection alone, whatever its name: what `connection` lists too (RFC 9110, 7.6.1).
+pub(crate) fn leave_connection(headers: &mut HeaderMap) {
+    const OWN: [HeaderName; 7] = [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::EXPECT,
+        header::PROXY_AUTHORIZATION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(','));
+    let listed: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).collect();
+    for name in OWN.into_iter().chain(listed).filter(|name| *name != header::HOST) {
+        headers.remove(name);
+    }
+}
+
 /// The value as metadata carries it: printable ASCII, or base64 without padding under a name that ends in `-bin`.
 fn carried(name: &HeaderName, value: &HeaderValue, domain: &str) -> Result<Option<HeaderValue>, Failure> {
     let Ok(text) = value.to_str() else { return Ok(None) };

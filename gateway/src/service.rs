@@ -105,14 +105,14 @@ impl GatewayService {
             Ok(()) if origin::is_preflight(&request) => Ok(origin::preflight(&request)),
             Ok(()) => self.answer(request, counted).await,
         };
-        let mut response = answer.unwrap_or_else(|mut failure| {
-            // what is refused before there is a call has an id too
-            if compiled.config.request_id && !failure.headers.contains_key(metadata::REQUEST_ID) {
-                let mut told = told_id.map(|id| (metadata::REQUEST_ID, id)).into_iter().collect();
-                failure.headers.insert(metadata::REQUEST_ID, metadata::request_id(&mut told));
-            }
+        let mut response = answer.unwrap_or_else(|failure| {
             failure.into_response(&compiled.schema, &compiled.config, &compiled.crossing)
         });
+        // what is answered without a call, or refused before there is one, has an id too
+        if compiled.config.request_id && !response.headers().contains_key(metadata::REQUEST_ID) {
+            let mut told = told_id.map(|id| (metadata::REQUEST_ID, id)).into_iter().collect();
+            response.headers_mut().insert(metadata::REQUEST_ID, metadata::request_id(&mut told));
+        }
         sender.let_read(compiled, response.headers_mut());
         if head {
             *response.body_mut() = Body::empty();
@@ -136,9 +136,9 @@ impl GatewayService {
             *counted = Some(self.compiled.config.metrics.page());
             return answer.await;
         }
-        if let Some(dialect) = web::dialect(&request) {
+        if let Some(dialect) = web::dialect(self, &request) {
             *counted = Some(self.compiled.config.metrics.call());
-            return Ok(Box::pin(web::pass(self, dialect, request)).await);
+            return Box::pin(web::pass(self, dialect, request)).await;
         }
         if self.compiled.config.ignore_trailing_slash {
             path::drop_trailing_slash(request.uri_mut());

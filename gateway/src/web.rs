@@ -12,7 +12,10 @@ use http::{HeaderValue, Method, Request, Response, header};
 
 pub(crate) use grpc_web::{Dialect, pass};
 
-use crate::service::{Answering, GatewayService, ready};
+use crate::{
+    config::GrpcCalls,
+    service::{Answering, GatewayService, ready},
+};
 
 /// Where the OpenAPI document is.
 pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
@@ -22,8 +25,11 @@ pub(crate) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 pub(crate) const DOCS_PATH: &str = "/docs";
 
 /// The dialect of gRPC in which a client that has stubs makes a call; none for any other request.
-pub(crate) fn dialect(request: &Request<Body>) -> Option<Dialect> {
-    if request.method() == Method::POST { Dialect::of(request.headers()) } else { None }
+pub(crate) fn dialect(service: &GatewayService, request: &Request<Body>) -> Option<Dialect> {
+    if service.compiled.config.grpc == GrpcCalls::None || request.method() != Method::POST {
+        return None;
+    }
+    Dialect::of(request.headers())
 }
 
 /// Whether one of these is at a path.

@@ -3,6 +3,9 @@
 //!
 //! grpc-web (github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) puts the trailers into a last frame of the body, and
 //! its text form wraps the body in base64. It has no client streams: the request is read whole.
+//!
+//! What passes is what the descriptors have, unless the configuration says otherwise: whoever puts a gateway before a server
+//! takes them for the list of what is public.
 
 use std::{
     pin::Pin,
@@ -15,11 +18,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request::Parts};
 use http_body::Frame;
 
+use prost_reflect::MethodDescriptor;
+
 use crate::{
     code::Code,
-    failure::{Failure, Reason},
+    config::GrpcCalls,
+    failure::{self, Failure, Reason},
     grpc::{Deframer, FrameError, PREFIX},
     held::{Held, LeftOn},
+    metadata,
     service::GatewayService,
     transcode,
 };
@@ -68,18 +75,50 @@ pub(crate) async fn pass(
     service: &GatewayService,
     dialect: Dialect,
     request: Request<Body>,
-) -> Response<Body> {
+) -> Result<Response<Body>, Failure> {
     let (mut parts, body) = request.into_parts();
-    service.compiled.crossing.forward(&mut parts);
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::HOST, header::CONTENT_LENGTH] {
+    let compiled = &service.compiled;
+    if dialect == Dialect::Grpc && parts.version < Version::HTTP_2 {
+        // it has its status in trailers, which hardly a client of HTTP/1 takes
+        let message = format!("gRPC over {:?}, where HTTP/2 is needed; gRPC-Web takes either", parts.version);
+        return Err(compiled.failure(Reason::VersionNotSupported, message));
+    }
+    // first: what a client says of its connection must not take away what is told of it
+    metadata::leave_connection(&mut parts.headers);
+    compiled.crossing.forward(&mut parts);
+    for name in [header::HOST, header::CONTENT_LENGTH] {
         parts.headers.remove(name);
     }
+    let request_id = compiled.config.request_id.then(|| metadata::request_id(&mut parts.headers));
+    let mut response = match call(service, dialect, parts, body).await {
+        Ok(response) if dialect == Dialect::Grpc => response,
+        Ok(response) => dressed(dialect, response),
+        Err(failure) => failed(dialect, &failure),
+    };
+    if let Some(id) = request_id {
+        response.headers_mut().entry(metadata::REQUEST_ID).or_insert(id);
+    }
+    Ok(response)
+}
+
+/// Makes the call, as gRPC.
+async fn call(
+    service: &GatewayService,
+    dialect: Dialect,
+    mut parts: Parts,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    let called = described(service, parts.uri.path());
+    if called.is_none() && !may_be_undescribed(service, parts.uri.path()) {
+        let message = format!("the gateway serves no method `{}`", parts.uri.path());
+        let failure = service.compiled.failure(Reason::RouteNotFound, message);
+        return Err(Failure { code: Code::Unimplemented, ..failure });
+    }
+    let takes_stream = called.is_none_or(|method| method.is_client_streaming());
     // one that is there whole can be sent again, to another node; it is held for as long as upstream may have it
-    let (body, _held) = if dialect != Dialect::Grpc || !takes_stream(service, parts.uri.path()) {
-        match request_frames(service, dialect, &parts, body).await {
-            Ok((frames, held)) => (Body::from(frames), held),
-            Err(failure) => return failed(dialect, &failure),
-        }
+    let (body, _held) = if dialect != Dialect::Grpc || !takes_stream {
+        let (frames, held) = request_frames(service, dialect, &parts, takes_stream, body).await?;
+        (Body::from(frames), held)
     } else {
         (body, Held::default())
     };
@@ -87,16 +126,14 @@ pub(crate) async fn pass(
     parts.headers.insert(header::CONTENT_TYPE, Dialect::Grpc.content_type());
     parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
     let answer = service.upstream.call(Request::from_parts(parts, body)).await;
-    let response = match answer {
-        Ok(response) => response,
-        Err(error) => {
-            let message = format!("upstream cannot be reached: {error}");
-            return failed(dialect, &service.compiled.failure(Reason::UpstreamUnavailable, message));
-        }
-    };
-    if dialect == Dialect::Grpc {
-        return response;
-    }
+    answer.map_err(|error| {
+        let message = format!("upstream cannot be reached: {error}");
+        service.compiled.failure(Reason::UpstreamUnavailable, message)
+    })
+}
+
+/// An answer in gRPC-Web.
+fn dressed(dialect: Dialect, response: Response<Body>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     // A trailers-only answer has its status in the headers: the client is to find it in the last frame, as always.
     let early: Vec<_> = ["grpc-status", "grpc-message", "grpc-status-details-bin"]
@@ -105,6 +142,8 @@ pub(crate) async fn pass(
         .collect();
     let trailers = (!early.is_empty()).then(|| early.into_iter().collect());
     parts.headers.insert(header::CONTENT_TYPE, dialect.content_type());
+    // it is that of the body without the last frame: servers know that an answer without a message is empty
+    parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::new(WebBody { body, dialect, trailers, ended: false }))
 }
 
@@ -113,6 +152,7 @@ async fn request_frames(
     service: &GatewayService,
     dialect: Dialect,
     parts: &Parts,
+    takes_stream: bool,
     body: Body,
 ) -> Result<(Bytes, Held), Failure> {
     let (max, left_on) = (service.compiled.config.limits.request_bytes_max, LeftOn::of(parts.version));
@@ -126,7 +166,7 @@ async fn request_frames(
         let failure = || service.compiled.failure(Reason::InvalidBody, "body: no base64");
         frames = decoded.map(Bytes::from).ok_or_else(failure)?;
     }
-    check_frames(service, parts, &frames)?;
+    check_frames(service, parts, takes_stream, &frames)?;
     Ok((frames, held))
 }
 
@@ -145,7 +185,12 @@ fn unwrapped(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Refuses frames that no server could take: none, several where the method takes one, pressed by no coding that is told.
-fn check_frames(service: &GatewayService, parts: &Parts, frames: &Bytes) -> Result<(), Failure> {
+fn check_frames(
+    service: &GatewayService,
+    parts: &Parts,
+    takes_stream: bool,
+    frames: &Bytes,
+) -> Result<(), Failure> {
     let compiled = &service.compiled;
     let refused = |code, message: String| Failure { code, ..compiled.failure(Reason::InvalidBody, message) };
     let encoding = parts.headers.get("grpc-encoding").and_then(|value| value.to_str().ok());
@@ -168,23 +213,28 @@ fn check_frames(service: &GatewayService, parts: &Parts, frames: &Bytes) -> Resu
     if deframer.finish().is_err() {
         return Err(refused(Code::InvalidArgument, "body: it ends within a message".to_owned()));
     }
-    if messages == 0 && !takes_stream(service, parts.uri.path()) {
+    if messages == 0 && !takes_stream {
         return Err(refused(Code::Unimplemented, "a call without a message".to_owned()));
     }
-    if messages > 1 && !takes_stream(service, parts.uri.path()) {
+    if messages > 1 && !takes_stream {
         return Err(refused(Code::Unimplemented, format!("{messages} messages for a method that takes one")));
     }
     Ok(())
 }
 
-/// Whether a method, or one that the descriptors do not know, takes a stream.
-fn takes_stream(service: &GatewayService, path: &str) -> bool {
-    let method =
-        path.strip_prefix('/').and_then(|path| path.split_once('/')).and_then(|(service_name, name)| {
-            let found = service.compiled.schema.pool().get_service_by_name(service_name)?;
-            found.methods().find(|method| method.name() == name)
-        });
-    method.is_none_or(|method| method.is_client_streaming())
+/// The method of a path, if the descriptors have it.
+fn described(service: &GatewayService, path: &str) -> Option<MethodDescriptor> {
+    let (service_name, name) = path.strip_prefix('/')?.split_once('/')?;
+    let found = service.compiled.schema.pool().get_service_by_name(service_name)?;
+    found.methods().find(|method| method.name() == name)
+}
+
+/// Whether a method that the descriptors do not have may be called. Whoever lets all ask for upstream's health over REST
+/// lets them ask in gRPC too.
+fn may_be_undescribed(service: &GatewayService, path: &str) -> bool {
+    let config = &service.compiled.config;
+    config.grpc == GrpcCalls::All
+        || (config.health_path.is_some() && path.starts_with("/grpc.health.v1.Health/"))
 }
 
 fn failed(dialect: Dialect, failure: &Failure) -> Response<Body> {
@@ -192,11 +242,7 @@ fn failed(dialect: Dialect, failure: &Failure) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, dialect.content_type());
     headers.insert("grpc-status", HeaderValue::from(failure.code.number()));
-    let printable: String =
-        failure.message.chars().filter(|c| (' '..='~').contains(c) && *c != '%').collect();
-    if let Ok(message) = HeaderValue::from_str(&printable) {
-        headers.insert("grpc-message", message);
-    }
+    headers.insert("grpc-message", failure::percent_encoded(&failure.message));
     response
 }
 

@@ -82,6 +82,7 @@ async fn a_service_hears_whom_a_call_comes_from_by_its_connection() {
         let path =
             if content_type == "application/grpc" { "/t.Library/Send" } else { "/v1/processes/a:send" };
         let mut request = Request::post(format!("https://own.test{path}"))
+            .version(http::Version::HTTP_2)
             .header("content-type", content_type)
             .header("x-forwarded-for", "1.2.3.4")
             .header("x-forwarded-proto", "gopher")

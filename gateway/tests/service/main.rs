@@ -20,6 +20,7 @@ mod protos;
 mod rest;
 mod resumption;
 mod secure;
+mod stubs;
 mod upload;
 
 use std::{sync::atomic::Ordering, time::Duration};

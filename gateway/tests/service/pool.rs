@@ -303,7 +303,8 @@ async fn a_call_of_a_client_with_stubs_is_made_again_as_any_other() {
     for _ in 0..20 {
         // a server hands a body over without its size
         let body = Body::from_stream(futures_util::stream::iter([Ok::<_, axum::Error>("\0\0\0\0\0")]));
-        let request = Request::post("/t.Library/GetBook").header("content-type", "application/grpc");
+        let request = Request::post("/t.Library/GetBook").version(http::Version::HTTP_2);
+        let request = request.header("content-type", "application/grpc");
         let response = service.handle(request.body(body).unwrap()).await;
         assert!(!response.headers().contains_key("grpc-status"), "{:?}", response.headers());
         let trailers = response.into_body().collect().await.unwrap().trailers().cloned().unwrap();

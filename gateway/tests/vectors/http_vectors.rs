@@ -98,7 +98,9 @@ pub(crate) fn gateway(vector: &Vector, config: Config) -> Result<Gateway, String
 fn http_request(request: &Value) -> Result<Request<Body>, String> {
     let mut builder = Request::builder()
         .method(request["method"].as_str().unwrap_or("POST"))
-        .uri(request["target"].as_str().unwrap_or("/call"));
+        .uri(request["target"].as_str().unwrap_or("/call"))
+        // which all of it can come over, and gRPC alone
+        .version(http::Version::HTTP_2);
     for (name, value) in pairs(&request["headers"]) {
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|error| error.to_string())?;
         builder = builder.header(name, value);
