@@ -149,6 +149,9 @@ pub struct Limits {
     pub body_grace: Duration,
     /// The bytes of one message from upstream. More is RESOURCE_EXHAUSTED, found from its prefix before memory is taken.
     pub response_bytes_max: usize,
+    /// The bytes of JSON that one message from upstream may become: with defaults printed they can be some hundred times those
+    /// of the message. More is RESOURCE_EXHAUSTED, found while it is printed.
+    pub json_bytes_max: usize,
     /// How deep JSON and messages may nest.
     pub depth_max: usize,
     /// How many members and elements one JSON text may have.
@@ -173,6 +176,7 @@ impl Default for Limits {
             body_bytes_per_second_min: 240,
             body_grace: Duration::from_secs(5),
             response_bytes_max: 4 << 20,
+            json_bytes_max: 64 << 20,
             depth_max: 100,
             json_values_max: 1 << 20,
             target_bytes_max: 16 << 10,

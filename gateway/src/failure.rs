@@ -325,7 +325,8 @@ impl Failure {
 
 fn put_detail(schema: &Schema, config: &Config, detail: &[u8], out: &mut Vec<u8>) {
     let options = JsonOptions { emit_defaults: false, ..config.json };
-    let printing = Printing { options, depth: config.limits.depth_max, opaque_any: true };
+    let (depth, bytes_max) = (config.limits.depth_max, config.limits.json_bytes_max);
+    let printing = Printing { options, depth, bytes_max, opaque_any: true };
     // A schema without Any of its own prints through the shipped one; types that the service describes go before.
     let own = schema.message_id("google.protobuf.Any").map(|id| (schema, id));
     let any = own.or_else(|| GOOGLE_RPC.message_id("google.protobuf.Any").map(|id| (&*GOOGLE_RPC, id)));

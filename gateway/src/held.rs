@@ -225,6 +225,15 @@ impl Held {
         }
     }
 
+    /// Holds at least so many bytes of an answer from now on.
+    pub(crate) fn grow_answer(&mut self, bytes: usize, compiled: &Compiled) -> Result<(), Failure> {
+        if self.grow(bytes, compiled.config.metrics.answers()) {
+            Ok(())
+        } else {
+            Err(no_room_for_answer(compiled))
+        }
+    }
+
     /// An answer, or a piece of one, that counts as held until the last of it was sent.
     pub(crate) fn until_sent(mut self, body: Bytes, compiled: &Compiled) -> Result<Bytes, Failure> {
         struct Unread {
@@ -239,9 +248,7 @@ impl Held {
         if body.len() <= FREE_BYTES {
             return Ok(body);
         }
-        if !self.grow(body.len(), compiled.config.metrics.answers()) {
-            return Err(no_room_for_answer(compiled));
-        }
+        self.grow_answer(body.len(), compiled)?;
         self.shrink(body.len());
         Ok(Bytes::from_owner(Unread { body, _held: self }))
     }

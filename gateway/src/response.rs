@@ -12,12 +12,21 @@ use crate::{
     method::Method,
     transcode::{
         JsonOptions,
-        encode::{self, Printing},
+        encode::{self, EncodeError, Printing},
         reference,
         text::length_guess,
         wire::{Malformed, Reader, WireType},
     },
 };
+
+/// Why an answer has no JSON, by either transcoder.
+#[derive(Debug, thiserror::Error)]
+enum PrintError {
+    #[error(transparent)]
+    Plan(#[from] EncodeError),
+    #[error("{0}")]
+    Reference(String),
+}
 
 impl Compiled {
     /// Content type and body of a unary answer, for which room is held.
@@ -25,42 +34,79 @@ impl Compiled {
         &self,
         method: &Method,
         message: &Bytes,
-        held: Held,
+        mut held: Held,
     ) -> Result<(HeaderValue, Bytes), Failure> {
         let (content_type, body) = if method.raw_response {
             self.raw_body(method, message)?
         } else {
             let mut json = Vec::with_capacity(length_guess(message.len()));
-            self.put_response(method, message, &mut json)?;
+            self.put_response(method, message, &mut held, &mut json)?;
             (HeaderValue::from_static("application/json"), json.into())
         };
         Ok((content_type, held.until_sent(body, self)?))
     }
 
     /// Appends a message as JSON, or the field of it that the rule chose.
+    ///
+    /// How much that is shows while it is printed. What is held for it is enough for most; if it is not, twice as much is
+    /// held before it is printed once more, so that no more lies in memory that is in no account than a thread may have for
+    /// the moment.
     pub(crate) fn put_response(
         &self,
         method: &Method,
         message: &[u8],
+        held: &mut Held,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
+        const UNHELD_BYTES_MAX: usize = 1 << 20;
+        let max = self.config.limits.json_bytes_max;
+        let mut room = length_guess(message.len()).max(UNHELD_BYTES_MAX).min(max);
+        loop {
+            match self.print(method, message, room, out) {
+                Err(PrintError::Plan(EncodeError::TooLarge(_))) if room < max => {
+                    room = room.saturating_mul(2).min(max);
+                    held.grow_answer(room, self)?;
+                    out.reserve(room);
+                }
+                result => return result.map_err(|error| self.unprintable(error)),
+            }
+        }
+    }
+
+    fn print(
+        &self,
+        method: &Method,
+        message: &[u8],
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), PrintError> {
         if self.config.transcoder == Transcoder::Reference && method.response_body.is_none() {
             let descriptor = self.schema.message(method.output).descriptor.clone();
             let json = reference::wire_to_json(descriptor, message, self.config.json)
-                .map_err(|reason| self.failure(Reason::ResponseUnprintable, format!("answer: {reason}")))?;
+                .map_err(PrintError::Reference)?;
+            if json.len() > bytes_max {
+                return Err(EncodeError::TooLarge(bytes_max).into());
+            }
             out.extend_from_slice(&json);
             return Ok(());
         }
         let options = JsonOptions { sparse: method.partial, ..self.config.json };
-        let printing = Printing { options, depth: self.config.limits.depth_max, opaque_any: false };
-        let result = match method.response_body {
-            None => encode::message(&self.schema, method.output, message, printing, out),
-            Some(index) => encode::field(&self.schema, method.output, index, message, printing, out),
+        let depth = self.config.limits.depth_max;
+        let printing = Printing { options, depth, bytes_max, opaque_any: false };
+        match method.response_body {
+            None => encode::message(&self.schema, method.output, message, printing, out)?,
+            Some(index) => encode::field(&self.schema, method.output, index, message, printing, out)?,
+        }
+        Ok(())
+    }
+
+    fn unprintable(&self, error: PrintError) -> Failure {
+        let reason = match error {
+            PrintError::Plan(EncodeError::TooLarge(_)) => Reason::ResponseTooLarge,
+            _ => Reason::ResponseUnprintable,
         };
-        result.map_err(|error| {
-            let failure = self.failure(Reason::ResponseUnprintable, format!("answer: {error}"));
-            Failure { code: Code::Internal, ..failure }
-        })
+        let failure = self.failure(reason, format!("answer: {error}"));
+        if reason == Reason::ResponseTooLarge { failure } else { Failure { code: Code::Internal, ..failure } }
     }
 
     /// A google.api.HttpBody: its bytes, under its content type.

@@ -15,7 +15,7 @@ use arsenal_gateway::{
     schema::{MessageId, Schema},
     transcode::{
         decode,
-        encode::{self, Printing},
+        encode::{self, EncodeError, Printing},
         lexer::JsonLimits,
         reference,
         wire::{Reader, WireType},
@@ -23,7 +23,9 @@ use arsenal_gateway::{
 };
 use proptest::prelude::*;
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage as _,
+};
 use random::Random;
 use serde_json::Value;
 
@@ -48,10 +50,27 @@ fn case(seed: u64) -> Case {
 impl Case {
     fn print(&self, bytes: &[u8], options: JsonOptions) -> Result<String, String> {
         let mut out = Vec::new();
-        let printing = Printing { options, depth: 100, opaque_any: false };
+        let printing = Printing { options, depth: 100, bytes_max: usize::MAX, opaque_any: false };
         encode::message(&self.schema, self.id, bytes, printing, &mut out)
             .map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).unwrap())
+    }
+
+    /// The message in so many Anys.
+    fn nested_in_any(mut self, deep: usize) -> Self {
+        let any = |name: &str, value: Vec<u8>, schema: &Schema| {
+            let pool = schema.pool();
+            let mut any = DynamicMessage::new(pool.get_message_by_name("google.protobuf.Any").unwrap());
+            any.set_field_by_number(1, prost_reflect::Value::String(format!("type.googleapis.com/{name}")));
+            any.set_field_by_number(2, prost_reflect::Value::Bytes(value.into()));
+            any
+        };
+        for _ in 0..deep {
+            let name = self.message.descriptor().full_name().to_owned();
+            self.message = any(&name, self.message.encode_to_vec(), &self.schema);
+        }
+        self.id = self.schema.message_id(self.message.descriptor().full_name()).unwrap();
+        self
     }
 
     fn read(&self, json: &str) -> Result<DynamicMessage, String> {
@@ -167,6 +186,41 @@ proptest! {
     }
 
     #[test]
+    fn any_in_any_prints_and_reads_as_the_reference_has_it(seed: u64, deep in 1usize..40, scattered: bool) {
+        let mut case = case(seed);
+        if scattered {
+            let descriptor = case.message.descriptor();
+            let bytes = reversed_fields(&case.message.encode_to_vec());
+            let Ok(message) = DynamicMessage::decode(descriptor, &*bytes) else { return Ok(()) };
+            case.message = message;
+        }
+        let case = case.nested_in_any(deep);
+        let (bytes, options) = (case.message.encode_to_vec(), JsonOptions::default());
+        let (plan, reference) = (case.print(&bytes, options), case.reference(&bytes, options));
+        prop_assert_eq!(plan.is_ok(), reference.is_ok(), "{:?}\n{:?}", plan, reference);
+        let (Ok(plan), Ok(reference)) = (plan, reference) else { return Ok(()) };
+        prop_assert!(same(&parsed(&plan), &parsed(&reference)), "{plan}\n{reference}");
+        let back = case.print(&case.read(&plan).unwrap().encode_to_vec(), options).unwrap();
+        prop_assert!(same(&parsed(&plan), &parsed(&back)), "{plan}\n{back}");
+    }
+
+    #[test]
+    fn what_is_printed_may_have_as_many_bytes_as_it_has_and_no_fewer(seed: u64, emit_defaults: bool, cut: usize) {
+        let case = case(seed);
+        let (schema, bytes) = (&case.schema, case.message.encode_to_vec());
+        let options = JsonOptions { emit_defaults, ..JsonOptions::default() };
+        let Ok(whole) = case.print(&bytes, options) else { return Ok(()) };
+        let within = |bytes_max: usize| {
+            let mut out = b"before".to_vec();
+            let printing = Printing { options, depth: 100, bytes_max, opaque_any: false };
+            encode::message(schema, case.id, &bytes, printing, &mut out).map(|()| out)
+        };
+        prop_assert_eq!(within(whole.len()), Ok(["before", &whole].concat().into_bytes()));
+        let fewer = cut % whole.len();
+        prop_assert_eq!(within(fewer), Err(EncodeError::TooLarge(fewer)));
+    }
+
+    #[test]
     fn a_field_alone_prints_as_it_does_within_its_message(seed: u64, emit_defaults: bool, scattered: bool) {
         let case = case(seed);
         let options = JsonOptions { emit_defaults, ..JsonOptions::default() };
@@ -180,7 +234,7 @@ proptest! {
             // what is not there prints its default all the same
             let Some(within) = whole.get(field.json_name()) else { continue };
             let mut alone = Vec::new();
-            let printing = Printing { options, depth: 100, opaque_any: false };
+            let printing = Printing { options, depth: 100, bytes_max: usize::MAX, opaque_any: false };
             let index = case.schema.message(case.id).field_by_name(field.name(), index).unwrap();
             encode::field(&case.schema, case.id, index, &bytes, printing, &mut alone).unwrap();
             let alone = String::from_utf8(alone).unwrap();
@@ -295,4 +349,23 @@ fn a_zero_below_zero_is_printed_though_fields_lie_scattered() {
     let case = Case { schema, id, message };
     let printed = case.print(&bytes, JsonOptions::default()).unwrap();
     assert_eq!(printed, r#"{"d":-0.0,"r":[1,2],"m":{"d":-0.0}}"#);
+}
+
+#[test]
+fn a_field_that_is_the_answer_tells_its_defaults_and_those_of_no_message_within() {
+    let source = r#"syntax = "proto3"; package t;
+        message Answer { Book book = 1; string token = 2; } message Book { string title = 1; int32 pages = 2; Book next = 3; }"#;
+    let schema = Schema::compile(DescriptorPool::decode(&*protos::descriptor_set(source).unwrap()).unwrap());
+    let id = schema.message_id("t.Answer").unwrap();
+    let bytes = [&[0x0a, 8, 0x0a, 1][..], b"a", &[0x1a, 3, 0x0a, 1], b"b"].concat();
+    let options = JsonOptions { emit_defaults: true, sparse: true, ..JsonOptions::default() };
+    let printing = Printing { options, depth: 100, bytes_max: usize::MAX, opaque_any: false };
+    let (mut alone, mut whole) = (Vec::new(), Vec::new());
+    encode::field(&schema, id, 0, &bytes, printing, &mut alone).unwrap();
+    assert_eq!(String::from_utf8(alone).unwrap(), r#"{"title":"a","next":{"title":"b"},"pages":0}"#);
+    encode::message(&schema, id, &bytes, printing, &mut whole).unwrap();
+    assert_eq!(
+        String::from_utf8(whole).unwrap(),
+        r#"{"book":{"title":"a","next":{"title":"b"}},"token":""}"#
+    );
 }

@@ -103,7 +103,7 @@ impl Items {
     }
 
     fn item(&mut self, message: &Bytes) -> Result<Bytes, Failure> {
-        let (compiled, held) = (self.compiled.clone(), self.source.messages.held());
+        let (compiled, mut held) = (self.compiled.clone(), self.source.messages.held());
         let Some(method) = compiled.routes.route(self.shape.0) else { return Ok(Bytes::new()) };
         if self.framing == Framing::Raw {
             return held.until_sent(compiled.raw_body(method, message)?.1, &compiled);
@@ -112,7 +112,7 @@ impl Items {
         let id = method.resume.id.as_ref().filter(|_| self.framing == Framing::Sse);
         let id = id.and_then(|id| id.of(message));
         self.framing.open(self.state != State::Flowing, id.as_deref(), &mut out);
-        compiled.put_response(method, message, &mut out)?;
+        compiled.put_response(method, message, &mut held, &mut out)?;
         self.framing.close(&mut out);
         held.until_sent(out.into(), &compiled)
     }
@@ -124,7 +124,7 @@ impl Items {
         let mut json = Vec::new();
         let (schema, config) = (&self.compiled.schema, &self.compiled.config);
         match self.framing {
-            Framing::GatewayResult => failure.put_last_item(schema, config, &mut json),
+            Framing::Ndjson | Framing::GatewayResult => failure.put_last_item(schema, config, &mut json),
             _ => failure.put_json(schema, config, &mut json),
         }
         let mut out = Vec::new();

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::{
     JsonOptions, Keys, Seen,
-    lexer::{JsonError, JsonLimits, Lexer},
+    lexer::{JsonError, JsonLimits, Lexer, TYPE_KEY, Types},
     mask, nearest, number, scalar, structure, time, wire,
 };
 use crate::schema::{Cardinality, Field, Form, Kind, MessageId, Schema};
@@ -46,6 +46,8 @@ pub(super) struct Decoder<'a> {
     pub(super) lexer: Lexer<'a>,
     schema: &'a Schema,
     options: JsonOptions,
+    /// Of the objects that were looked through for the type of an Any around them.
+    types: Types,
 }
 
 /// Whether a value was written; an unknown enum name may be passed over.
@@ -57,7 +59,7 @@ enum Written {
 
 impl<'a> Decoder<'a> {
     fn new(schema: &'a Schema, json: &'a str, options: JsonOptions, limits: JsonLimits) -> Self {
-        Self { lexer: Lexer::new(json, limits), schema, options }
+        Self { lexer: Lexer::new(json, limits), schema, options, types: Types::default() }
     }
 
     fn message(&mut self, id: MessageId, out: &mut Vec<u8>) -> Result<(), JsonError> {
@@ -98,7 +100,7 @@ impl<'a> Decoder<'a> {
         while self.lexer.more(&mut first, b'}')? {
             let key = self.lexer.key()?;
             let Some(index) = plan.field_by_name(&key, hint) else {
-                if typed && key == "@type" {
+                if typed && key == TYPE_KEY {
                     self.lexer.skip()?;
                     continue;
                 }

@@ -2,20 +2,26 @@
 //!
 //! The wire form allows what a single pass cannot print: a list scattered between other fields, a value that a later one
 //! overrides, a map key that comes twice. Such bytes are merged first (rare: no encoder in use writes them) and then take the
-//! same pass, so that there is one printer only.
+//! same pass, so that there is one printer only. It runs twice at most, over the whole.
+//!
+//! The bound on what is printed is looked at behind each member and element, and before each text.
 
 mod any;
 mod default;
 mod entry;
 mod merge;
+mod structure;
+mod value;
 mod well_known;
 
-use super::{
-    JsonOptions, Keys, Seen, structure, text,
-    wire::{self, Malformed, Reader, WireType},
-};
-use crate::schema::{Cardinality, Field, Form, Kind, MessageId, Schema};
 use default::put_default;
+use value::is_zero;
+
+use super::{
+    JsonOptions, Keys, Seen,
+    wire::{Malformed, Reader, WireType},
+};
+use crate::schema::{Cardinality, Field, Form, MessageId, Schema};
 
 /// Why a message has no JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +38,9 @@ pub enum EncodeError {
     /// More nesting than the limit allows.
     #[error("nested too deep")]
     TooDeep,
+    /// More JSON than the limit allows, in bytes.
+    #[error("more than {0} bytes of JSON")]
+    TooLarge(usize),
     /// What only the merged message can print. Never leaves this module.
     #[error("fields scattered over the message")]
     Scattered,
@@ -51,6 +60,9 @@ pub struct Printing {
     pub options: JsonOptions,
     /// How deep messages may nest.
     pub depth: usize,
+    /// How many bytes of JSON it may be. A few bytes of a message can stand for a hundred times as many, so that it is looked
+    /// at while they are written.
+    pub bytes_max: usize,
     /// Print an Any of an unknown type with its bytes as base64 in `value`, instead of refusing it.
     pub opaque_any: bool,
 }
@@ -63,12 +75,20 @@ pub fn message(
     printing: Printing,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    whole(Encoder { schema, printing, bare: false }, id, bytes, out)
+    whole(&Encoder::new(schema, printing, out), id, bytes, out)
 }
 
-fn whole(encoder: Encoder<'_>, id: MessageId, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let start = out.len();
-    let result = encoder.merged(id, bytes, encoder.printing.depth, out);
+/// Prints in one pass, or else merges the whole message, whatever lies within it, and prints that. There is no third pass and
+/// none for a part alone: an Any in an Any in an Any would double them at each level.
+fn whole(encoder: &Encoder<'_>, id: MessageId, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let (start, depth) = (out.len(), encoder.printing.depth);
+    let mut result = encoder.message(id, bytes, depth, out);
+    if result.as_ref().is_err_and(EncodeError::may_be_overridden) {
+        out.truncate(start);
+        result = merge::merged(encoder.schema, id, bytes)
+            .and_then(|bytes| Encoder { merged: true, ..*encoder }.message(id, &bytes, depth, out));
+    }
+    result = result.and_then(|()| encoder.check_room(out, 0));
     if result.is_err() {
         out.truncate(start);
     }
@@ -97,7 +117,7 @@ pub fn field(
         }
     }
     let start = out.len();
-    whole(Encoder { schema, printing, bare: true }, id, &only, out)?;
+    whole(&Encoder { bare: true, ..Encoder::new(schema, printing, out) }, id, &only, out)?;
     let frame = 1 + field.key(printing.options.proto_names).len();
     if out.len() - start <= 2 {
         out.truncate(start);
@@ -109,12 +129,15 @@ pub fn field(
     Ok(())
 }
 
-#[derive(Clone, Copy)]
 struct Encoder<'s> {
     schema: &'s Schema,
     printing: Printing,
+    /// How long the buffer may become, with what stood in it before.
+    length_max: usize,
     /// The outermost message is only there to hold one field, and has no defaults to print.
     bare: bool,
+    /// The bytes are those of the merged message: what cannot be printed now cannot be printed at all.
+    merged: bool,
 }
 
 /// Which list or map is open while fields are printed.
@@ -125,20 +148,23 @@ enum Open {
     Map(usize),
 }
 
-impl Encoder<'_> {
-    /// A message that stands on its own bytes, so that it can be merged if it must.
-    fn merged(self, id: MessageId, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let start = out.len();
-        let result = self.message(id, bytes, depth, out);
-        if !result.as_ref().is_err_and(EncodeError::may_be_overridden) {
-            return result;
+impl<'s> Encoder<'s> {
+    fn new(schema: &'s Schema, printing: Printing, out: &[u8]) -> Self {
+        let length_max = out.len().saturating_add(printing.bytes_max);
+        Self { schema, printing, length_max, bare: false, merged: false }
+    }
+
+    /// Whether so much more may be written.
+    #[inline]
+    fn check_room(&self, out: &[u8], more: usize) -> Result<(), EncodeError> {
+        if out.len().saturating_add(more) > self.length_max {
+            return Err(EncodeError::TooLarge(self.printing.bytes_max));
         }
-        out.truncate(start);
-        self.message(id, &merge::merged(self.schema, id, bytes)?, depth, out)
+        Ok(())
     }
 
     fn message(
-        self,
+        &self,
         id: MessageId,
         bytes: &[u8],
         depth: usize,
@@ -156,16 +182,16 @@ impl Encoder<'_> {
             Form::Timestamp => well_known::timestamp(bytes, out),
             Form::Duration => well_known::duration(bytes, out),
             Form::FieldMask => well_known::field_mask(bytes, out),
-            Form::Struct => structure::print_struct(bytes, depth, out),
-            Form::Value => structure::print_value(bytes, depth, out),
-            Form::ListValue => structure::print_list(bytes, depth, out),
+            Form::Struct => self.structure(bytes, depth, out),
+            Form::Value => self.structure_value(bytes, depth, out),
+            Form::ListValue => self.structure_list(bytes, depth, out),
             Form::Wrapper => self.wrapper(id, bytes, depth, out),
         }
     }
 
     /// The members of an object, without its braces; `first` says that none stands before them.
     fn fields(
-        self,
+        &self,
         id: MessageId,
         bytes: &[u8],
         depth: usize,
@@ -223,11 +249,10 @@ impl Encoder<'_> {
                     }
                 }
             }
+            self.check_room(out, 0)?;
         }
         close(&mut open, out);
-        let outermost = depth + 1 == self.printing.depth;
-        let told = if outermost { !self.bare } else { !self.printing.options.sparse };
-        if self.printing.options.emit_defaults && told {
+        if self.tells_defaults(depth) {
             for (index, field) in plan.fields.iter().enumerate() {
                 let unset = field.cardinality == Cardinality::Singular && field.presence;
                 if !printed.contains(index) && !unset {
@@ -236,10 +261,22 @@ impl Encoder<'_> {
                 }
             }
         }
-        Ok(())
+        self.check_room(out, 0)
     }
 
-    fn key(self, field: &Field, first: &mut bool, out: &mut Vec<u8>) {
+    /// Whether defaults are printed of a message whose members have this depth. Sparse ones are those of the answer alone,
+    /// which lies within the outermost message where that only holds it.
+    fn tells_defaults(&self, depth: usize) -> bool {
+        let level = self.printing.depth.saturating_sub(depth);
+        let told = match (level, self.bare) {
+            (1, bare) => !bare,
+            (2, true) => true,
+            _ => !self.printing.options.sparse,
+        };
+        told && self.printing.options.emit_defaults
+    }
+
+    fn key(&self, field: &Field, first: &mut bool, out: &mut Vec<u8>) {
         if !std::mem::take(first) {
             out.push(b',');
         }
@@ -248,7 +285,7 @@ impl Encoder<'_> {
 
     /// A value on the wire that counts as not being there: a default without presence, an empty packed run.
     fn is_absent(
-        self,
+        &self,
         field: &Field,
         wire_type: WireType,
         mut reader: Reader<'_>,
@@ -263,109 +300,6 @@ impl Encoder<'_> {
             _ => Ok(false),
         }
     }
-
-    fn elements(
-        self,
-        field: &Field,
-        wire_type: WireType,
-        reader: &mut Reader<'_>,
-        depth: usize,
-        mut comma: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        let packed = wire_type == WireType::Length && field.kind.wire_type() != WireType::Length;
-        if !packed {
-            if comma {
-                out.push(b',');
-            }
-            return self.value(field, reader, depth, out);
-        }
-        let mut run = Reader::new(reader.bytes()?);
-        while !run.is_empty() {
-            if std::mem::replace(&mut comma, true) {
-                out.push(b',');
-            }
-            self.value(field, &mut run, depth, out)?;
-        }
-        Ok(())
-    }
-
-    /// One value, whose tag was read.
-    #[inline]
-    fn value(
-        self,
-        field: &Field,
-        reader: &mut Reader<'_>,
-        depth: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        match field.kind {
-            Kind::Double => text::put_double(out, f64::from_le_bytes(reader.fixed64()?)),
-            Kind::Float => text::put_float(out, f32::from_le_bytes(reader.fixed32()?)),
-            Kind::Int32 => text::put_integer(out, reader.varint()? as i32),
-            Kind::Int64 => text::put_quoted_integer(out, reader.varint()? as i64),
-            Kind::Uint32 => text::put_integer(out, reader.varint()? as u32),
-            Kind::Uint64 => text::put_quoted_integer(out, reader.varint()?),
-            Kind::Sint32 => text::put_integer(out, wire::unzigzag(reader.varint()? & 0xffff_ffff) as i32),
-            Kind::Sint64 => text::put_quoted_integer(out, wire::unzigzag(reader.varint()?)),
-            Kind::Fixed32 => text::put_integer(out, u32::from_le_bytes(reader.fixed32()?)),
-            Kind::Fixed64 => text::put_quoted_integer(out, u64::from_le_bytes(reader.fixed64()?)),
-            Kind::Sfixed32 => text::put_integer(out, i32::from_le_bytes(reader.fixed32()?)),
-            Kind::Sfixed64 => text::put_quoted_integer(out, i64::from_le_bytes(reader.fixed64()?)),
-            Kind::Bool => {
-                let literal: &[u8] = if reader.varint()? == 0 { b"false" } else { b"true" };
-                out.extend_from_slice(literal);
-            }
-            Kind::String => text::put_string(out, structure::utf8(reader.bytes()?)?),
-            Kind::Bytes => text::put_base64(out, reader.bytes()?),
-            Kind::Enum(_) => self.enumeration(field.kind, reader.varint()? as i32, out),
-            Kind::Message(id) => self.message(id, reader.bytes()?, depth, out)?,
-            Kind::Group(id) => self.message(id, reader.group(field.number, depth)?, depth, out)?,
-        }
-        Ok(())
-    }
-
-    fn enumeration(self, kind: Kind, number: i32, out: &mut Vec<u8>) {
-        let plan = match kind {
-            Kind::Enum(id) => Some(self.schema.enumeration(id)),
-            _ => None,
-        };
-        if plan.is_some_and(|plan| plan.is_null) {
-            out.extend_from_slice(b"null");
-            return;
-        }
-        let name = plan.and_then(|plan| plan.name(number)).filter(|_| !self.printing.options.enum_numbers);
-        match name {
-            // An enum name is an identifier: nothing in it needs an escape.
-            Some(name) => {
-                out.push(b'"');
-                out.extend_from_slice(name.as_bytes());
-                out.push(b'"');
-            }
-            None => text::put_integer(out, number),
-        }
-    }
-
-    fn wrapper(
-        self,
-        id: MessageId,
-        bytes: &[u8],
-        depth: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        let Some(field) = self.schema.message(id).fields.first() else { return Err(EncodeError::Scattered) };
-        let mut reader = Reader::new(bytes);
-        if reader.is_empty() {
-            put_default(self.schema, field, self.printing.options, out);
-            return Ok(());
-        }
-        let (number, wire_type) = reader.tag()?;
-        if number != field.number || !fits(field, wire_type) {
-            return Err(EncodeError::Scattered);
-        }
-        self.value(field, &mut reader, depth, out)?;
-        if reader.is_empty() { Ok(()) } else { Err(EncodeError::Scattered) }
-    }
 }
 
 /// Whether a value that comes with this wire type belongs to the field; what does not is unknown, as protobuf has it.
@@ -376,24 +310,6 @@ fn fits(field: &Field, wire_type: WireType) -> bool {
         || (wire_type == WireType::Length
             && matches!(field.cardinality, Cardinality::Repeated { .. })
             && own != WireType::GroupStart)
-}
-
-/// Of what is to fit into 32 bits the upper ones do not count.
-#[inline]
-fn is_zero(kind: Kind, reader: &mut Reader<'_>) -> Result<bool, Malformed> {
-    Ok(match kind.wire_type() {
-        WireType::Varint => {
-            let value = reader.varint()?;
-            match kind {
-                Kind::Bool | Kind::Int64 | Kind::Uint64 | Kind::Sint64 => value == 0,
-                _ => value as u32 == 0,
-            }
-        }
-        WireType::Fixed32 => reader.fixed32()? == [0; 4],
-        WireType::Fixed64 => reader.fixed64()? == [0; 8],
-        WireType::Length => reader.bytes()?.is_empty(),
-        WireType::GroupStart | WireType::GroupEnd => false,
-    })
 }
 
 fn close(open: &mut Open, out: &mut Vec<u8>) {

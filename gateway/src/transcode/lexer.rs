@@ -3,7 +3,7 @@
 //! The text is UTF-8 from the start, so a string without escapes is a slice of it. Depth and the number of values are
 //! counted here, so that no walk over JSON can forget to.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use super::{number, text};
 
@@ -41,6 +41,9 @@ impl JsonError {
     }
 }
 
+/// What says of an Any which message it is.
+pub const TYPE_KEY: &str = "@type";
+
 /// Bounds on one text.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonLimits {
@@ -48,6 +51,30 @@ pub struct JsonLimits {
     pub depth: usize,
     /// How many members and elements there may be in all.
     pub values: usize,
+}
+
+/// A place in a text, for [`Lexer::rewind`].
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    at: usize,
+    values_left: usize,
+}
+
+/// Where objects that were passed over have their `@type`, by where they begin, so that nobody looks for it again in an object
+/// within them: in an Any in an Any that would take as many steps at each level as at all levels below. It is `None` where
+/// an object has several.
+#[derive(Debug, Default)]
+pub struct Types(HashMap<usize, Option<Place>>);
+
+impl Types {
+    /// The `@type` of the object that begins here, if it is known and the only one.
+    pub fn of(&self, object: Place) -> Option<Place> {
+        self.0.get(&object.at).copied().flatten()
+    }
+
+    fn add(&mut self, object: usize, place: Place) {
+        self.0.entry(object).and_modify(|known| *known = None).or_insert(Some(place));
+    }
 }
 
 /// A reader of JSON tokens.
@@ -74,14 +101,14 @@ impl<'a> Lexer<'a> {
         JsonError { beyond_limit: true, ..self.error(reason) }
     }
 
-    /// How far the reader is; [`Lexer::rewind`] takes it.
-    pub fn position(&self) -> usize {
-        self.at
+    /// Where the reader is.
+    pub fn place(&self) -> Place {
+        Place { at: self.at, values_left: self.values_left }
     }
 
-    /// Goes back to an earlier position.
-    pub fn rewind(&mut self, position: usize) {
-        self.at = position;
+    /// Goes back to where it was. What was passed over counts when it is read, and not twice.
+    pub fn rewind(&mut self, place: Place) {
+        (self.at, self.values_left) = (place.at, place.values_left);
     }
 
     /// The next byte that is no blank.
@@ -333,28 +360,54 @@ impl<'a> Lexer<'a> {
     pub fn skip(&mut self) -> Result<&'a str, JsonError> {
         self.peek();
         let start = self.at;
+        self.pass(None)?;
+        Ok(&self.text[start..self.at])
+    }
+
+    /// As [`Lexer::skip`], and remembers where the objects within have their `@type`.
+    pub fn skip_noting(&mut self, types: &mut Types) -> Result<(), JsonError> {
+        self.pass(Some(types))
+    }
+
+    fn pass(&mut self, mut types: Option<&mut Types>) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'{') => {
+                let (object, mut first) = (self.at, true);
                 self.open(b'{')?;
-                let mut first = true;
                 while self.more(&mut first, b'}')? {
-                    self.key()?;
-                    self.skip()?;
+                    let key = self.key()?;
+                    if let Some(types) = types.as_deref_mut().filter(|_| key == TYPE_KEY) {
+                        types.add(object, self.place());
+                    }
+                    self.pass(types.as_deref_mut())?;
                 }
+                Ok(())
             }
             Some(b'[') => {
                 self.open(b'[')?;
                 let mut first = true;
                 while self.more(&mut first, b']')? {
-                    self.skip()?;
+                    self.pass(types.as_deref_mut())?;
                 }
+                Ok(())
             }
-            Some(b'"') => drop(self.string()?),
-            Some(b't' | b'f') => drop(self.boolean()?),
-            Some(b'n') => drop(self.take_null()?),
-            _ => drop(self.number()?),
+            Some(b'"') => self.pass_string(),
+            Some(b't' | b'f') => self.boolean().map(drop),
+            Some(b'n') => self.take_null().map(drop),
+            _ => self.number().map(drop),
         }
-        Ok(&self.text[start..self.at])
+    }
+
+    /// A string that nobody wants, which is put together nowhere.
+    fn pass_string(&mut self) -> Result<(), JsonError> {
+        let mut end = self.plain_until(self.at + 1)?;
+        while self.text.as_bytes()[end] != b'"' {
+            self.at = end + 1;
+            self.escape()?;
+            end = self.plain_until(self.at)?;
+        }
+        self.at = end + 1;
+        Ok(())
     }
 }
 

@@ -1,11 +1,11 @@
-//! Struct, Value and ListValue of google.protobuf: any JSON, to wire and back, without a schema.
+//! Struct, Value and ListValue of google.protobuf: any JSON, to wire, without a schema. `encode/structure.rs` prints them.
 
 use super::{
     Keys,
     encode::EncodeError,
     lexer::{JsonError, Lexer},
-    number, text, wire,
-    wire::{Malformed, Reader, WireType},
+    number, wire,
+    wire::{Malformed, WireType},
 };
 
 const LENGTH: u8 = WireType::Length as u8;
@@ -82,84 +82,6 @@ pub(super) fn put_value(lexer: &mut Lexer<'_>, out: &mut Vec<u8>) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// Prints a Struct as an object.
-pub(super) fn print_struct(bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let depth = depth.checked_sub(1).ok_or(EncodeError::TooDeep)?;
-    let mut keys = Keys::new();
-    let mut reader = Reader::new(bytes);
-    out.push(b'{');
-    while !reader.is_empty() {
-        let (1, WireType::Length) = reader.tag()? else { return Err(EncodeError::Scattered) };
-        let mut entry = Reader::new(reader.bytes()?);
-        let (mut key, mut value): (&[u8], Option<&[u8]>) = (b"", None);
-        while !entry.is_empty() {
-            match entry.tag()? {
-                (1, WireType::Length) => key = entry.bytes()?,
-                (2, WireType::Length) if value.is_none() => value = Some(entry.bytes()?),
-                _ => return Err(EncodeError::Scattered),
-            }
-        }
-        if !keys.insert(key) {
-            return Err(EncodeError::Scattered);
-        }
-        if out.last() != Some(&b'{') {
-            out.push(b',');
-        }
-        text::put_string(out, utf8(key)?);
-        out.push(b':');
-        print_value(value.unwrap_or_default(), depth, out)?;
-    }
-    out.push(b'}');
-    Ok(())
-}
-
-/// Prints a ListValue as an array.
-pub(super) fn print_list(bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let depth = depth.checked_sub(1).ok_or(EncodeError::TooDeep)?;
-    let mut reader = Reader::new(bytes);
-    let mut first = true;
-    out.push(b'[');
-    while !reader.is_empty() {
-        let (1, WireType::Length) = reader.tag()? else { return Err(EncodeError::Scattered) };
-        if !std::mem::take(&mut first) {
-            out.push(b',');
-        }
-        print_value(reader.bytes()?, depth, out)?;
-    }
-    out.push(b']');
-    Ok(())
-}
-
-/// Prints a Value as what it stands for. One that stands for nothing has no JSON form.
-pub(super) fn print_value(bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let mut reader = Reader::new(bytes);
-    if reader.is_empty() {
-        return Err(EncodeError::Unprintable("a google.protobuf.Value without a kind"));
-    }
-    match reader.tag()? {
-        (1, WireType::Varint) => {
-            reader.varint()?;
-            out.extend_from_slice(b"null");
-        }
-        (2, WireType::Fixed64) => {
-            let value = f64::from_le_bytes(reader.fixed64()?);
-            if !value.is_finite() {
-                return Err(EncodeError::Unprintable("a google.protobuf.Value that is not finite"));
-            }
-            text::put_double(out, value);
-        }
-        (3, WireType::Length) => text::put_string(out, utf8(reader.bytes()?)?),
-        (4, WireType::Varint) => {
-            let value: &[u8] = if reader.varint()? == 0 { b"false" } else { b"true" };
-            out.extend_from_slice(value);
-        }
-        (5, WireType::Length) => print_struct(reader.bytes()?, depth, out)?,
-        (6, WireType::Length) => print_list(reader.bytes()?, depth, out)?,
-        _ => return Err(EncodeError::Scattered),
-    }
-    if reader.is_empty() { Ok(()) } else { Err(EncodeError::Scattered) }
 }
 
 /// A proto3 string is UTF-8; what is not has no JSON form.

@@ -78,6 +78,16 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// How many bytes [`put_string`] appends.
+pub(crate) fn string_length(text: &str) -> usize {
+    let escaped = |byte: u8| match ESCAPES[usize::from(byte)] {
+        0 => 1,
+        b'u' => 6,
+        _ => 2,
+    };
+    text.bytes().map(escaped).sum::<usize>() + 2
+}
+
 fn put_escaped(out: &mut Vec<u8>, byte: u8) {
     const HEX: [u8; 16] = *b"0123456789abcdef";
     let escape = ESCAPES[usize::from(byte)];
@@ -173,6 +183,7 @@ mod tests {
         #[test]
         fn a_string_reads_back(text: String) {
             let json = written(|out| put_string(out, &text));
+            prop_assert_eq!(json.len(), string_length(&text));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
 

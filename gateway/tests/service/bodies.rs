@@ -117,6 +117,45 @@ async fn large_answers_that_nobody_reads_leave_room_for_small_ones_alone() {
 }
 
 #[tokio::test]
+async fn an_answer_whose_json_is_larger_than_the_limit_is_refused_and_a_stream_ends_with_that() {
+    let limits = Limits { json_bytes_max: 100 << 10, ..Limits::default() };
+    let built = gateway(Config { limits, ..Config::default() });
+    for path in ["/v1/shelves/1/books/2", "/v1/events:watch"] {
+        let ask = async |bytes| {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let answer = built.service(answering(bytes)).handle(request).await;
+            String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        };
+        assert!(!ask(99 << 10).await.contains("error"), "{path}");
+        let refused = ask(100 << 10).await;
+        assert!(refused.contains("RESPONSE_TOO_LARGE"), "{path}: {refused}");
+        assert!(refused.contains("more than 102400 bytes of JSON"), "{path}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn json_beyond_what_is_held_for_it_is_in_the_account_before_it_is_printed() {
+    let limits = Limits { answers_bytes_max: 3 << 20, room_wait_max: Duration::ZERO, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let metrics = config.metrics.clone();
+    let built = gateway(config);
+    let ask = async |letter: &str| {
+        let upstream = answering_text(letter.repeat(400 << 10));
+        let request = Request::get("/v1/shelves/1/books/2").body(Body::empty()).unwrap();
+        built.service(upstream).handle(request).await
+    };
+    // six bytes each
+    let mut body = ask("\u{1}").await.into_body();
+    let piece = body.frame().await.unwrap().unwrap();
+    let taken = held(&metrics, "gateway_held_answer_bytes ");
+    assert!(taken >= f64::from(2400 << 10), "{taken}");
+    assert_eq!(ask("\u{1}").await.status(), 503);
+    assert_eq!(ask("a").await.status(), 200);
+    drop((piece, body));
+    assert_eq!(ask("\u{1}").await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_body_waits_until_there_is_room_for_all_of_it() {
     let limits = Limits { bodies_bytes_max: 256 << 10, room_wait_max: FOR_EVER, ..Limits::default() };
     let (service, _) = embedded(Config { limits, ..Config::default() });
@@ -189,8 +228,12 @@ async fn rests<F: Future>(future: &mut Pin<&mut F>) -> bool {
 
 /// Upstream that answers with a text of so many letters, in field 2, which is one in each message here.
 fn answering(letters: usize) -> Recorder {
+    answering_text("x".repeat(letters))
+}
+
+fn answering_text(text: String) -> Recorder {
     let mut message = Vec::new();
-    prost::encoding::string::encode(2, &"x".repeat(letters), &mut message);
+    prost::encoding::string::encode(2, &text, &mut message);
     Recorder::new(Canned { messages: vec![message], ..Canned::default() })
 }
 

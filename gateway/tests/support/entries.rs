@@ -153,7 +153,8 @@ pub(crate) fn wire(data: &[u8]) {
 
 fn print(wire: &[u8]) -> Result<String, String> {
     let ((schema, id), mut out) = (&*SCHEMA, Vec::new());
-    let printing = Printing { options: JsonOptions::default(), depth: 100, opaque_any: false };
+    let printing =
+        Printing { options: JsonOptions::default(), depth: 100, bytes_max: usize::MAX, opaque_any: false };
     encode::message(schema, *id, wire, printing, &mut out).map_err(|error| error.to_string())?;
     Ok(String::from_utf8(out).expect("JSON is UTF-8"))
 }

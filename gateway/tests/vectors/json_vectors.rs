@@ -41,7 +41,8 @@ impl Subject {
     }
 
     pub(crate) fn encode(&self, bytes: &[u8]) -> Result<Value, String> {
-        let printing = Printing { options: self.config.json, depth: 100, opaque_any: false };
+        let printing =
+            Printing { options: self.config.json, depth: 100, bytes_max: usize::MAX, opaque_any: false };
         let mut out = Vec::new();
         encode::message(&self.schema, self.id, bytes, printing, &mut out)
             .map_err(|error| error.to_string())?;

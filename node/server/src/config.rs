@@ -196,6 +196,9 @@ pub struct GatewaySection {
     /// Bytes that answers, and items of streams, may have in memory together until their clients have read them, but
     /// for those of up to 16 KiB. A large answer beyond it waits for `room_wait_ms` and is then 503.
     pub answers_bytes_max: usize,
+    /// Bytes of JSON that one answer, or one item of a stream, may become: with defaults printed they can be some hundred
+    /// times those of the message. More is RESOURCE_EXHAUSTED, found while it is printed.
+    pub json_bytes_max: usize,
     /// Milliseconds for which a large body or answer waits until others are done with; 0 refuses it at once.
     pub room_wait_ms: u64,
     /// Milliseconds for which the bytes of a request body may stop coming. Longer is 408.
@@ -394,6 +397,7 @@ impl Default for GatewaySection {
             body_bytes_max: 4 << 20,
             bodies_bytes_max: 128 << 20,
             answers_bytes_max: 256 << 20,
+            json_bytes_max: 256 << 20,
             room_wait_ms: 5_000,
             body_idle_ms: 30_000,
             body_bytes_per_second_min: 240,
@@ -579,6 +583,7 @@ impl Config {
         zero("gateway.body_bytes_max", self.gateway.body_bytes_max as u64)?;
         zero("gateway.bodies_bytes_max", self.gateway.bodies_bytes_max as u64)?;
         zero("gateway.answers_bytes_max", self.gateway.answers_bytes_max as u64)?;
+        zero("gateway.json_bytes_max", self.gateway.json_bytes_max as u64)?;
         zero("gateway.body_idle_ms", self.gateway.body_idle_ms)?;
         zero("gateway.json_depth_max", self.gateway.json_depth_max as u64)?;
         zero("gateway.json_values_max", self.gateway.json_values_max as u64)?;

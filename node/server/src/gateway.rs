@@ -40,6 +40,7 @@ pub(crate) fn settings(config: &Config) -> arsenal_gateway::Config {
     settings.limits.request_bytes_max = config.gateway.body_bytes_max;
     settings.limits.bodies_bytes_max = config.gateway.bodies_bytes_max;
     settings.limits.answers_bytes_max = config.gateway.answers_bytes_max;
+    settings.limits.json_bytes_max = config.gateway.json_bytes_max;
     settings.limits.room_wait_max = Duration::from_millis(config.gateway.room_wait_ms);
     settings.limits.answer_idle_max = Duration::from_millis(config.listen.write_idle_ms);
     settings.limits.response_bytes_max = config.grpc.response_bytes_max;

@@ -295,8 +295,8 @@ impl Conversation {
             let (frame, _held) = tokio::select! {
                 answer = answers.next() => match answer {
                     None => return End::Told(Ok(())),
-                    Some(answer) => match answer.and_then(|message| self.frame(method, &message)) {
-                        Ok(frame) => (frame, answers.held()),
+                    Some(answer) => match answer.and_then(|message| self.frame(method, &message, answers.held())) {
+                        Ok(framed) => framed,
                         Err(failure) => return End::Told(Err(failure)),
                     },
                 },
@@ -316,14 +316,14 @@ impl Conversation {
         }
     }
 
-    fn frame(&self, method: &Method, message: &Bytes) -> Result<Message, Failure> {
+    fn frame(&self, method: &Method, message: &Bytes, mut held: Held) -> Result<(Message, Held), Failure> {
         let compiled = &self.service.compiled;
         if method.raw_response {
-            return Ok(Message::Binary(compiled.raw_body(method, message)?.1));
+            return Ok((Message::Binary(compiled.raw_body(method, message)?.1), held));
         }
         let mut json = Vec::with_capacity(length_guess(message.len()));
-        compiled.put_response(method, message, &mut json)?;
-        Ok(text(json))
+        compiled.put_response(method, message, &mut held, &mut json)?;
+        Ok((text(json), held))
     }
 
     fn error_frame(&self, failure: &Failure) -> Message {

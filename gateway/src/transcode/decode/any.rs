@@ -1,33 +1,28 @@
 //! `google.protobuf.Any`: an object that says by `@type` what it is.
 
+use std::borrow::Cow;
+
 use super::{Decoder, shown};
 use crate::{
     schema::{Form, MessageId},
-    transcode::{lexer::JsonError, wire},
+    transcode::{
+        lexer::{JsonError, TYPE_KEY},
+        wire,
+    },
 };
 
-impl Decoder<'_> {
-    /// The type comes from `@type`, which may stand anywhere in the object: it is sought first.
+impl<'a> Decoder<'a> {
     pub(super) fn any(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
-        let start = self.lexer.position();
-        let mut url = None;
-        let (mut first, mut members) = (true, 0);
-        self.lexer.open(b'{')?;
-        while self.lexer.more(&mut first, b'}')? {
-            members += 1;
-            let key = self.lexer.key()?;
-            if key != "@type" {
-                self.lexer.skip()?;
-            } else if url.replace(self.lexer.string()?).is_some() {
-                return Err(self.lexer.error("`@type` comes twice"));
+        self.lexer.peek();
+        let start = self.lexer.place();
+        let url = match self.types.of(start) {
+            Some(place) => {
+                self.lexer.rewind(place);
+                Some(self.lexer.string()?)
             }
-        }
-        let Some(url) = url else {
-            if members == 0 {
-                return Ok(());
-            }
-            return Err(self.lexer.error("an Any without `@type`"));
+            None => self.find_type()?,
         };
+        let Some(url) = url else { return Ok(()) };
         let Some((schema, id)) = self.schema.resolve_type_url(&url).filter(|_| url.contains('/')) else {
             return Err(self.lexer.error(format!("unknown type `{}` in `@type`", shown(&url))));
         };
@@ -52,6 +47,27 @@ impl Decoder<'_> {
         Ok(())
     }
 
+    /// The type comes from `@type`, which may stand anywhere in the object: it is sought first, and those of all objects within
+    /// on the way. Nothing is found in an Any of nothing.
+    fn find_type(&mut self) -> Result<Option<Cow<'a, str>>, JsonError> {
+        let mut url = None;
+        let (mut first, mut members) = (true, 0);
+        self.lexer.open(b'{')?;
+        while self.lexer.more(&mut first, b'}')? {
+            members += 1;
+            let key = self.lexer.key()?;
+            if key != TYPE_KEY {
+                self.lexer.skip_noting(&mut self.types)?;
+            } else if url.replace(self.lexer.string()?).is_some() {
+                return Err(self.lexer.error("`@type` comes twice"));
+            }
+        }
+        if url.is_none() && members > 0 {
+            return Err(self.lexer.error("an Any without `@type`"));
+        }
+        Ok(url)
+    }
+
     /// Within an Any, a message whose JSON is no plain object stands in the member `value`.
     fn any_value(&mut self, id: MessageId, out: &mut Vec<u8>) -> Result<(), JsonError> {
         let (mut first, mut found) = (true, false);
@@ -59,7 +75,7 @@ impl Decoder<'_> {
         while self.lexer.more(&mut first, b'}')? {
             let key = self.lexer.key()?;
             match &*key {
-                "@type" => drop(self.lexer.skip()?),
+                TYPE_KEY => drop(self.lexer.skip()?),
                 "value" if !std::mem::replace(&mut found, true) => {
                     self.message(id, out).map_err(|error| error.within("value"))?;
                 }

@@ -18,9 +18,8 @@ pub(super) fn put_default(schema: &Schema, field: &Field, options: JsonOptions, 
         },
         (_, Kind::Enum(_)) => {
             // A closed enum (proto2) may have no zero; its number prints then.
-            let printing = Printing { options, depth: 1, opaque_any: false };
-            let encoder = Encoder { schema, printing, bare: false };
-            encoder.enumeration(field.kind, 0, out);
+            let printing = Printing { options, depth: 1, bytes_max: usize::MAX, opaque_any: false };
+            Encoder::new(schema, printing, out).enumeration(field.kind, 0, out);
             return;
         }
         _ => b"0",

@@ -9,7 +9,7 @@ use crate::{
 impl Encoder<'_> {
     /// Prints one map entry and gives the bytes of its key.
     pub(super) fn entry<'b>(
-        self,
+        &self,
         field: &Field,
         bytes: &'b [u8],
         depth: usize,
@@ -47,7 +47,7 @@ impl Encoder<'_> {
         Ok(key.unwrap_or_default())
     }
 
-    fn map_key(self, field: &Field, key: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn map_key(&self, field: &Field, key: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let Some(key) = key else {
             let literal: &[u8] = match field.kind {
                 Kind::String => b"\"\"",
@@ -72,7 +72,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    fn missing_map_value(self, field: &Field, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn missing_map_value(&self, field: &Field, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match field.kind {
             Kind::Message(id) => self.message(id, &[], depth, out),
             _ => {

@@ -6,11 +6,14 @@
 //! sign of a zero. What the descriptors do not know is left out, and so is a known number with another wire type, which
 //! protobuf takes for unknown.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
-use super::{EncodeError, fits};
+use super::{EncodeError, any, fits};
 use crate::{
-    schema::{Cardinality, Field, Kind, MessageId, Schema},
+    schema::{Cardinality, Field, Form, Kind, MessageId, Schema},
     transcode::{
         structure,
         wire::{self, Malformed, Reader, WireType},
@@ -39,7 +42,7 @@ enum Gathered<'b> {
     /// All values, tags and all.
     All(Vec<&'b [u8]>),
     /// The bytes of one message, which may have come in parts.
-    Message(Vec<u8>),
+    Message(Cow<'b, [u8]>),
     /// Those of several.
     Messages(Vec<&'b [u8]>),
 }
@@ -54,6 +57,9 @@ impl Merge<'_> {
     ) -> Result<(), EncodeError> {
         let inside = depth.checked_sub(1).ok_or(EncodeError::TooDeep)?;
         let plan = self.schema.message(id);
+        if plan.form == Form::Any {
+            return self.any(bytes, inside, out);
+        }
         for (index, gathered) in self.gather(id, bytes, depth)? {
             let field = &plan.fields[index];
             match gathered {
@@ -68,6 +74,22 @@ impl Merge<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The value of an Any is a message too, where its type is known.
+    fn any(self, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let (url, value) = any::parts(bytes, depth)?;
+        out.push(1 << 3 | WireType::Length as u8);
+        wire::put_bytes(out, url.as_bytes());
+        out.push(2 << 3 | WireType::Length as u8);
+        let Some((schema, id)) = self.schema.resolve_type_url(url) else {
+            wire::put_bytes(out, value);
+            return Ok(());
+        };
+        let start = wire::begin_length(out);
+        Merge { schema }.message(id, value, depth, out)?;
+        wire::end_length(out, start);
         Ok(())
     }
 
@@ -103,10 +125,13 @@ impl Merge<'_> {
                     WireType::Length => reader.bytes()?,
                     _ => reader.group(number, depth)?,
                 };
-                let first =
-                    || if singular { Gathered::Message(Vec::new()) } else { Gathered::Messages(Vec::new()) };
+                let first = || match singular {
+                    true => Gathered::Message(Cow::default()),
+                    false => Gathered::Messages(Vec::new()),
+                };
                 match fields.entry(index).or_insert_with(first) {
-                    Gathered::Message(bytes) => bytes.extend_from_slice(inner),
+                    Gathered::Message(bytes) if bytes.is_empty() => *bytes = Cow::Borrowed(inner),
+                    Gathered::Message(bytes) => bytes.to_mut().extend_from_slice(inner),
                     Gathered::Messages(all) => all.push(inner),
                     Gathered::Last(_) | Gathered::All(_) => {}
                 }
