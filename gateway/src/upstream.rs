@@ -3,6 +3,7 @@
 //! In process it is a tonic `Routes` or an axum `Router`, called without a socket ([`service`]); over the wire it is a
 //! [`Remote`], or a [`Pool`] of them, which a [`Discovery`] may keep up to what their names stand for. Anything else is a layer around the service that is handed in.
 
+mod channel;
 mod dial;
 mod dice;
 mod discovery;
@@ -12,7 +13,11 @@ mod pool;
 mod redial;
 mod remote;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -26,10 +31,32 @@ pub use remote::{Address, Remote, RemoteConfig, RemoteError};
 /// An answer to come.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
 
-/// The call never left: it was not done, and may be made elsewhere.
+/// The call never left, or the server said that it did nothing with it: it was not done, and may be made elsewhere.
 #[derive(Debug, thiserror::Error)]
-#[error("no connection: {0}")]
-pub struct Unsent(#[source] pub BoxError);
+#[error("no connection: {why}")]
+pub struct Unsent {
+    #[source]
+    why: BoxError,
+    /// Behind a lock since a body cannot be shared, as an error has to be.
+    request: Mutex<Option<Box<Request<Body>>>>,
+}
+
+impl Unsent {
+    /// A call of which nothing is left.
+    pub fn new(why: impl Into<BoxError>) -> Self {
+        Self { why: why.into(), request: Mutex::new(None) }
+    }
+
+    /// A call whose request is still whole.
+    pub fn with(why: impl Into<BoxError>, request: Request<Body>) -> Self {
+        Self { why: why.into(), request: Mutex::new(Some(Box::new(request))) }
+    }
+
+    /// The request, if it is still whole: it can be sent elsewhere, body and all.
+    pub fn into_request(self) -> Option<Request<Body>> {
+        self.request.into_inner().unwrap_or_else(PoisonError::into_inner).map(|request| *request)
+    }
+}
 
 /// Something that answers gRPC requests: a POST to `/package.Service/Method` with framed messages.
 pub trait Upstream: Send + Sync + 'static {

@@ -12,12 +12,8 @@ use std::{
 
 use arsenal_tls::{Client, ServerName, Stream};
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::{
-    client::legacy::connect::{Connected, Connection, HttpConnector, dns::Name},
-    rt::TokioIo,
-};
-use tower::{BoxError, Service};
+use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use tower::{BoxError, Service, ServiceExt as _};
 
 /// Opens connections.
 #[derive(Clone, Debug)]
@@ -40,80 +36,13 @@ impl Dial {
         tcp.set_connect_timeout(Some(connect_max));
         Self { tcp, tls, connect_max }
     }
-}
 
-impl Service<Uri> for Dial {
-    type Response = Opened;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Opened, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, address: Uri) -> Self::Future {
-        let (opening, tls, connect_max) = (self.tcp.call(address), self.tls.clone(), self.connect_max);
-        Box::pin(async move {
-            let stream = opening.await?.into_inner();
-            let stream = match tls {
-                None => Stream::Plain(stream),
-                Some((client, name)) => {
-                    let shaken = tokio::time::timeout(connect_max, client.connect(name, stream)).await;
-                    Stream::encrypted(shaken.map_err(|_| "no handshake of TLS in time")??)
-                }
-            };
-            Ok(Opened(TokioIo::new(stream)))
-        })
-    }
-}
-
-/// An open connection.
-#[derive(Debug)]
-pub(super) struct Opened(TokioIo<Stream>);
-
-impl Connection for Opened {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Opened {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl Write for Opened {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    /// Opens one.
+    pub(super) async fn open(&self, address: Uri) -> Result<Stream, BoxError> {
+        let stream = self.tcp.clone().oneshot(address).await?.into_inner();
+        let Some((client, name)) = &self.tls else { return Ok(Stream::Plain(stream)) };
+        let shaken = tokio::time::timeout(self.connect_max, client.connect(name.clone(), stream)).await;
+        Ok(Stream::encrypted(shaken.map_err(|_| "no handshake of TLS in time")??))
     }
 }
 

@@ -9,7 +9,6 @@
 //! connection share: were both the same, one slow reader would stop everybody else's answers.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -17,16 +16,17 @@ use std::{
 use axum::body::Body;
 use futures_util::future::{FutureExt as _, Shared};
 use http::{Request, Response, Uri};
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tower::{BoxError, Service as _};
+use tokio::sync::oneshot;
+use tower::BoxError;
 
-use super::{Unsent, dial::Dial, dice::Dice, redial::Redial, remote::RemoteConfig};
-
-/// Bytes of one stream that may be under way or wait for its reader.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-/// Bytes of all on a connection: those of 64 readers that have stopped.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * STREAM_WINDOW_BYTES;
+use super::{
+    Unsent,
+    channel::{Begun, Call, Channel},
+    dial::Dial,
+    dice::Dice,
+    redial::Redial,
+    remote::RemoteConfig,
+};
 
 /// How long a connection may rest and still be used.
 const IDLE_MAX: Duration = Duration::from_secs(90);
@@ -35,35 +35,37 @@ const IDLE_MAX: Duration = Duration::from_secs(90);
 pub(super) struct Line {
     dial: Dial,
     server: Uri,
-    protocol: Builder<TokioExecutor>,
+    config: RemoteConfig,
     dice: Dice,
     state: Mutex<State>,
     redial: Mutex<Redial<Refused>>,
 }
 
-/// Where calls are put.
-type Sender = SendRequest<Body>;
-
 /// A connection to come, for all that wait for it.
-type Opening = Shared<Pin<Box<dyn Future<Output = Result<Sender, Refused>> + Send>>>;
+type Opening = Shared<oneshot::Receiver<Result<(), Refused>>>;
 
 enum State {
     Closed,
     Opening(Opening),
-    Open { sender: Sender, used: Instant },
+    Open { channel: Channel, used: Instant },
 }
 
-impl State {
-    /// Where a call can be put now, if anywhere.
-    fn sender(&mut self) -> Option<Sender> {
-        match self {
-            State::Open { sender, used } if !sender.is_closed() && used.elapsed() <= IDLE_MAX => {
-                *used = Instant::now();
-                Some(sender.clone())
-            }
-            _ => None,
-        }
-    }
+/// What a line has for a request.
+enum Put {
+    Call(Call),
+    /// It is to come again with this when the connection is there.
+    Opening(Request<Body>, Opening),
+    /// Nothing was sent, and this is why nothing can be.
+    Refused(Request<Body>, BoxError),
+    Full(Request<Body>),
+    Lost(BoxError),
+}
+
+/// How a line answers.
+pub(super) enum Answered {
+    Call(Result<Response<Body>, BoxError>),
+    /// The server takes no more calls on this connection now.
+    Full(Request<Body>),
 }
 
 /// Why there is no connection, as all that waited for it are told.
@@ -79,99 +81,90 @@ impl std::fmt::Debug for Line {
 
 impl Line {
     /// A connection to `server`, which is not opened yet.
-    pub(super) fn new(dial: Dial, server: Uri, config: &RemoteConfig) -> Self {
-        let mut protocol = Builder::new(TokioExecutor::new());
-        protocol
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .timer(TokioTimer::new())
-            .keep_alive_interval(config.ping_interval)
-            .keep_alive_timeout(config.ping_max);
+    pub(super) fn new(dial: Dial, server: Uri, config: RemoteConfig) -> Arc<Self> {
         let (state, redial) = (Mutex::new(State::Closed), Mutex::default());
-        Self { dial, server, protocol, dice: Dice::new(), state, redial }
+        Arc::new(Self { dial, server, config, dice: Dice::new(), state, redial })
     }
 
     /// Makes a call.
-    pub(super) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+    pub(super) async fn call(self: &Arc<Self>, request: Request<Body>) -> Answered {
         let mut request = request;
-        let mut ended = None;
         // one that was open is not always alive; one that was just opened is
-        for _ in 0..2 {
-            let open = self.state().sender();
-            let mut sender = match open {
-                Some(sender) => sender,
-                None => self.opening().await.map_err(|refused| Unsent(refused.into()))?,
-            };
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response.map(Body::new)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => {
-                        request = unsent;
-                        ended = Some(error.into_error());
-                        self.forget();
+        for _ in 0..3 {
+            match self.put(request) {
+                Put::Call(call) => return Answered::Call(call.answer().await),
+                Put::Full(request) => return Answered::Full(request),
+                Put::Lost(why) => return Answered::Call(Err(Unsent::new(why).into())),
+                Put::Refused(request, why) => {
+                    return Answered::Call(Err(Unsent::with(why, request).into()));
+                }
+                Put::Opening(waiting, opening) => {
+                    request = waiting;
+                    let why: BoxError = match opening.await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(refused)) => refused.into(),
+                        Err(stopped) => stopped.into(),
+                    };
+                    return Answered::Call(Err(Unsent::with(why, request).into()));
+                }
+            }
+        }
+        Answered::Call(Err(Unsent::with("the connection ended", request).into()))
+    }
+
+    /// Sends a request over the connection that is there, or begins to open one.
+    fn put(self: &Arc<Self>, request: Request<Body>) -> Put {
+        let mut state = self.state();
+        let request = match &mut *state {
+            State::Open { channel, used } if !channel.has_ended() && used.elapsed() <= IDLE_MAX => {
+                match channel.begin(request) {
+                    Begun::Call(call) => {
+                        *used = Instant::now();
+                        return Put::Call(call);
                     }
-                    None => return Err(error.into_error().into()),
-                },
+                    Begun::Full(request) => return Put::Full(request),
+                    Begun::Lost(error) => return Put::Lost(error.into()),
+                    Begun::Ended(request) => request,
+                }
             }
-        }
-        let why = ended.map_or_else(|| "the connection ended".into(), BoxError::from);
-        Err(Unsent(why).into())
-    }
-
-    /// Begins to open it, or waits for whoever has begun.
-    async fn opening(&self) -> Result<Sender, Refused> {
-        let opening = {
-            let mut state = self.state();
-            // somebody else may have been quicker
-            if let Some(sender) = state.sender() {
-                return Ok(sender);
-            }
-            if let State::Opening(opening) = &*state {
-                opening.clone()
-            } else if let Some(refused) = self.redial().refusal(Instant::now()) {
-                return Err(refused);
-            } else {
-                let opening = self.connect().boxed().shared();
-                *state = State::Opening(opening.clone());
-                opening
-            }
+            State::Opening(opening) => return Put::Opening(request, opening.clone()),
+            _ => request,
         };
-        let opened = opening.clone().await;
-        let mut state = self.state();
-        if matches!(&*state, State::Opening(pending) if pending.ptr_eq(&opening)) {
-            let (now, mut redial) = (Instant::now(), self.redial());
-            *state = match &opened {
-                Ok(sender) => {
-                    redial.succeed();
-                    State::Open { sender: sender.clone(), used: now }
-                }
-                Err(refused) => {
-                    redial.fail(refused.clone(), now, self.dice.fraction());
-                    State::Closed
-                }
-            };
-        }
-        opened
-    }
-
-    fn connect(&self) -> impl Future<Output = Result<Sender, Refused>> + Send + use<> {
-        let (mut dial, server, protocol) = (self.dial.clone(), self.server.clone(), self.protocol.clone());
-        async move {
-            let refused = |error: BoxError| Refused(Arc::new(error));
-            let stream = dial.call(server).await.map_err(refused)?;
-            let (sender, connection) =
-                protocol.handshake(stream).await.map_err(|error| refused(error.into()))?;
-            // it tells its end to the calls on it
-            tokio::spawn(connection.map(drop));
-            Ok(sender)
-        }
-    }
-
-    /// Lets a connection go that has ended.
-    fn forget(&self) {
-        let mut state = self.state();
-        if matches!(&*state, State::Open { sender, .. } if sender.is_closed()) {
+        if let Some(refused) = self.redial().refusal(Instant::now()) {
             *state = State::Closed;
+            return Put::Refused(request, refused.into());
+        }
+        let (tell, opening) = oneshot::channel();
+        let (line, opening) = (Arc::clone(self), opening.shared());
+        *state = State::Opening(opening.clone());
+        // a task, so that it is opened though whoever called first goes away
+        tokio::spawn(async move {
+            // nobody may be left to be told
+            let _ = tell.send(line.open().await);
+        });
+        Put::Opening(request, opening)
+    }
+
+    /// Opens the connection, for at most twice as long as it may take to be there.
+    async fn open(&self) -> Result<(), Refused> {
+        let opened = async {
+            let stream = self.dial.open(self.server.clone()).await?;
+            Channel::open(stream, &self.config).await
+        };
+        let opened = opened.await.map_err(|error: BoxError| Refused(Arc::new(error)));
+        let mut state = self.state();
+        let (now, mut redial) = (Instant::now(), self.redial());
+        match opened {
+            Ok(channel) => {
+                redial.succeed();
+                *state = State::Open { channel, used: now };
+                Ok(())
+            }
+            Err(refused) => {
+                redial.fail(refused.clone(), now, self.dice.fraction());
+                *state = State::Closed;
+                Err(refused)
+            }
         }
     }
 
@@ -199,11 +192,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let config = RemoteConfig::default();
-        let line = Line::new(Dial::new(None, None, config.connect_max), server, &config);
+        let line = Line::new(Dial::new(None, None, config.connect_max), server, config);
         // as if in a while that does not end during the test
         let down = Refused(Arc::new("it was down".into()));
         line.redial().fail(down, Instant::now() + Duration::from_secs(3_600), 0.0);
-        let error = line.call(Request::new(Body::empty())).await.unwrap_err();
+        let Answered::Call(Err(error)) = line.call(Request::new(Body::empty())).await else {
+            panic!("it was called")
+        };
         assert_eq!(error.to_string(), "no connection: it was down");
         assert!(error.is::<Unsent>());
         assert!(listener.accept().now_or_never().is_none(), "it was dialled");

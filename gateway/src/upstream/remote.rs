@@ -1,6 +1,7 @@
 //! gRPC over the wire: HTTP/2 over a few connections, which are opened at need and reopened when they break.
 //!
-//! One HTTP/2 connection is one lock and one flow-control window; calls go round over several.
+//! One HTTP/2 connection is one lock and one flow-control window; calls go round over several, and over more while the
+//! server takes no more on these.
 
 use std::{
     net::IpAddr,
@@ -15,12 +16,18 @@ use arsenal_tls::{Client as Tls, ClientFiles, H2, ServerName, TlsError};
 use axum::body::Body;
 use http::{Request, Uri, Version, uri};
 
-use super::{Answer, Upstream, dial::Dial, line::Line};
+use super::{
+    Answer, Unsent, Upstream,
+    dial::Dial,
+    line::{Answered, Line},
+};
 
 /// A gRPC server somewhere else.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    lines: Arc<[Line]>,
+    lines: Arc<[Arc<Line>]>,
+    /// How many of them are used while the server takes more calls on these.
+    connections: usize,
     next: Arc<AtomicUsize>,
     scheme: uri::Scheme,
     authority: uri::Authority,
@@ -29,8 +36,11 @@ pub struct Remote {
 /// How servers are reached.
 #[derive(Clone, Debug)]
 pub struct RemoteConfig {
-    /// Connections to each.
+    /// Connections to each, which are used in turn.
     pub connections: usize,
+    /// Connections to each while the server takes no more calls on these: each stream that is followed keeps one of the
+    /// calls that a connection may have at a time.
+    pub connections_max: usize,
     /// Whom `https` believes, and whom it shows; nothing believes what the system believes, and shows nobody.
     pub tls: Option<Tls>,
     /// The name that a server's certificate must have; nothing takes the one in its URL.
@@ -48,6 +58,7 @@ impl Default for RemoteConfig {
     fn default() -> Self {
         Self {
             connections: 4,
+            connections_max: 16,
             tls: None,
             server_name: None,
             connect_max: Duration::from_secs(3),
@@ -124,11 +135,12 @@ impl Address {
     pub fn remote(&self, at: Option<IpAddr>) -> Remote {
         let line = || {
             let dial = Dial::new(at, self.tls.clone(), self.config.connect_max);
-            Line::new(dial, self.server(), &self.config)
+            Line::new(dial, self.server(), self.config.clone())
         };
-        let lines = (0..self.config.connections.max(1)).map(|_| line()).collect();
+        let connections = self.config.connections.max(1);
+        let lines = (0..connections.max(self.config.connections_max)).map(|_| line()).collect();
         let (scheme, authority) = (self.scheme.clone(), self.authority.clone());
-        Remote { lines, next: Arc::new(AtomicUsize::new(0)), scheme, authority }
+        Remote { lines, connections, next: Arc::new(AtomicUsize::new(0)), scheme, authority }
     }
 }
 
@@ -169,7 +181,19 @@ impl Upstream for Remote {
         *request.version_mut() = Version::HTTP_2;
         // what is known of the client here means nothing over there
         request.extensions_mut().clear();
-        let (lines, turn) = (self.lines.clone(), self.next.fetch_add(1, Ordering::Relaxed));
-        Box::pin(async move { lines[turn % lines.len()].call(request).await })
+        let (lines, turn) = (Arc::clone(&self.lines), self.next.fetch_add(1, Ordering::Relaxed));
+        let usual = self.connections;
+        Box::pin(async move {
+            let of_usual = (0..usual).map(|step| (turn % usual + step) % usual);
+            let mut request = request;
+            for at in of_usual.chain(usual..lines.len()) {
+                match lines[at].call(request).await {
+                    Answered::Call(answer) => return answer,
+                    Answered::Full(refused) => request = refused,
+                }
+            }
+            let why = format!("all {} connections have as many calls as the server takes", lines.len());
+            Err(Unsent::with(why, request).into())
+        })
     }
 }

@@ -130,7 +130,7 @@ struct Dying {
 impl Upstream for Dying {
     fn call(&self, _: Request<Body>) -> Answer {
         if *self.dead.borrow() {
-            return Box::pin(async { Err(Unsent("refused".into()).into()) });
+            return Box::pin(async { Err(Unsent::new("refused").into()) });
         }
         self.broken.fetch_add(1, Ordering::SeqCst);
         let mut dead = self.dead.subscribe();

@@ -79,7 +79,7 @@ impl Upstream for Failing {
     fn call(&self, request: Request<Body>) -> Answer {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let canned = match self.how {
-            How::Unsent => return Box::pin(async { Err(Unsent("refused".into()).into()) }),
+            How::Unsent => return Box::pin(async { Err(Unsent::new("refused").into()) }),
             How::Broken => return Box::pin(async { Err("reset".into()) }),
             How::NeverAnswers => return Box::pin(std::future::pending::<Result<Response<Body>, _>>()),
             How::BrokenAnswer => Canned { messages: vec![vec![]], abort: true, ..Canned::default() },

@@ -172,7 +172,7 @@ pub struct GatewaySection {
     pub descriptors: String,
     /// Milliseconds between two looks at them.
     pub descriptors_ms: u64,
-    /// Connections to each node.
+    /// Connections to each node, and four times as many while it takes no more calls on these.
     pub connections: usize,
     /// Milliseconds in which a connection to a node must be there, and then have shaken hands where it is encrypted.
     pub connect_ms: u64,

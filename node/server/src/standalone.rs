@@ -156,6 +156,7 @@ impl Upstreams {
         let milliseconds = Duration::from_millis;
         let how = RemoteConfig {
             connections: settings.connections,
+            connections_max: settings.connections.saturating_mul(4),
             tls: tls.clone(),
             server_name: name,
             connect_max: milliseconds(settings.connect_ms),

@@ -1,0 +1,377 @@
+//! One open HTTP/2 connection, and the calls on it.
+//!
+//! It stands on `h2` itself, not on a client above it: a call costs no task and no channel, and what only the connection
+//! knows is known here: how many calls the server takes at a time, and which it says that it never took.
+//!
+//! A request whose body is there whole is written with it; any other has a task that writes it as the server has room, and
+//! that ends with the call. A connection with calls under way on which nothing is heard is pinged; one that does not
+//! answer is given up, and its calls with it.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use arsenal_tls::Stream;
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use h2::{
+    Ping, PingPong, Reason, RecvStream, SendStream,
+    client::{Builder, Connection, ResponseFuture, SendRequest},
+};
+use http::{HeaderName, Request, Response, header};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::sync::oneshot;
+use tower::BoxError;
+
+use super::{Unsent, remote::RemoteConfig};
+
+/// Bytes of one stream that may be under way or wait for their reader.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// Bytes of all on a connection: those of 64 readers that have stopped.
+const CONNECTION_WINDOW_BYTES: u32 = 64 * STREAM_WINDOW_BYTES;
+/// Bytes of one frame: a large message comes in few pieces.
+const FRAME_BYTES_MAX: u32 = STREAM_WINDOW_BYTES;
+/// Bytes of headers, or of trailers: there are errors with many details.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
+
+/// Headers that are about a connection of HTTP/1, which HTTP/2 forbids (RFC 9113, 8.2.2).
+const OF_A_CONNECTION: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// See the module.
+pub(super) struct Channel {
+    requests: SendRequest<Bytes>,
+    calls: Arc<Calls>,
+}
+
+/// What is known of the calls on a connection.
+#[derive(Debug, Default)]
+struct Calls {
+    under_way: AtomicUsize,
+    /// Something came since the last look.
+    heard: AtomicBool,
+    /// The connection has ended.
+    ended: AtomicBool,
+}
+
+/// What became of the try to begin a call.
+pub(super) enum Begun {
+    /// It is under way.
+    Call(Call),
+    /// It was not sent: the server takes no more at a time.
+    Full(Request<Body>),
+    /// It was not sent: the connection has ended, or the server wants no more calls on it.
+    Ended(Request<Body>),
+    /// It was not sent, and is lost.
+    Lost(h2::Error),
+}
+
+/// A call whose answer is to come. Dropping it cancels it.
+pub(super) struct Call {
+    answer: ResponseFuture,
+    under_way: UnderWay,
+}
+
+/// What is held while a call is under way.
+struct UnderWay {
+    calls: Arc<Calls>,
+    /// Dropped when nobody is left who wants the call.
+    _writing: Option<oneshot::Sender<()>>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.calls.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Channel {
+    /// Begins to speak HTTP/2 on a connection.
+    pub(super) async fn open(stream: Stream, config: &RemoteConfig) -> Result<Self, BoxError> {
+        let mut protocol = Builder::new();
+        protocol
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES_MAX)
+            .max_header_list_size(HEADER_BYTES_MAX);
+        let (requests, connection) = protocol.handshake(stream).await?;
+        let calls = Arc::<Calls>::default();
+        tokio::spawn(drive(connection, Arc::clone(&calls), config.ping_interval, config.ping_max));
+        Ok(Self { requests, calls })
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.calls.ended.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request, if that is possible now.
+    pub(super) fn begin(&mut self, request: Request<Body>) -> Begun {
+        if self.calls.under_way.load(Ordering::Relaxed) >= self.requests.current_max_send_streams() {
+            return Begun::Full(request);
+        }
+        match self.requests.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Begun::Ended(request),
+            // the call before this one waits for its turn
+            Poll::Pending => return Begun::Full(request),
+        }
+        let (mut head, mut body) = request.into_parts();
+        for name in OF_A_CONNECTION {
+            head.headers.remove(name);
+        }
+        let first = body.frame_now();
+        let whole = first.is_whole(&body);
+        let empty = matches!(first, First::End);
+        let (answer, mut sending) = match self.requests.send_request(Request::from_parts(head, ()), empty) {
+            Ok(begun) => begun,
+            Err(error) => return Begun::Lost(error),
+        };
+        self.calls.under_way.fetch_add(1, Ordering::Relaxed);
+        let writing = match first {
+            First::End => None,
+            First::Data(data) if whole => {
+                // one that fails has its answer tell why
+                let _ = sending.send_data(data, true);
+                None
+            }
+            first => {
+                let (wanted, unwanted) = oneshot::channel();
+                tokio::spawn(write(body, first, sending, unwanted));
+                Some(wanted)
+            }
+        };
+        Begun::Call(Call {
+            answer,
+            under_way: UnderWay { calls: Arc::clone(&self.calls), _writing: writing },
+        })
+    }
+}
+
+impl Call {
+    /// Waits for the answer's headers.
+    pub(super) async fn answer(self) -> Result<Response<Body>, BoxError> {
+        let Self { answer, under_way } = self;
+        match answer.await {
+            Ok(response) => {
+                under_way.calls.heard.store(true, Ordering::Relaxed);
+                Ok(response.map(|receiving| Body::new(Answer { receiving, data_ended: false, under_way })))
+            }
+            Err(error) if was_not_taken(&error) => Err(Unsent::new(error).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The server says that it did nothing with a call: it refused the stream, or it goes away and this one came too late
+/// (RFC 9113, 8.7). `h2` fails no other streams with a GOAWAY of the server.
+fn was_not_taken(error: &h2::Error) -> bool {
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+}
+
+/// What a body has at once.
+enum First {
+    Data(Bytes),
+    /// Nothing yet, or nothing that a call of one message has.
+    Other(Next),
+    End,
+}
+
+impl First {
+    fn is_whole(&self, body: &Body) -> bool {
+        matches!(self, First::Data(_)) && body.is_end_stream()
+    }
+}
+
+/// Looks at the start of a body.
+trait FrameNow {
+    fn frame_now(&mut self) -> First;
+}
+
+impl FrameNow for Body {
+    fn frame_now(&mut self) -> First {
+        match poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).now_or_never() {
+            Some(None) => First::End,
+            Some(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => First::Data(data),
+                Err(frame) => First::Other(Some(Ok(frame))),
+            },
+            Some(Some(Err(error))) => First::Other(Some(Err(error))),
+            None => First::Other(None),
+        }
+    }
+}
+
+/// Writes a body as the server has room, until it is whole, somebody resets the stream, or nobody wants the call.
+async fn write(
+    mut body: Body,
+    first: First,
+    mut sending: SendStream<Bytes>,
+    mut unwanted: oneshot::Receiver<()>,
+) {
+    let mut next = match first {
+        First::Data(data) => Some(Ok(Frame::data(data))),
+        First::Other(frame) => frame,
+        First::End => None,
+    };
+    let writing = async {
+        loop {
+            let frame = match next.take() {
+                Some(frame) => Some(frame),
+                None => match poll_fn(|context| poll_frame(&mut body, &mut sending, context)).await {
+                    Ok(frame) => frame,
+                    Err(Reset) => return,
+                },
+            };
+            let sent = match frame {
+                None => {
+                    let _ = sending.send_data(Bytes::new(), true);
+                    return;
+                }
+                Some(Err(_)) => {
+                    // why is known to whoever made the body
+                    sending.send_reset(Reason::CANCEL);
+                    return;
+                }
+                Some(Ok(frame)) => send(&mut sending, frame).await,
+            };
+            if sent.is_none() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = &mut unwanted => {}
+        () = writing => {}
+    }
+}
+
+/// What a body has next; nothing at its end.
+type Next = Option<Result<Frame<Bytes>, axum::Error>>;
+
+/// The server wants no more of a body.
+struct Reset;
+
+/// The next frame of a body, unless the server resets its stream first.
+fn poll_frame(
+    body: &mut Body,
+    sending: &mut SendStream<Bytes>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Next, Reset>> {
+    if sending.poll_reset(context).is_ready() {
+        return Poll::Ready(Err(Reset));
+    }
+    Pin::new(body).poll_frame(context).map(Ok)
+}
+
+/// Writes one frame of a body when the server has room for some of it; nothing if the server wants no more.
+async fn send(sending: &mut SendStream<Bytes>, frame: Frame<Bytes>) -> Option<()> {
+    let data = match frame.into_data() {
+        Ok(data) => data,
+        Err(frame) => {
+            let _ = sending.send_trailers(frame.into_trailers().unwrap_or_default());
+            return None;
+        }
+    };
+    if !data.is_empty() {
+        sending.reserve_capacity(1);
+        poll_fn(|context| sending.poll_capacity(context)).await?.ok()?;
+    }
+    sending.send_data(data, false).ok()
+}
+
+/// The body of an answer.
+struct Answer {
+    receiving: RecvStream,
+    data_ended: bool,
+    under_way: UnderWay,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let this = &mut *self;
+        if !this.data_ended {
+            match ready!(this.receiving.poll_data(context)) {
+                Some(Ok(data)) => {
+                    this.under_way.calls.heard.store(true, Ordering::Relaxed);
+                    // a stream that has ended needs no room
+                    let _ = this.receiving.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => this.data_ended = true,
+            }
+        }
+        let trailers = ready!(this.receiving.poll_trailers(context)).transpose();
+        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.receiving.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+/// Drives a connection until it ends, or is found dead.
+async fn drive(
+    mut connection: Connection<Stream, Bytes>,
+    calls: Arc<Calls>,
+    interval: Duration,
+    max: Duration,
+) {
+    let pings = connection.ping_pong();
+    {
+        let mut watching = pin!(watch(pings, &calls, interval, max));
+        let mut connection = pin!(&mut connection);
+        tokio::select! {
+            biased;
+            // it tells its end to the calls on it
+            _ = &mut connection => {}
+            () = &mut watching => {}
+        }
+    }
+    calls.ended.store(true, Ordering::Relaxed);
+}
+
+/// Returns when a ping was not answered in time.
+async fn watch(pings: Option<PingPong>, calls: &Calls, interval: Duration, max: Duration) {
+    let Some(mut pings) = pings else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(interval).await;
+        if calls.under_way.load(Ordering::Relaxed) == 0 || calls.heard.swap(false, Ordering::Relaxed) {
+            continue;
+        }
+        let answered = async {
+            pings.send_ping(Ping::opaque()).map_err(io::Error::other)?;
+            poll_fn(|context| pings.poll_pong(context)).await.map_err(io::Error::other)
+        };
+        if !matches!(tokio::time::timeout(max, answered).await, Ok(Ok(_))) {
+            return;
+        }
+    }
+}
