@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::{
     JsonOptions, Keys, Seen,
     lexer::{JsonError, JsonLimits, Lexer, TYPE_KEY, Types},
-    mask, nearest, number, scalar, structure, time, wire,
+    mask, nearest, scalar, structure, time, wire,
 };
 use crate::schema::{Cardinality, Field, Form, Kind, MessageId, Schema};
 
@@ -315,18 +315,16 @@ pub(super) fn put_key(out: &mut Vec<u8>, kind: Kind, key: &str) -> Result<(), &'
             "false" => 0,
             _ => return Err("true or false expected as key"),
         }),
+        // the text of an integer, and not whatever a number could be written as: so C++ and Go read keys
+        _ if key.bytes().any(|byte| !byte.is_ascii_digit() && byte != b'-') => return Err("no integer"),
         _ => scalar::put_number(out, kind, key, true)?,
     }
     Ok(())
 }
 
-/// A key in the form that all its spellings share: `1`, `1.0` and `1e0` are one number.
+/// A key in the form that all its spellings share.
 fn one_spelling(kind: Kind, key: Cow<'_, str>) -> Cow<'_, str> {
-    let plain = |key: &str| key != "-0" && key.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    if matches!(kind, Kind::String | Kind::Bool) || plain(&key) {
-        return key;
-    }
-    number::integer(&key).map_or(key, |number| Cow::Owned(number.to_string()))
+    if key == "-0" && !matches!(kind, Kind::String | Kind::Bool) { Cow::Borrowed("0") } else { key }
 }
 
 /// Appends the fields of a Timestamp.

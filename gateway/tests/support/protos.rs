@@ -1,5 +1,7 @@
 //! Compiles proto text at run time: the tests need no protoc and no build script.
 
+use std::{collections::BTreeMap, sync::Mutex};
+
 use protox::{
     Compiler,
     file::{ChainFileResolver, File, FileResolver, GoogleFileResolver},
@@ -26,8 +28,23 @@ impl FileResolver for Sources {
     }
 }
 
-/// The encoded descriptor set of one proto file and its imports.
+/// The encoded descriptor set of one proto file and its imports. Thousands of vectors share a few hundred files.
 pub(crate) fn descriptor_set(source: &str) -> Result<Vec<u8>, protox::Error> {
+    static COMPILED: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    if let Some(known) = COMPILED.lock().unwrap().get(source) {
+        return Ok(known.clone());
+    }
+    let compiled = compile(source)?;
+    let mut known = COMPILED.lock().unwrap();
+    // random ones come once each
+    if known.len() >= 1_000 {
+        known.clear();
+    }
+    known.insert(source.to_owned(), compiled.clone());
+    Ok(compiled)
+}
+
+fn compile(source: &str) -> Result<Vec<u8>, protox::Error> {
     let mut resolver = ChainFileResolver::new();
     resolver.add(Sources(source.to_owned()));
     resolver.add(GoogleFileResolver::new());

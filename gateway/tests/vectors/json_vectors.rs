@@ -60,6 +60,7 @@ impl Subject {
         let other = reference::json_to_wire(descriptor, json, self.config.json);
         match (plan, &other) {
             (Ok(plan), Ok(other)) if same(&self.message(plan)?, &self.message(other)?) => Ok(()),
+            (Ok(_), Ok(_)) if needs_more_than_a_double(json) => Ok(()),
             (Err(_), Err(_)) => Ok(()),
             _ if READING_FAULTS.iter().any(|(of_plan, of_reference)| {
                 fails_with(plan, of_plan) && fails_with(&other, of_reference)
@@ -92,13 +93,19 @@ impl Subject {
     }
 }
 
+/// Whether a number has a fraction or an exponent and more digits than a double tells, through which prost-reflect reads it.
+pub(crate) fn needs_more_than_a_double(json: &str) -> bool {
+    let mut numbers = json.split(|letter: char| !letter.is_ascii_digit() && !"+-.eE".contains(letter));
+    numbers.any(|number| {
+        number.contains(['.', 'e', 'E']) && number.bytes().filter(u8::is_ascii_digit).count() > 15
+    })
+}
+
 /// What prost-reflect 0.16 gets wrong in reading: part of the plan's error and of its own, empty where that one accepts.
-const READING_FAULTS: [(&str, &str); 17] = [
+const READING_FAULTS: [(&str, &str); 16] = [
     // an Any of Empty needs no `value`, and one without anything is one
     ("", "expected 'value' field"),
     ("", "expected '@type' field"),
-    // which has no member `value`, since Empty's own form is that of any message
-    ("`google.protobuf.Empty` has no field `value`", ""),
     // an integer in quotes may be written as `1e5`, an enum's number as `1.0`
     ("", "invalid digit found in string"),
     ("", "invalid type: floating point"),
@@ -125,7 +132,7 @@ const READING_FAULTS: [(&str, &str); 17] = [
 ];
 
 /// Likewise in printing.
-const PRINTING_FAULTS: [(&str, &str); 6] = [
+const PRINTING_FAULTS: [(&str, &str); 9] = [
     // seconds and nanoseconds that have no JSON form are made to fit
     ("out of range has no JSON form", ""),
     // a Value of no kind has no JSON form
@@ -136,6 +143,10 @@ const PRINTING_FAULTS: [(&str, &str); 6] = [
     ("would not read back has no JSON form", ""),
     // a known number with another wire type is an unknown field
     ("", "invalid wire type"),
+    // a map's number with another wire type is read as an entry
+    ("", "delimited length exceeded"),
+    ("", "buffer underflow"),
+    ("malformed protobuf", ""),
     ("", "missing at least one '/'"),
 ];
 

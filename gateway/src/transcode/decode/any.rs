@@ -1,4 +1,5 @@
-//! `google.protobuf.Any`: an object that says by `@type` what it is.
+//! `google.protobuf.Any`: an object that says by `@type` what it is. An Empty in it may have a member `value` as those types
+//! have whose JSON is no plain object, for so Go writes it, or none.
 
 use std::borrow::Cow;
 
@@ -33,9 +34,11 @@ impl<'a> Decoder<'a> {
         out.push(2 << 3 | wire::WireType::Length as u8);
         let length = wire::begin_length(out);
         let own = std::mem::replace(&mut self.schema, schema);
-        let result = match schema.message(id).form {
-            Form::Object => self.object(id, out, true),
-            _ => self.any_value(id, out),
+        let plan = schema.message(id);
+        let empty = plan.name() == "google.protobuf.Empty";
+        let result = match plan.form {
+            Form::Object if !empty => self.object(id, out, true),
+            _ => self.any_value(id, !empty, out),
         };
         self.schema = own;
         result?;
@@ -69,7 +72,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Within an Any, a message whose JSON is no plain object stands in the member `value`.
-    fn any_value(&mut self, id: MessageId, out: &mut Vec<u8>) -> Result<(), JsonError> {
+    fn any_value(&mut self, id: MessageId, needed: bool, out: &mut Vec<u8>) -> Result<(), JsonError> {
         let (mut first, mut found) = (true, false);
         self.lexer.open(b'{')?;
         while self.lexer.more(&mut first, b'}')? {
@@ -83,7 +86,7 @@ impl<'a> Decoder<'a> {
                 _ => self.unknown_any_member(&key)?,
             }
         }
-        if found { Ok(()) } else { Err(self.lexer.error("an Any of this type needs `value`")) }
+        if found || !needed { Ok(()) } else { Err(self.lexer.error("an Any of this type needs `value`")) }
     }
 
     fn unknown_any_member(&mut self, key: &str) -> Result<(), JsonError> {
