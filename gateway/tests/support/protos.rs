@@ -1,6 +1,9 @@
 //! Compiles proto text at run time: the tests need no protoc and no build script.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use protox::{
     Compiler,
@@ -31,11 +34,12 @@ impl FileResolver for Sources {
 /// The encoded descriptor set of one proto file and its imports. Thousands of vectors share a few hundred files.
 pub(crate) fn descriptor_set(source: &str) -> Result<Vec<u8>, protox::Error> {
     static COMPILED: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
-    if let Some(known) = COMPILED.lock().unwrap().get(source) {
-        return Ok(known.clone());
+    let known = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(compiled) = known().get(source) {
+        return Ok(compiled.clone());
     }
     let compiled = compile(source)?;
-    let mut known = COMPILED.lock().unwrap();
+    let mut known = known();
     // random ones come once each
     if known.len() >= 1_000 {
         known.clear();
