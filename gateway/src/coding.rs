@@ -49,25 +49,25 @@ impl Coding {
         }
     }
 
-    /// The coding that the client likes best, zstd where it has no liking; none if it likes plain text better.
+    /// The coding that the client likes best, zstd where it has no liking; none if it likes plain text better. What it names
+    /// is as it says there, whatever it says of all others (RFC 9110, 12.5.3).
     pub(crate) fn accepted(headers: &HeaderMap) -> Option<Self> {
         const ACCEPT_ENCODING: HeaderName = header::ACCEPT_ENCODING;
-        let mut best: Option<(Option<Self>, f32)> = None;
+        let (mut zstd, mut gzip, mut plain, mut others) = (None, None, None, None);
         for (name, quality) in negotiate::listed(headers, &ACCEPT_ENCODING) {
-            let coding = match Self::named(name) {
-                None if name == "*" => Some(Self::Zstd),
-                None if name.eq_ignore_ascii_case("identity") => None,
+            let said = match Self::named(name) {
+                Some(Self::Zstd) => &mut zstd,
+                Some(Self::Gzip) => &mut gzip,
+                None if name.eq_ignore_ascii_case("identity") => &mut plain,
+                None if name == "*" => &mut others,
                 None => continue,
-                coding => coding,
             };
-            let better = best.is_none_or(|(other, best)| {
-                quality > best || (quality == best && other != Some(Self::Zstd) && coding.is_some())
-            });
-            if better {
-                best = Some((coding, quality));
-            }
+            *said = Some(said.map_or(quality, |before: f32| before.max(quality)));
         }
-        best.and_then(|(coding, _)| coding)
+        let quality = |said: Option<f32>| said.or(others).unwrap_or(0.0);
+        let (zstd, gzip, plain) = (quality(zstd), quality(gzip), plain.unwrap_or(0.0));
+        let (coding, best) = if zstd >= gzip { (Self::Zstd, zstd) } else { (Self::Gzip, gzip) };
+        (best > 0.0 && best >= plain).then_some(coding)
     }
 }
 
@@ -91,5 +91,14 @@ mod tests {
         assert_eq!(accepted("gzip;q=0"), None);
         assert_eq!(accepted("br"), None);
         assert_eq!(accepted("*"), Some(Coding::Zstd));
+        assert_eq!(accepted("*;q=0.5, identity"), None);
+    }
+
+    #[test]
+    fn a_coding_that_is_excluded_by_its_name_is_not_chosen_by_a_word_for_all() {
+        assert_eq!(accepted("zstd;q=0, *"), Some(Coding::Gzip));
+        assert_eq!(accepted("*, zstd;q=0, gzip;q=0.0"), None);
+        assert_eq!(accepted("gzip;Q=0"), None);
+        assert_eq!(accepted("gzip, *;q=0"), Some(Coding::Gzip));
     }
 }

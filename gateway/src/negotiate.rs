@@ -56,7 +56,11 @@ pub(crate) fn check(
         failure
     })?;
     let streams = method.server_streaming;
-    if !method.raw_response && !accepted(headers).any(|(media_type, _)| offered(media_type, streams)) {
+    let takes = || match streams {
+        true => stream_format(compiled.config.stream_format, headers).is_some(),
+        false => takes_message(headers),
+    };
+    if !method.raw_response && !takes() {
         let offered = if streams { "text/event-stream, application/x-ndjson and " } else { "" };
         let message = format!("none of the accepted media types is offered, only {offered}application/json");
         return Err(compiled.failure(Reason::NotAcceptable, message));
@@ -74,27 +78,72 @@ fn is_lines(media_type: &str) -> bool {
     LINES.iter().any(|name| media_type.eq_ignore_ascii_case(name))
 }
 
-/// The form of a stream: the client's choice, or the configured one if it has none.
-pub(crate) fn stream_format(configured: StreamFormat, headers: &HeaderMap) -> StreamFormat {
+/// The form of a stream that the client likes best, the first of those that it likes alike, the configured one where it
+/// leaves that open; none if it takes none.
+pub(crate) fn stream_format(configured: StreamFormat, headers: &HeaderMap) -> Option<StreamFormat> {
+    const OTHERS: [StreamFormat; 3] = [StreamFormat::Ndjson, StreamFormat::JsonArray, StreamFormat::Sse];
     let mut best: Option<(StreamFormat, f32)> = None;
-    for (media_type, quality) in accepted(headers) {
-        let format = match media_type {
-            _ if media_type.eq_ignore_ascii_case(SSE) || media_type.eq_ignore_ascii_case("text/*") => {
-                StreamFormat::Sse
-            }
-            _ if is_lines(media_type) => StreamFormat::Ndjson,
-            _ if is_json(media_type) => match configured {
-                StreamFormat::GatewayResult => StreamFormat::GatewayResult,
-                _ => StreamFormat::JsonArray,
-            },
-            _ if media_type.contains('*') => configured,
-            _ => continue,
+    for (media_type, quality) in accepted(headers).filter(|(_, quality)| *quality > 0.0) {
+        let mut meant =
+            std::iter::once(configured).chain(OTHERS).filter(|form| precision(media_type, *form) > 0);
+        let Some(format) =
+            meant.find(|form| liking(*form, headers).is_some_and(|(_, quality)| quality > 0.0))
+        else {
+            continue;
         };
         if best.is_none_or(|(_, other)| quality > other) {
             best = Some((format, quality));
         }
     }
-    best.map_or(configured, |(format, _)| format)
+    best.map(|(format, _)| format)
+}
+
+/// Whether an answer of one message may be sent. Who takes a stream's forms takes the one message that there is as JSON (so
+/// does Envoy), unless JSON by that name is excluded: a client asks alike of all methods.
+fn takes_message(headers: &HeaderMap) -> bool {
+    match liking(StreamFormat::JsonArray, headers) {
+        Some((NAMED, quality)) => quality > 0.0,
+        _ => accepted(headers).any(|(media_type, quality)| {
+            let known = is_json(media_type) || is_lines(media_type) || media_type.eq_ignore_ascii_case(SSE);
+            let open = media_type == "*/*" || media_type.eq_ignore_ascii_case("application/*");
+            quality > 0.0 && (known || open)
+        }),
+    }
+}
+
+/// How precisely a name says what is meant.
+const NAMED: u8 = 4;
+
+/// How precisely an accepted media type means a form; 0 if it does not.
+fn precision(media_type: &str, form: StreamFormat) -> u8 {
+    let is = |name: &str| media_type.eq_ignore_ascii_case(name);
+    match form {
+        StreamFormat::Sse if is(SSE) => NAMED,
+        StreamFormat::Sse if is("text/*") => 2,
+        StreamFormat::Ndjson if is_lines(media_type) => NAMED,
+        StreamFormat::JsonArray | StreamFormat::GatewayResult if is("application/json") => NAMED,
+        // another name of what is JSON in any case
+        StreamFormat::JsonArray | StreamFormat::GatewayResult if is_json(media_type) => 3,
+        StreamFormat::Ndjson | StreamFormat::JsonArray | StreamFormat::GatewayResult
+            if is("application/*") =>
+        {
+            2
+        }
+        _ => u8::from(media_type == "*/*"),
+    }
+}
+
+/// How precisely a client says how well it likes a form, and how well that is: the most precise of its words counts (RFC 9110,
+/// 12.5.1).
+fn liking(form: StreamFormat, headers: &HeaderMap) -> Option<(u8, f32)> {
+    let mut best = None;
+    for (media_type, quality) in accepted(headers) {
+        let found = (precision(media_type, form), quality);
+        if found.0 > 0 && best.is_none_or(|best| found > best) {
+            best = Some(found);
+        }
+    }
+    best
 }
 
 /// The accepted media types with their qualities; without the header, or with an empty one, anything.
@@ -105,7 +154,7 @@ fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (&str, f32)> {
     any.into_iter().chain(listed(headers, &header::ACCEPT))
 }
 
-/// What a header lists, with qualities; what it excludes by a quality of 0 is left out.
+/// What a header lists, with qualities; 0 is what it excludes.
 pub(crate) fn listed<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
@@ -113,20 +162,13 @@ pub(crate) fn listed<'h>(
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).filter_map(|entry| {
         let (wanted, parameters) = entry.split_once(';').unwrap_or((entry, ""));
-        let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
+        let quality = parameters.split(';').find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("q").then_some(value)
+        });
         let quality = quality.map_or(Some(1.0), |quality| quality.trim().parse::<f32>().ok())?;
-        (quality > 0.0 && !wanted.trim().is_empty()).then_some((wanted.trim(), quality))
+        (!wanted.trim().is_empty()).then_some((wanted.trim(), quality))
     })
-}
-
-/// Whether an answer of one message, or a stream, may be sent to who accepts this type. Who takes a stream's forms takes the one
-/// message that there is as JSON (so does Envoy): a client asks alike of all methods.
-fn offered(media_type: &str, streams: bool) -> bool {
-    const OFFERED: [&str; 3] = ["*/*", "application/*", SSE];
-    let text = streams && media_type.eq_ignore_ascii_case("text/*");
-    text || is_lines(media_type)
-        || OFFERED.iter().any(|known| media_type.eq_ignore_ascii_case(known))
-        || is_json(media_type)
 }
 
 fn is_json(essence: &str) -> bool {
@@ -162,9 +204,28 @@ mod tests {
             ("application/json;q=0", false, false),
         ] {
             let headers = accepting(types);
-            let found = [false, true]
-                .map(|streams| accepted(&headers).any(|(media_type, _)| offered(media_type, streams)));
+            let found = [takes_message(&headers), stream_format(StreamFormat::Ndjson, &headers).is_some()];
             assert_eq!(found, [unary, stream], "{types:?}");
+        }
+    }
+
+    #[test]
+    fn the_most_precise_word_on_a_form_counts() {
+        for (types, unary, stream) in [
+            ("application/json;q=0, */*", false, Some(StreamFormat::Ndjson)),
+            ("application/json; charset=utf-8; Q=0.0, */*", false, Some(StreamFormat::Ndjson)),
+            ("application/json;q=0, text/event-stream", false, Some(StreamFormat::Sse)),
+            ("*/*, application/x-ndjson;q=0", true, Some(StreamFormat::JsonArray)),
+            ("application/*;q=0, */*;q=0.1", true, Some(StreamFormat::Sse)),
+            ("application/*, application/x-ndjson;q=0, application/json;q=0", false, None),
+            ("*/*;q=0, text/event-stream", true, Some(StreamFormat::Sse)),
+            ("text/event-stream;q=0.5, application/json;q=0.7", true, Some(StreamFormat::JsonArray)),
+            ("application/json, text/event-stream", true, Some(StreamFormat::JsonArray)),
+            ("text/event-stream, application/json", true, Some(StreamFormat::Sse)),
+        ] {
+            let headers = accepting(types);
+            assert_eq!(takes_message(&headers), unary, "{types}");
+            assert_eq!(stream_format(StreamFormat::Ndjson, &headers), stream, "{types}");
         }
     }
 
@@ -173,11 +234,11 @@ mod tests {
         for types in ["application/json", "application/problem+json"] {
             assert_eq!(
                 stream_format(StreamFormat::Ndjson, &accepting(types)),
-                StreamFormat::JsonArray,
+                Some(StreamFormat::JsonArray),
                 "{types}"
             );
         }
-        assert_eq!(stream_format(StreamFormat::Ndjson, &accepting("text/*")), StreamFormat::Sse);
-        assert_eq!(stream_format(StreamFormat::Sse, &accepting("")), StreamFormat::Sse);
+        assert_eq!(stream_format(StreamFormat::Ndjson, &accepting("text/*")), Some(StreamFormat::Sse));
+        assert_eq!(stream_format(StreamFormat::Sse, &accepting("")), Some(StreamFormat::Sse));
     }
 }

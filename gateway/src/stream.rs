@@ -39,7 +39,8 @@ pub(crate) async fn respond(
         Ok(first) => Some(first.transpose()?),
         Err(_) => None,
     };
-    let format = negotiate::stream_format(compiled.config.stream_format, request);
+    let configured = compiled.config.stream_format;
+    let format = negotiate::stream_format(configured, request).unwrap_or(configured);
     let (framing, content_type) = match &first {
         Some(Some(message)) if method.raw_response => (Framing::Raw, compiled.raw_body(method, message)?.0),
         _ if method.raw_response => (Framing::Raw, HeaderValue::from_static("application/octet-stream")),
