@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, header};
 use crate::negotiate;
 
 pub(crate) use decode::{DecodeError, Decoded, decode};
-pub(crate) use encode::{encoded, is_worth_it};
+pub(crate) use encode::{announce, encoded, is_worth_it};
 
 /// A coding that is taken and given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode,
 
 use crate::{
     code::Code,
+    coding::{self, Coding},
     config::EtagFields,
     failure::{Failure, Reason},
     gateway::Compiled,
@@ -159,6 +160,21 @@ impl Compiled {
         }
         let known = Tags::of(&request.headers, &header::IF_NONE_MATCH);
         Ok(known.is_some_and(|known| etag.is_some_and(|etag| known.has(etag))))
+    }
+}
+
+impl Compiled {
+    /// Makes the headers of an answer of this size those of the 304 in place of it, which says of its form what the answer would
+    /// (RFC 9110, 15.4.5).
+    pub(crate) fn leave_body(&self, request: &Parts, size: usize, headers: &mut HeaderMap) {
+        if let Some(bytes_min) = self.config.compress_bytes_min
+            && coding::is_worth_it(StatusCode::OK, headers, Some(size as u64), bytes_min)
+        {
+            coding::announce(Coding::accepted(&request.headers), headers);
+        }
+        for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::CONTENT_TYPE] {
+            headers.remove(name);
+        }
     }
 }
 

@@ -235,23 +235,41 @@ impl Held {
     }
 
     /// An answer, or a piece of one, that counts as held until the last of it was sent.
-    pub(crate) fn until_sent(mut self, body: Bytes, compiled: &Compiled) -> Result<Bytes, Failure> {
-        struct Unread {
-            body: Bytes,
-            _held: Held,
-        }
-        impl AsRef<[u8]> for Unread {
-            fn as_ref(&self) -> &[u8] {
-                &self.body
-            }
-        }
+    pub(crate) fn until_sent(self, body: Bytes, compiled: &Compiled) -> Result<Bytes, Failure> {
+        self.keep(body, compiled.config.metrics.answers()).map_err(|_| no_room_for_answer(compiled))
+    }
+
+    /// What was made of an answer, or of a piece of one, to be sent in place of it: it counts as held likewise. Given back
+    /// where there is no room for it beside the other.
+    pub(crate) fn made_of_answer(made: Bytes, compiled: &Compiled) -> Result<Bytes, Bytes> {
+        Self::default().keep(made, compiled.config.metrics.answers())
+    }
+
+    /// The body, with this for as long as it is there; as it was if there is too little room.
+    fn keep(mut self, body: Bytes, account: &Account) -> Result<Bytes, Bytes> {
         if body.len() <= FREE_BYTES {
             return Ok(body);
         }
-        self.grow_answer(body.len(), compiled)?;
+        if !self.grow(body.len(), account) {
+            return Err(body);
+        }
         self.shrink(body.len());
-        Ok(Bytes::from_owner(Unread { body, _held: self }))
+        Ok(beside(body, self))
     }
+}
+
+/// Bytes with which something else is kept, until the last of them is gone.
+pub(crate) fn beside(body: Bytes, kept: impl Send + 'static) -> Bytes {
+    struct Kept<T> {
+        body: Bytes,
+        _kept: T,
+    }
+    impl<T> AsRef<[u8]> for Kept<T> {
+        fn as_ref(&self) -> &[u8] {
+            &self.body
+        }
+    }
+    Bytes::from_owner(Kept { body, _kept: kept })
 }
 
 fn no_room_for_body(compiled: &Compiled) -> Failure {

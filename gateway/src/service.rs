@@ -21,7 +21,7 @@ use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode,
     Version, header,
 };
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::StreamBody;
 use tower::Service;
 use tracing::Instrument as _;
@@ -114,16 +114,18 @@ impl GatewayService {
             response.headers_mut().insert(metadata::REQUEST_ID, metadata::request_id(&mut told));
         }
         sender.let_read(compiled, response.headers_mut());
+        let pressing = compiled.config.compress_bytes_min.is_some_and(|bytes_min| {
+            let size = response.body().size_hint().exact();
+            coding::is_worth_it(response.status(), response.headers(), size, bytes_min)
+        });
         if head {
+            if pressing {
+                coding::announce(accepted, response.headers_mut());
+            }
             *response.body_mut() = Body::empty();
             return response;
         }
-        match compiled.config.compress_bytes_min {
-            Some(bytes_min) if coding::is_worth_it(&response, bytes_min) => {
-                coding::encoded(accepted, response).await
-            }
-            _ => response,
-        }
+        if pressing { coding::encoded(accepted, response, &self.compiled).await } else { response }
     }
 
     async fn answer(
@@ -293,8 +295,7 @@ impl GatewayService {
             out.insert(header::ETAG, etag);
         }
         if compiled.verdict(request, out)? {
-            out.remove(header::CONTENT_LENGTH);
-            out.remove(header::CONTENT_TYPE);
+            compiled.leave_body(request, body.len(), out);
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }

@@ -1,8 +1,11 @@
 //! Answers pressed: whole ones at once, streams item by item, each flushed so that it arrives when it is sent.
+//!
+//! What is pressed counts in the account of answers as what it was made of does.
 
 use std::{
     io::{self, Write as _},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -13,6 +16,10 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 
 use super::Coding;
+use crate::{
+    gateway::Compiled,
+    held::{self, Held},
+};
 
 /// Levels at which pressing costs about as much as sending would: the answer is made once and read once.
 const GZIP_LEVEL: flate2::Compression = flate2::Compression::fast();
@@ -66,21 +73,44 @@ impl Encoder {
 }
 
 /// The answer as the client accepts it, if it is [worth it](is_worth_it).
-pub(crate) async fn encoded(accepted: Option<Coding>, mut response: Response<Body>) -> Response<Body> {
-    // another client gets another form of it
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+pub(crate) async fn encoded(
+    accepted: Option<Coding>,
+    mut response: Response<Body>,
+    compiled: &Arc<Compiled>,
+) -> Response<Body> {
+    vary(response.headers_mut());
     match accepted {
-        Some(coding) => Box::pin(pressed(coding, response)).await,
+        Some(coding) => Box::pin(pressed(coding, response, compiled)).await,
         None => response,
     }
 }
 
-async fn pressed(coding: Coding, response: Response<Body>) -> Response<Body> {
+/// Another client gets another form of it.
+fn vary(headers: &mut HeaderMap) {
+    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+}
+
+/// Has the headers of an answer without its body, to HEAD or since the client has it already, say what they would with it,
+/// if it is [worth it](is_worth_it). How long the pressed body is nobody knows.
+pub(crate) fn announce(accepted: Option<Coding>, headers: &mut HeaderMap) {
+    vary(headers);
+    if let Some(coding) = accepted {
+        headers.remove(header::CONTENT_LENGTH);
+        say(coding, headers);
+    }
+}
+
+fn say(coding: Coding, headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    weaken_etag(headers);
+}
+
+async fn pressed(coding: Coding, response: Response<Body>, compiled: &Arc<Compiled>) -> Response<Body> {
     let size = response.body().size_hint().exact();
     let (mut parts, body) = response.into_parts();
     let body = match size {
         // a body of a known size is there already
-        Some(_) => match whole(coding, body).await {
+        Some(_) => match whole(coding, body, compiled).await {
             Ok(bytes) => {
                 parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
                 Body::from(bytes)
@@ -90,39 +120,47 @@ async fn pressed(coding: Coding, response: Response<Body>) -> Response<Body> {
         None => match Encoder::new(coding) {
             Ok(encoder) => {
                 parts.headers.remove(header::CONTENT_LENGTH);
-                Body::new(Encoded { body, encoder: Some(encoder), trailers: None })
+                let (compiled, encoder) = (compiled.clone(), Some(encoder));
+                Body::new(Encoded { body, encoder, compiled, trailers: None })
             }
             Err(_) => return Response::from_parts(parts, body),
         },
     };
-    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-    weaken_etag(&mut parts.headers);
+    say(coding, &mut parts.headers);
     Response::from_parts(parts, body)
 }
 
-/// Presses a body whole; gives it back as it was if that cannot be done.
-async fn whole(coding: Coding, body: Body) -> Result<Vec<u8>, Body> {
+/// Presses a body whole; gives it back as it was if that cannot be done, or there is no room for both of them: what is sent
+/// plain is held already.
+async fn whole(coding: Coding, body: Body, compiled: &Compiled) -> Result<Bytes, Body> {
     let plain = match body.collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return Err(Body::from_stream(futures_util::stream::iter([Err::<Bytes, _>(error)]))),
     };
     let press = move |plain: &[u8]| Encoder::new(coding).and_then(|encoder| encoder.finished(plain));
-    if plain.len() <= INLINE_BYTES_MAX {
-        return press(&plain).map_err(|_| Body::from(plain));
-    }
-    let kept = plain.clone();
-    let pressed = tokio::task::spawn_blocking(move || press(&plain)).await;
-    pressed.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|_| Body::from(kept))
+    let pressed = if plain.len() <= INLINE_BYTES_MAX {
+        press(&plain)
+    } else {
+        let plain = plain.clone();
+        let pressed = tokio::task::spawn_blocking(move || press(&plain)).await;
+        pressed.unwrap_or_else(|error| Err(io::Error::other(error)))
+    };
+    let pressed = pressed.ok().and_then(|pressed| Held::made_of_answer(pressed.into(), compiled).ok());
+    pressed.ok_or_else(|| Body::from(plain))
 }
 
-/// What is small, or is no text, stays as it is.
-pub(crate) fn is_worth_it(response: &Response<Body>, bytes_min: usize) -> bool {
-    if response.body().size_hint().exact().is_some_and(|size| size < bytes_min as u64) {
+/// What is small, or is no text, stays as it is. The size is that of the body, if it is known.
+pub(crate) fn is_worth_it(
+    status: StatusCode,
+    headers: &HeaderMap,
+    size: Option<u64>,
+    bytes_min: usize,
+) -> bool {
+    if size.is_some_and(|size| size < bytes_min as u64) {
         return false;
     }
-    let headers = response.headers();
     let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED, StatusCode::SWITCHING_PROTOCOLS];
-    if bodiless.contains(&response.status()) || headers.contains_key(header::CONTENT_ENCODING) {
+    if bodiless.contains(&status) || headers.contains_key(header::CONTENT_ENCODING) {
         return false;
     }
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -147,6 +185,7 @@ struct Encoded {
     body: Body,
     /// Nothing once the end was written.
     encoder: Option<Encoder>,
+    compiled: Arc<Compiled>,
     trailers: Option<HeaderMap>,
 }
 
@@ -163,22 +202,28 @@ impl http_body::Body for Encoded {
             let Some(encoder) = &mut this.encoder else {
                 return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
             };
-            let pressed = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+            let (plain, pressed) = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => encoder.flushed(&data),
+                    Ok(data) => {
+                        let pressed = encoder.flushed(&data);
+                        (data, pressed)
+                    }
                     Err(frame) => {
                         this.trailers = frame.into_trailers().ok();
                         continue;
                     }
                 },
                 None => match this.encoder.take() {
-                    Some(encoder) => encoder.finished(b""),
+                    Some(encoder) => (Bytes::new(), encoder.finished(b"")),
                     None => continue,
                 },
             };
-            let pressed = pressed.map_err(axum::Error::new).map(|bytes| Frame::data(bytes.into()));
-            return Poll::Ready(Some(pressed));
+            return Poll::Ready(Some(pressed.map_err(axum::Error::new).map(|pressed| {
+                let kept = Held::made_of_answer(pressed.into(), &this.compiled);
+                // without room for both, what the plain one holds stands for this: the encoder cannot go back
+                Frame::data(kept.unwrap_or_else(|pressed| held::beside(pressed, plain)))
+            })));
         }
     }
 }

@@ -7,6 +7,7 @@ mod authority;
 mod bodies;
 #[path = "../support/canned.rs"]
 mod canned;
+mod compression;
 mod connections;
 mod crossing;
 mod deaths;
