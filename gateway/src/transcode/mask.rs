@@ -7,9 +7,10 @@ use super::{
 };
 use crate::schema::{Cardinality, Field, Form, MessageId, Schema};
 
-/// Appends the paths of a mask as JSON writes it: lowerCamelCase, commas between. An underscore is refused.
+/// Appends the paths of a mask as JSON writes it: names in lowerCamelCase, or AIP-134's `*`, with commas between.
 pub(super) fn put_json_mask(out: &mut Vec<u8>, text: &str) -> Option<()> {
-    if text.contains('_') { None } else { put_paths(out, text) }
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b".,*".contains(&byte);
+    if text.bytes().all(belongs) { put_paths(out, text) } else { None }
 }
 
 /// Appends the paths of a mask in either spelling, as query parameters bring it.

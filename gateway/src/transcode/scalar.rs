@@ -82,6 +82,10 @@ pub(super) fn put_base64(out: &mut Vec<u8>, text: &str) -> Result<(), &'static s
         return Ok(());
     }
     out.truncate(start);
+    // Whole or none: `AQ=` is neither.
+    if data.len() < text.len() && text.len() % 4 != 0 {
+        return Err(BAD);
+    }
     // The decoder wants room for whole groups.
     out.resize(start + data.len().div_ceil(4) * 3, 0);
     let engine = engine(data);

@@ -102,7 +102,7 @@ pub(crate) fn needs_more_than_a_double(json: &str) -> bool {
 }
 
 /// What prost-reflect 0.16 gets wrong in reading: part of the plan's error and of its own, empty where that one accepts.
-const READING_FAULTS: [(&str, &str); 16] = [
+const READING_FAULTS: [(&str, &str); 17] = [
     // an Any of Empty needs no `value`, and one without anything is one
     ("", "expected 'value' field"),
     ("", "expected '@type' field"),
@@ -119,6 +119,8 @@ const READING_FAULTS: [(&str, &str); 16] = [
     ("", "float value out of range"),
     // NullValue is an enum, and has numbers as any other
     ("", "expected null"),
+    // base64 with half of its padding
+    ("no base64", ""),
     // a path that is empty or has blanks
     ("a field mask such as", ""),
     // what a double cannot tell from an integer of 64 bits
