@@ -83,7 +83,7 @@ pub(super) fn put_base64(out: &mut Vec<u8>, text: &str) -> Result<(), &'static s
     }
     out.truncate(start);
     // Whole or none: `AQ=` is neither.
-    if data.len() < text.len() && text.len() % 4 != 0 {
+    if data.len() < text.len() && !text.len().is_multiple_of(4) {
         return Err(BAD);
     }
     // The decoder wants room for whole groups.
