@@ -129,12 +129,18 @@ impl Compiled {
         self.put_guard(method, headers, frame)?;
         let path_from = frame.len();
         for (variable, capture) in method.template.variables.iter().zip(&method.captures) {
+            let path = self.path_of(capture);
+            if assigned.contradicts(&path) {
+                let name = &capture.name;
+                let message = format!("`{name}` of the path and a query parameter are members of one oneof");
+                return Err(self.failure(Reason::PathCollision, message).about_field(name));
+            }
             let value = method
                 .capture(variable, target.path, self.config.unescape)
                 .map_err(|error| self.failure(Reason::InvalidTarget, format!("path: {error}")))?;
             query::put_capture(
                 &self.schema,
-                &self.path_of(capture),
+                &path,
                 &value,
                 self.config.json,
                 self.config.limits.json(),

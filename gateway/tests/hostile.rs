@@ -22,6 +22,7 @@ const PROTO: &str = r#"
 syntax = "proto3";
 package t;
 import "google/api/annotations.proto";
+import "google/protobuf/any.proto";
 import "google/protobuf/struct.proto";
 import "google/protobuf/timestamp.proto";
 service S {
@@ -37,6 +38,7 @@ service S {
 message M {
   string name = 1; string rest = 2; M inner = 3; google.protobuf.Value value = 4; google.protobuf.Timestamp when = 5;
   repeated int32 numbers = 6; map<string, bool> flags = 7; bytes data = 8; oneof o { string left = 9; double right = 10; }
+  google.protobuf.Any any = 11;
 }
 "#;
 
@@ -97,7 +99,7 @@ proptest! {
     fn any_body_gets_an_answer(
         body in prop_oneof![
             any::<Vec<u8>>(),
-            "(\\{|\\}|\\[|\\]|,|:|\"|\\\\u00|\"(name|inner|value|when|numbers|flags|data|left|right)\":|[0-9]|e|-|null|true){0,24}"
+            "(\\{|\\}|\\[|\\]|,|:|\"|\\\\u00|\"(name|inner|value|when|numbers|flags|data|left|right|any|@type)\":|\"x/(t.M|google.protobuf.(Any|Value))\"|[0-9]|e|-|null|true){0,24}"
                 .prop_map(String::into_bytes),
         ],
         patch: bool,
@@ -125,6 +127,8 @@ fn nesting_without_end_is_refused() {
         deep(r#"{"inner":"#, "}"),
         format!(r#"{{"value":{}}}"#, deep("[", "]")),
         deep(r#"{"value":{"a":"#, "}}"),
+        format!(r#"{{"any":{}}}"#, deep(r#"{"@type":"x/google.protobuf.Any","value":"#, "}")),
+        format!(r#"{{"any":{}}}"#, deep(r#"{"value":"#, r#","@type":"x/google.protobuf.Any"}"#)),
     ] {
         send(Method::POST, "/v1/x:do", &[], body.into_bytes()).expect("an answer");
     }

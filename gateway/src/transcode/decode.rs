@@ -323,7 +323,7 @@ pub(super) fn put_key(out: &mut Vec<u8>, kind: Kind, key: &str) -> Result<(), &'
 }
 
 /// A key in the form that all its spellings share.
-fn one_spelling(kind: Kind, key: Cow<'_, str>) -> Cow<'_, str> {
+pub(super) fn one_spelling(kind: Kind, key: Cow<'_, str>) -> Cow<'_, str> {
     if key == "-0" && !matches!(kind, Kind::String | Kind::Bool) { Cow::Borrowed("0") } else { key }
 }
 

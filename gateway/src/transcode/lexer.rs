@@ -3,7 +3,11 @@
 //! The text is UTF-8 from the start, so a string without escapes is a slice of it. Depth and the number of values are
 //! counted here, so that no walk over JSON can forget to.
 
-use std::{borrow::Cow, collections::HashMap};
+mod skip;
+
+use std::borrow::Cow;
+
+pub use skip::Types;
 
 use super::{number, text};
 
@@ -58,23 +62,6 @@ pub struct JsonLimits {
 pub struct Place {
     at: usize,
     values_left: usize,
-}
-
-/// Where objects that were passed over have their `@type`, by where they begin, so that nobody looks for it again in an object
-/// within them: in an Any in an Any that would take as many steps at each level as at all levels below. It is `None` where
-/// an object has several.
-#[derive(Debug, Default)]
-pub struct Types(HashMap<usize, Option<Place>>);
-
-impl Types {
-    /// The `@type` of the object that begins here, if it is known and the only one.
-    pub fn of(&self, object: Place) -> Option<Place> {
-        self.0.get(&object.at).copied().flatten()
-    }
-
-    fn add(&mut self, object: usize, place: Place) {
-        self.0.entry(object).and_modify(|known| *known = None).or_insert(Some(place));
-    }
 }
 
 /// A reader of JSON tokens.
@@ -354,60 +341,6 @@ impl<'a> Lexer<'a> {
         let value = value.ok_or_else(|| self.error("four hexadecimal digits expected"))?;
         self.at += 4;
         Ok(value)
-    }
-
-    /// Passes over a value, checking it, and gives its text.
-    pub fn skip(&mut self) -> Result<&'a str, JsonError> {
-        self.peek();
-        let start = self.at;
-        self.pass(None)?;
-        Ok(&self.text[start..self.at])
-    }
-
-    /// As [`Lexer::skip`], and remembers where the objects within have their `@type`.
-    pub fn skip_noting(&mut self, types: &mut Types) -> Result<(), JsonError> {
-        self.pass(Some(types))
-    }
-
-    fn pass(&mut self, mut types: Option<&mut Types>) -> Result<(), JsonError> {
-        match self.peek() {
-            Some(b'{') => {
-                let (object, mut first) = (self.at, true);
-                self.open(b'{')?;
-                while self.more(&mut first, b'}')? {
-                    let key = self.key()?;
-                    if let Some(types) = types.as_deref_mut().filter(|_| key == TYPE_KEY) {
-                        types.add(object, self.place());
-                    }
-                    self.pass(types.as_deref_mut())?;
-                }
-                Ok(())
-            }
-            Some(b'[') => {
-                self.open(b'[')?;
-                let mut first = true;
-                while self.more(&mut first, b']')? {
-                    self.pass(types.as_deref_mut())?;
-                }
-                Ok(())
-            }
-            Some(b'"') => self.pass_string(),
-            Some(b't' | b'f') => self.boolean().map(drop),
-            Some(b'n') => self.take_null().map(drop),
-            _ => self.number().map(drop),
-        }
-    }
-
-    /// A string that nobody wants, which is put together nowhere.
-    fn pass_string(&mut self) -> Result<(), JsonError> {
-        let mut end = self.plain_until(self.at + 1)?;
-        while self.text.as_bytes()[end] != b'"' {
-            self.at = end + 1;
-            self.escape()?;
-            end = self.plain_until(self.at)?;
-        }
-        self.at = end + 1;
-        Ok(())
     }
 }
 

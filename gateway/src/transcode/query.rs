@@ -1,14 +1,14 @@
 //! Query parameters and path captures to wire.
 //!
 //! Each assignment becomes a fragment of its own, nested as its field path says; protobuf merges fragments, so they are
-//! appended behind the body in the order query, path. What two assignments could contradict is refused: a singular field
-//! given twice, two members of one oneof. The values of maps alone are not merged: what sets fields of one is put together
-//! first.
+//! appended behind the body in the order query, path. What two assignments could contradict is refused: a singular field or
+//! a key of a map given twice, two members of one oneof, though one be in the path. The values of maps alone are not merged:
+//! what sets fields of one is put together first.
 
 mod entries;
 mod values;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use entries::Entries;
 pub use values::is_text_like;
@@ -85,6 +85,10 @@ impl Default for QueryOptions {
 /// A field path resolved along the plans: the fields from the top to the leaf.
 pub type FieldPath<'s> = Vec<(MessageId, usize, &'s Field)>;
 
+fn numbers(path: &FieldPath<'_>) -> Vec<u32> {
+    path.iter().map(|(_, _, field)| field.number).collect()
+}
+
 /// What the query has set so far.
 #[derive(Debug, Default)]
 pub struct Assigned {
@@ -92,6 +96,8 @@ pub struct Assigned {
     paths: Vec<Vec<u32>>,
     /// Likewise for each oneof: where it lies, which one it is, which member was set.
     oneofs: Vec<(Vec<u32>, u16, u32)>,
+    /// The keys that maps were given, each in the form that its spellings share.
+    keys: HashSet<(Vec<u32>, String)>,
 }
 
 impl Assigned {
@@ -100,17 +106,35 @@ impl Assigned {
         self.paths.iter().any(|path| path.first() == Some(&number))
     }
 
+    /// Whether a parameter set another member of a oneof that a field, or one above it, is of.
+    pub fn contradicts(&self, path: &FieldPath<'_>) -> bool {
+        let numbers = numbers(path);
+        let member = |(depth, (_, _, field)): (usize, &(_, _, &Field))| {
+            let former = self.member(&numbers[..depth], field.oneof?)?;
+            Some(former != field.number)
+        };
+        path.iter().enumerate().any(|field| member(field) == Some(true))
+    }
+
+    /// The member of a oneof that was set.
+    fn member(&self, place: &[u32], oneof: u16) -> Option<u32> {
+        let found = self.oneofs.iter().find(|(at, which, _)| at == place && *which == oneof);
+        found.map(|(_, _, member)| *member)
+    }
+
+    fn add_key(&mut self, map: &FieldPath<'_>, key: &str) -> Result<(), &'static str> {
+        if self.keys.insert((numbers(map), key.to_owned())) { Ok(()) } else { Err("given twice") }
+    }
+
     fn add(&mut self, path: &FieldPath<'_>) -> Result<(), &'static str> {
-        let numbers: Vec<u32> = path.iter().map(|(_, _, field)| field.number).collect();
+        if self.contradicts(path) {
+            return Err("another member of its oneof is set too");
+        }
+        let numbers = numbers(path);
         for (depth, (_, _, field)) in path.iter().enumerate() {
             let Some(oneof) = field.oneof else { continue };
-            let place = &numbers[..depth];
-            match self.oneofs.iter().find(|(at, which, _)| at == place && *which == oneof) {
-                Some((_, _, member)) if *member != field.number => {
-                    return Err("another member of its oneof is set too");
-                }
-                Some(_) => {}
-                None => self.oneofs.push((place.to_vec(), oneof, field.number)),
+            if self.member(&numbers[..depth], oneof).is_none() {
+                self.oneofs.push((numbers[..depth].to_vec(), oneof, field.number));
             }
         }
         let single = path.last().is_some_and(|(_, _, leaf)| leaf.cardinality == Cardinality::Singular);
@@ -196,14 +220,23 @@ impl<'q> Parameters<'q> {
         let result = match (leaf.cardinality, behind) {
             (Cardinality::Map, Some(behind)) => match (entries::value_message(schema, leaf), behind) {
                 (Some(_), Bracket { inside: Some((key, field)), .. }) => {
-                    self.entries.keep(path, (field_name, key), field, value);
+                    self.entries.keep(
+                        path,
+                        (field_name, &entries::one_spelling(schema, leaf, key)),
+                        field,
+                        value,
+                    );
                     Ok(())
                 }
-                (_, Bracket { whole: Some(key), .. }) => put_nested(&path, out, &mut |out| {
-                    entries::put_entry(schema, leaf, key, out, |value_field, out| {
-                        put_text(schema, value_field, value, json, limits, out)
+                (_, Bracket { whole: Some(key), .. }) => {
+                    let key = entries::one_spelling(schema, leaf, key);
+                    self.assigned.add_key(&path, &key).map_err(|reason| invalid(reason.into()))?;
+                    put_nested(&path, out, &mut |out| {
+                        entries::put_entry(schema, leaf, &key, out, |value_field, out| {
+                            put_text(schema, value_field, value, json, limits, out)
+                        })
                     })
-                }),
+                }
                 _ => Err("the bracket is not closed".into()),
             },
             (Cardinality::Map, None) => Err("a map is set as `name[key]=value`".into()),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use arsenal_gateway::{Config, GatewayService};
+use arsenal_gateway::{Config, GatewayService, config::ErrorFormat};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
@@ -85,7 +85,13 @@ async fn a_line_is_answered_while_the_request_is_still_open() {
 
 #[tokio::test]
 async fn a_bad_line_is_named_in_the_last_line_though_upstream_only_saw_a_break() {
-    let (service, seen) = chat(Config::default());
+    for error_format in [ErrorFormat::Envelope, ErrorFormat::Status] {
+        a_bad_line_is_named(error_format).await;
+    }
+}
+
+async fn a_bad_line_is_named(error_format: ErrorFormat) {
+    let (service, seen) = chat(Config { error_format, ..Config::default() });
     let mut talk = Talk::open(&service, "http://gateway/v1/rooms/blue:talk").await;
     talk.say("{}\n").await;
     assert_eq!(talk.line().await.unwrap()["sequence"], "1");

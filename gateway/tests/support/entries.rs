@@ -32,6 +32,7 @@ pub(crate) const ENTRIES: [(&str, Entry); 5] =
 const PROTO: &str = r#"
 syntax = "proto3";
 package t;
+import "google/protobuf/any.proto";
 import "google/protobuf/struct.proto";
 import "google/protobuf/timestamp.proto";
 import "google/protobuf/duration.proto";
@@ -43,6 +44,7 @@ message M {
   google.protobuf.Value value = 13; google.protobuf.Struct object = 14; google.protobuf.Timestamp time = 15;
   google.protobuf.Duration span = 16; google.protobuf.FieldMask mask = 17; google.protobuf.Int64Value maybe = 18;
   oneof either { string left = 19; bool right = 20; M both = 21; } optional string told = 22; repeated M many = 23;
+  google.protobuf.Any any = 24; repeated google.protobuf.Any anys = 25;
 }
 enum E { E_UNSPECIFIED = 0; ONE = 1; MINUS = -1; }
 "#;

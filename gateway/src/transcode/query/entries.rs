@@ -3,6 +3,8 @@
 //! An entry replaces an earlier one of its key, and is not merged with it as other messages are. So the parameters that set
 //! fields of one value are kept until all are known, and make one entry.
 
+use std::borrow::Cow;
+
 use super::{FieldPath, Parameters, QueryError, QueryOptions, Reason, Scope, put_nested};
 use crate::{
     schema::{Field, Form, MessageId, Schema},
@@ -13,6 +15,12 @@ use crate::{
 pub(super) fn value_message(schema: &Schema, map: &Field) -> Option<MessageId> {
     let value = schema.message(map.kind.message()?).fields.get(1)?.kind.message()?;
     (schema.message(value).form == Form::Object).then_some(value)
+}
+
+/// A key in the form that all its spellings share.
+pub(super) fn one_spelling<'k>(schema: &Schema, map: &Field, key: &'k str) -> Cow<'k, str> {
+    let entry = map.kind.message().and_then(|id| schema.message(id).fields.first());
+    entry.map_or(Cow::Borrowed(key), |field| decode::one_spelling(field.kind, Cow::Borrowed(key)))
 }
 
 /// Appends an entry; `put` appends its value with the tag.
