@@ -4,6 +4,7 @@
 pub mod alone;
 pub mod bare;
 pub mod echo;
+mod hop;
 pub mod memory;
 pub mod messages;
 pub mod requests;

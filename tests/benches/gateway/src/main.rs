@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     }
     eprintln!(
         "usage: bench-gateway PEER SIZE CONCURRENCY | alone [BENCH PEER] | memory REQUESTS\n\
-         PEER is axum, embedded, dynamic, tonic, wire or wire_h2; SIZE is small, medium or large"
+         PEER is axum, embedded, dynamic, tonic, hop, hop_h2, wire or wire_h2; SIZE is small, medium or large"
     );
     ExitCode::from(2)
 }
@@ -54,6 +54,14 @@ fn load(peer: &str, size: Size, concurrency: usize) -> Option<()> {
         "wire" => posted(servers::standalone(), Waiting::Asleep),
         "wire_h2" => rest_multiplexed(
             servers::standalone_http2(),
+            size.path(),
+            &size.json(),
+            size.expected(),
+            concurrency,
+        ),
+        "hop" => posted(servers::hop(size), Waiting::Asleep),
+        "hop_h2" => rest_multiplexed(
+            servers::hop_http2(size),
             size.path(),
             &size.json(),
             size.expected(),

@@ -4,7 +4,6 @@
 use crate::messages::Size;
 use crate::{bare, echo, servers};
 use arsenal_gateway::config::Transcoder;
-use arsenal_gateway::grpc::{PREFIX, seal};
 use arsenal_gateway::{GatewayService, upstream};
 use axum::Router;
 use axum::body::Body;
@@ -34,15 +33,13 @@ pub const ANSWERING: [(&str, Answer); 3] =
 
 impl Answering {
     pub fn new(size: Size) -> Self {
-        let mut frame = [&[0; PREFIX], servers::wire(size).as_slice()].concat();
-        seal(&mut frame);
         Self {
             runtime: bench_load::current_thread(),
             gateway: servers::gateway(Transcoder::Plan).service(upstream::service(echo::service())),
             bare: bare::router(),
             size,
             json: size.json().into(),
-            frame: frame.into(),
+            frame: servers::frame(size),
         }
     }
 

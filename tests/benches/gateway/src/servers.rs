@@ -2,8 +2,9 @@
 //! service, where it has one, `upstream`.
 
 use crate::messages::Size;
-use crate::{bare, echo};
+use crate::{bare, echo, hop};
 use arsenal_gateway::config::Transcoder;
+use arsenal_gateway::grpc::{PREFIX, seal};
 use arsenal_gateway::transcode::decode;
 use arsenal_gateway::transcode::lexer::JsonLimits;
 use arsenal_gateway::upstream::{self, Remote, Upstream};
@@ -11,6 +12,7 @@ use arsenal_gateway::{Config, Gateway, JsonOptions};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use bench_load::{server, server_named};
+use bytes::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
@@ -25,8 +27,8 @@ pub const UPSTREAM: &str = "upstream";
 
 /// What a connection of HTTP/2 may have under way, as on Arsenal's own REST port.
 const STREAMS_MAX: u32 = 1_024;
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 64 * STREAM_WINDOW_BYTES;
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 64 * STREAM_WINDOW_BYTES;
 
 /// HTTP/2 connections between a gateway of its own and its upstream: one, as tonic's client has.
 const CONNECTIONS: usize = 1;
@@ -56,6 +58,13 @@ pub fn wire(size: Size) -> Vec<u8> {
     wire
 }
 
+/// The same as gRPC frames it.
+pub fn frame(size: Size) -> Bytes {
+    let mut frame = [&[0; PREFIX], wire(size).as_slice()].concat();
+    seal(&mut frame);
+    frame.into()
+}
+
 /// The bare axum echo.
 pub fn axum_echo() -> SocketAddr {
     server(|| serve(bare::router()))
@@ -81,6 +90,18 @@ pub fn standalone_http2() -> SocketAddr {
         (config.limits.bodies_bytes_max, config.limits.answers_bytes_max) = (1 << 30, 1 << 30);
         serve_http2(gateway_with(config).into_router(remote(upstream))).await
     })
+}
+
+/// A hop that does nothing, in front of the same service.
+pub fn hop(size: Size) -> SocketAddr {
+    let upstream = tonic_echo(UPSTREAM);
+    server(move || async move { serve(hop::router(upstream, size).await).await })
+}
+
+/// The same for clients that share one HTTP/2 connection.
+pub fn hop_http2(size: Size) -> SocketAddr {
+    let upstream = tonic_echo(UPSTREAM);
+    server(move || async move { serve_http2(hop::router(upstream, size).await).await })
 }
 
 fn remote(upstream: SocketAddr) -> Arc<dyn Upstream> {

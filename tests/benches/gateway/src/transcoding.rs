@@ -50,8 +50,12 @@ impl Sample {
 
     fn encoded(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.wire.len() * 2);
-        let printing =
-            Printing { options: JsonOptions::default(), depth: JSON_LIMITS.depth, bytes_max: usize::MAX, opaque_any: false };
+        let printing = Printing {
+            options: JsonOptions::default(),
+            depth: JSON_LIMITS.depth,
+            bytes_max: usize::MAX,
+            opaque_any: false,
+        };
         encode::message(self.gateway.schema(), self.message, &self.wire, printing, &mut out)
             .expect("the message is valid");
         out
