@@ -19,6 +19,7 @@ mod web_vectors;
 
 use std::{io::Write as _, panic::AssertUnwindSafe};
 
+use arsenal_gateway::config::Transcoder;
 use futures_util::FutureExt as _;
 use serde_json::Value;
 
@@ -95,6 +96,10 @@ async fn run(vector: &Vector) -> Outcome {
 }
 
 async fn run_kind(vector: &Vector) -> Outcome {
+    // an option that the gateway does not have
+    if let Err(reason) = options::config(&vector.input["options"], Transcoder::Plan) {
+        return Outcome::Skipped(reason);
+    }
     match vector.kind.as_str() {
         "template_parse" => route_vectors::template_parse(vector).into(),
         "path_match" => route_vectors::path_match(vector),

@@ -52,11 +52,6 @@ pub(crate) fn rule_validate(vector: &Vector) -> Result<(), String> {
 
 pub(crate) fn path_match(vector: &Vector) -> Outcome {
     let wanted = &vector.input["options"];
-    for name in wanted.as_object().into_iter().flatten().map(|(name, _)| name) {
-        if !matches!(name.as_str(), "unescape" | "match_unregistered_verb" | "trailing_slash") {
-            return Outcome::Skipped(format!("no option {name}"));
-        }
-    }
     let mut table = Table::default();
     for rule in vector.input["rules"].as_array().unwrap() {
         let text = |name: &str| rule[name].as_str().unwrap().to_owned();
