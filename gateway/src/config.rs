@@ -73,6 +73,8 @@ pub struct Config {
     pub timeout_max: Option<Duration>,
     /// Where grpc.health.v1 is served as HTTP, such as `/healthz`.
     pub health_path: Option<String>,
+    /// How long upstream may take to tell its health there; one that takes longer does not serve.
+    pub health_max: Duration,
     /// Paths that whoever serves the gateway answers before it, such as `/metrics`: no rule may have them.
     pub taken_paths: Vec<String>,
     /// The title and version in the OpenAPI document.
@@ -113,6 +115,7 @@ impl Default for Config {
             default_timeout: None,
             timeout_max: None,
             health_path: Some("/healthz".to_owned()),
+            health_max: Duration::from_secs(2),
             taken_paths: Vec::new(),
             info: Info::default(),
             transcoder: Transcoder::Plan,

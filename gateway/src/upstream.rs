@@ -53,8 +53,8 @@ impl Unsent {
     }
 
     /// The request, if it is still whole: it can be sent elsewhere, body and all.
-    pub fn into_request(self) -> Option<Request<Body>> {
-        self.request.into_inner().unwrap_or_else(PoisonError::into_inner).map(|request| *request)
+    pub fn take_request(&self) -> Option<Request<Body>> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner).take().map(|request| *request)
     }
 }
 

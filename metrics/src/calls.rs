@@ -76,8 +76,18 @@ where
 {
     /// Begins now; `given_up` is the way in which it ends if nobody says another.
     pub fn begin(calls: C, given_up: usize) -> Self {
+        Self::begin_at(Instant::now(), calls, given_up)
+    }
+
+    /// Begins at this moment, for whoever has looked at the clock already.
+    pub fn begin_at(now: Instant, calls: C, given_up: usize) -> Self {
         calls.begin();
-        Self { calls, began: Instant::now(), given_up, told: false }
+        Self { calls, began: now, given_up, told: false }
+    }
+
+    /// How long it has been under way.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// It has ended in this way. Only the first word counts.

@@ -15,6 +15,17 @@ use http::Uri;
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use tower::{BoxError, Service, ServiceExt as _};
 
+/// A machine that is gone, or cut off, is found by TCP itself, whatever its servers think of pings: its kernel is asked on
+/// a connection that rests for so long,
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// again each such while,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// and so often before the connection ends, and the calls on it.
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long bytes may stay without its word that they came.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
+
 /// Opens connections.
 #[derive(Clone, Debug)]
 pub(super) struct Dial {
@@ -34,6 +45,11 @@ impl Dial {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(connect_max));
+        tcp.set_keepalive(Some(KEEPALIVE_IDLE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+        #[cfg(target_os = "linux")]
+        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
         Self { tcp, tls, connect_max }
     }
 

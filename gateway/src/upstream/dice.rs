@@ -19,13 +19,37 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// Below `bound`; 0 if that is 0.
-    pub(super) fn below(&self, bound: usize) -> usize {
-        (self.next() % (bound as u64).max(1)) as usize
+    /// Two that differ, below `bound`, or 0 twice if nothing else is. Of no more than 2^32.
+    pub(super) fn two_below(&self, bound: usize) -> [usize; 2] {
+        let (next, bound) = (self.next(), (bound as u64).max(1));
+        let first = (next >> 32) % bound;
+        let step = 1 + (next & 0xffff_ffff) % (bound - 1).max(1);
+        [first as usize, ((first + step) % bound) as usize]
     }
 
     /// From 0 to 1.
     pub(super) fn fraction(&self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn two_differ_where_there_are_two_and_all_come_up() {
+        let dice = Dice::new();
+        assert_eq!((dice.two_below(0), dice.two_below(1)), ([0, 0], [0, 0]));
+        for bound in 2..8 {
+            let drawn: Vec<_> = (0..2_000).map(|_| dice.two_below(bound)).collect();
+            assert!(drawn.iter().all(|[first, second]| first != second));
+            for place in 0..2 {
+                let seen: BTreeSet<_> = drawn.iter().map(|drawn| drawn[place]).collect();
+                assert_eq!(seen, (0..bound).collect());
+            }
+        }
     }
 }

@@ -1,15 +1,18 @@
 //! Many nodes as one upstream: the less loaded of two taken by chance, those that fail left alone for a while, and calls
 //! made again where that does no harm.
 //!
-//! A call is made again when it never left, or when it was idempotent and came to nothing: no connection, a connection
-//! that broke, UNAVAILABLE. For that an idempotent call's answer is read whole before it is passed on, up to
-//! [`PoolConfig::replay_bytes_max`]; streams pass through, and are made again only while nothing was sent. Which methods
-//! are idempotent is told by whoever embeds the gateway; [`Gateway::idempotent`](crate::Gateway::idempotent) reads it
-//! from the descriptors.
+//! A call is made again when it never left, or when it was idempotent and came to nothing: a connection that broke,
+//! UNAVAILABLE, or a node that tells nothing any more, not even its health, while another serves. For that an idempotent
+//! call's answer is read whole before it is passed on, up to [`PoolConfig::replay_bytes_max`]; streams pass through, and are
+//! made again where the node's [`Unsent`](super::Unsent) gives the request back. Which methods are idempotent is told by whoever embeds the gateway; [`Gateway::idempotent`](crate::Gateway::idempotent) reads
+//! it from the descriptors.
 //!
 //! Calls under one `idempotency-key` go to one node, as long as the nodes stay the same: whoever was asked first knows the
 //! answer, whichever gateway the repeat comes through.
 
+mod attempt;
+mod call;
+mod choice;
 mod circuit;
 mod health;
 mod node;
@@ -20,36 +23,28 @@ mod tally;
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arsenal_metrics::Text;
 use axum::body::Body;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http::Request;
 use tokio::sync::{Notify, watch};
-use tower::BoxError;
 
 pub use circuit::CircuitLimits;
 
-use super::{Answer, Unsent, Upstream, dice::Dice};
-use crate::{code::Code, failure::GRPC_STATUS, metadata};
+use super::{Answer, Upstream, dice::Dice};
 use node::{Load, Node};
-use retry::{Budget, Failed};
-use tally::{Attempted, Tally};
-
-/// Names what a node keeps the answer of a call under.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+use retry::Budget;
+use tally::Tally;
 
 /// How a [`Pool`] works.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
-    /// How often a call is made at most.
+    /// How often a call is made at most that may have been done; one that never left is tried on each node.
     pub attempts_max: u32,
     /// How many calls that may have been done may be made again at once; one in five is earned back. Of those whose
     /// connection broke it is at least as many as were under way together of late, so that a node may die; what never left
@@ -81,11 +76,6 @@ impl Default for PoolConfig {
     }
 }
 
-/// No node takes calls at the moment.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", match .0 { 0 => "no node is known".to_owned(), all => format!("all {all} nodes are left alone since they failed") })]
-struct NoneAdmits(usize);
-
 /// See the module.
 #[derive(Clone)]
 pub struct Pool {
@@ -95,41 +85,25 @@ pub struct Pool {
 /// The nodes at one moment.
 type Nodes = Arc<[Arc<Node>]>;
 
+/// What may be set anew. Each call looks at it, so that one look has both.
+struct State {
+    nodes: Nodes,
+    idempotent: Paths,
+}
+
+/// gRPC paths whose repetition does no harm; unary ones only.
+type Paths = HashSet<String, foldhash::fast::RandomState>;
+
 struct Shared {
-    nodes: watch::Sender<Nodes>,
+    state: watch::Sender<State>,
     config: PoolConfig,
-    /// The gRPC paths whose repetition does no harm; unary ones only.
-    idempotent: RwLock<HashSet<String>>,
-    budget: Mutex<Budget>,
+    budget: Budget,
     /// Calls that may be made again and have no answer yet.
     under_way: AtomicUsize,
     dice: Dice,
     /// Told when a node fails.
     failed: Notify,
     tally: Tally,
-}
-
-/// Counts a call under way until it is dropped.
-struct UnderWay<'c>(&'c AtomicUsize);
-
-impl<'c> UnderWay<'c> {
-    fn begin(count: &'c AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// One attempt.
-enum Attempt {
-    Answered(Response<Body>),
-    /// How it failed, and what is told if it is not made again.
-    Failed(Failed, Result<Response<Body>, BoxError>),
 }
 
 impl std::fmt::Debug for Pool {
@@ -143,12 +117,12 @@ impl Pool {
     pub fn new(nodes: Vec<Arc<dyn Upstream>>, idempotent: HashSet<String>, config: PoolConfig) -> Self {
         let node =
             |(place, upstream): (usize, _)| Arc::new(Node::new(place.to_string(), upstream, config.circuit));
-        let nodes = watch::Sender::new(nodes.into_iter().enumerate().map(node).collect());
-        let (budget, failed) = (Mutex::new(Budget::new(config.budget)), Notify::new());
-        let idempotent = RwLock::new(idempotent);
+        let nodes = nodes.into_iter().enumerate().map(node).collect();
+        let state = watch::Sender::new(State { nodes, idempotent: idempotent.into_iter().collect() });
+        let (budget, failed) = (Budget::new(config.budget), Notify::new());
         let (dice, tally) = (Dice::new(), Tally::default());
         let under_way = AtomicUsize::new(0);
-        let shared = Shared { nodes, idempotent, budget, under_way, dice, failed, tally, config };
+        let shared = Shared { state, budget, under_way, dice, failed, tally, config };
         Self { shared: Arc::new(shared) }
     }
 
@@ -156,7 +130,7 @@ impl Pool {
     /// are made; calls to those that are gone end as they began.
     pub fn set(&self, names: &[String], make: impl Fn(&str) -> Arc<dyn Upstream>) {
         let shared = &self.shared;
-        shared.nodes.send_if_modified(|nodes| {
+        shared.state.send_if_modified(|State { nodes, .. }| {
             if nodes.iter().map(|node| &node.name).eq(names) {
                 return false;
             }
@@ -173,7 +147,7 @@ impl Pool {
 
     /// Calls to these gRPC paths may be made again from now on, and to no others.
     pub fn set_idempotent(&self, paths: HashSet<String>) {
-        *self.shared.idempotent.write().unwrap_or_else(PoisonError::into_inner) = paths;
+        self.shared.state.send_modify(|state| state.idempotent = paths.into_iter().collect());
     }
 
     /// Waits until a node fails, if none has since this was asked last.
@@ -199,113 +173,19 @@ impl Upstream for Pool {
     }
 }
 
-/// Whether a node may be taken.
-type Fits<'f> = &'f dyn Fn(&&Arc<Node>) -> bool;
-
 impl Shared {
     fn nodes(&self) -> Nodes {
-        self.nodes.borrow().clone()
-    }
-
-    fn is_idempotent(&self, path: &str) -> bool {
-        self.idempotent.read().unwrap_or_else(PoisonError::into_inner).contains(path)
-    }
-
-    async fn call(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, BoxError> {
-        let idempotent = self.is_idempotent(request.uri().path());
-        let (parts, body) = request.into_parts();
-        // a body of a known size is there already
-        let keeps = body.size_hint().exact().is_some_and(|size| size <= self.config.replay_bytes_max as u64);
-        if !keeps {
-            let node = self.choose(&[], parts.headers.get(IDEMPOTENCY_KEY))?;
-            return match self.attempt(&node, Request::from_parts(parts, body), false).await {
-                Attempt::Answered(response) => Ok(response),
-                Attempt::Failed(_, told) => told,
-            };
-        }
-        let body = body.collect().await?.to_bytes();
-        let (started, mut tried) = (Instant::now(), Vec::<Arc<Node>>::new());
-        let _under_way = UnderWay::begin(&self.under_way);
-        loop {
-            let node = self.choose(&tried, parts.headers.get(IDEMPOTENCY_KEY))?;
-            if tried.iter().any(|tried| Arc::ptr_eq(tried, &node)) {
-                tokio::time::sleep(self.pause(tried.len())).await;
-            }
-            tried.push(node.clone());
-            let request = copy(&parts, &body, started);
-            let (failed, told) = match self.attempt(&node, request, idempotent).await {
-                Attempt::Answered(response) => return Ok(response),
-                Attempt::Failed(failed, told) => (failed, told),
-            };
-            let attempts = u32::try_from(tried.len()).unwrap_or(u32::MAX);
-            let call =
-                retry::Call { idempotent, attempts, under_way: self.under_way.load(Ordering::Relaxed) };
-            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            let again = retry::again(failed, call, self.config.attempts_max, &mut budget);
-            drop(budget);
-            self.tally.decide(again);
-            if !again {
-                return told;
-            }
-        }
-    }
-
-    async fn attempt(&self, node: &Arc<Node>, request: Request<Body>, whole: bool) -> Attempt {
-        let attempted = Attempted::begin(&node.attempts);
-        let attempt = self.attempt_untold(node, request, whole).await;
-        match &attempt {
-            Attempt::Answered(_) => attempted.answered(),
-            Attempt::Failed(how, _) => attempted.failed(*how),
-        }
-        attempt
-    }
-
-    async fn attempt_untold(&self, node: &Arc<Node>, request: Request<Body>, whole: bool) -> Attempt {
-        node.circuit().begin(Instant::now());
-        let load = Load::of(node);
-        let response = match node.upstream.call(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                self.fail(node, &*error);
-                let how = if error.is::<Unsent>() { Failed::Unsent } else { Failed::Broken };
-                return Attempt::Failed(how, Err(error));
-            }
-        };
-        if is_unavailable(response.headers()) {
-            self.succeed(node);
-            return Attempt::Failed(Failed::Unavailable, Ok(response));
-        }
-        if !whole {
-            self.succeed(node);
-            return Attempt::Answered(response.map(|body| replay::counted(body, load)));
-        }
-        let (parts, body) = response.into_parts();
-        match replay::read(body, self.config.replay_bytes_max, load).await {
-            Ok(read) => {
-                self.succeed(node);
-                let unavailable = read.trailers().is_some_and(is_unavailable);
-                let response = Response::from_parts(parts, Body::new(read));
-                match unavailable {
-                    true => Attempt::Failed(Failed::Unavailable, Ok(response)),
-                    false => Attempt::Answered(response),
-                }
-            }
-            Err(error) => {
-                self.fail(node, &error);
-                Attempt::Failed(Failed::Broken, Err(error.into()))
-            }
-        }
+        self.state.borrow().nodes.clone()
     }
 
     /// An answer, whatever it says: the node is there.
     fn succeed(&self, node: &Node) {
-        node.circuit().succeed();
-        let under_way = self.under_way.load(Ordering::Relaxed);
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).earn(under_way);
+        node.succeed();
+        self.budget.earn(self.under_way.load(Ordering::Relaxed));
     }
 
     fn fail(&self, node: &Node, error: &(dyn std::error::Error + 'static)) {
-        let opened = node.circuit().fail(Instant::now(), self.dice.fraction());
+        let opened = node.fail(self.dice.fraction());
         if opened {
             let causes = std::iter::successors(error.source(), |error| error.source());
             // some tell their cause themselves
@@ -317,44 +197,8 @@ impl Shared {
         self.failed.notify_one();
     }
 
-    /// The less loaded of two taken by chance, or the one that keeps the answers under a key; best of those that say that
-    /// they serve and were not tried yet.
-    fn choose(&self, tried: &[Arc<Node>], key: Option<&HeaderValue>) -> Result<Arc<Node>, NoneAdmits> {
-        let (nodes, now) = (self.nodes(), Instant::now());
-        let admitting: Vec<&Arc<Node>> = nodes.iter().filter(|node| node.circuit().admits(now)).collect();
-        let fresh = |node: &&Arc<Node>| !tried.iter().any(|tried| Arc::ptr_eq(tried, node));
-        let serving = |node: &&Arc<Node>| node.serving.load(Ordering::Relaxed);
-        let best: [Fits<'_>; 3] = [&|node| fresh(node) && serving(node), &fresh, &|_| true];
-        let candidates = best.into_iter().find_map(|fits| {
-            let fitting: Vec<&Arc<Node>> = admitting.iter().copied().filter(fits).collect();
-            (!fitting.is_empty()).then_some(fitting)
-        });
-        let candidates = candidates.ok_or(NoneAdmits(nodes.len()))?;
-        if let Some(keeper) = key.and_then(|key| candidates.iter().max_by_key(|node| node.weight(key))) {
-            return Ok(Arc::clone(keeper));
-        }
-        let first = self.dice.below(candidates.len());
-        let second = (first + 1 + self.dice.below(candidates.len().saturating_sub(1))) % candidates.len();
-        let load = |place: usize| candidates[place].under_way.load(Ordering::Relaxed);
-        Ok(candidates[if load(second) < load(first) { second } else { first }].clone())
-    }
-
     fn pause(&self, attempts: usize) -> Duration {
         let doubled = self.config.backoff.saturating_mul(1 << attempts.saturating_sub(1).min(10));
         doubled.mul_f64(0.5 + self.dice.fraction())
     }
-}
-
-/// The request anew, with what is left of its deadline.
-fn copy(parts: &Parts, body: &Bytes, started: Instant) -> Request<Body> {
-    let mut request = Request::from_parts(parts.clone(), Body::from(body.clone()));
-    if let Some(left) = metadata::grpc_deadline(&parts.headers) {
-        metadata::put_timeout(request.headers_mut(), left.saturating_sub(started.elapsed()));
-    }
-    request
-}
-
-fn is_unavailable(status: &http::HeaderMap) -> bool {
-    let code = status.get(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
-    code == Some(Code::Unavailable.number())
 }

@@ -47,7 +47,8 @@ pub struct RemoteConfig {
     pub server_name: Option<String>,
     /// How long a connection may take to be there, and how long to shake hands then.
     pub connect_max: Duration,
-    /// After how long a silence a connection with calls under way is pinged.
+    /// After how long a silence a connection with calls under way is pinged. gRPC servers hang up on clients who ping them
+    /// more often than each five minutes while they say nothing; seconds are for servers that are known to bear them.
     pub ping_interval: Duration,
     /// How long an answer to that may take. One that does not come ends the connection and the calls on it: a server that
     /// is frozen, or whose machine is gone, says nothing. Whoever is held up for longer himself finds all answers late.
@@ -62,7 +63,7 @@ impl Default for RemoteConfig {
             tls: None,
             server_name: None,
             connect_max: Duration::from_secs(3),
-            ping_interval: Duration::from_secs(1),
+            ping_interval: Duration::from_secs(300),
             ping_max: Duration::from_secs(3),
         }
     }

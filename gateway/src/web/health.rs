@@ -27,11 +27,13 @@ pub(super) async fn check(
     query: Option<String>,
 ) -> Result<Response<Body>, Failure> {
     let of = asked_of(service, query.as_deref().unwrap_or_default())?;
-    // Whoever cannot be asked does not serve.
-    let number = match health::ask(&*service.upstream, &of).await {
-        Ok(Health::Told(number)) => number,
-        Ok(Health::Unknown) | Err(_) => NOT_SERVING,
-        Ok(Health::Refused(code)) => {
+    let asked =
+        tokio::time::timeout(service.compiled.config.health_max, health::ask(&*service.upstream, &of));
+    // Whoever cannot be asked, or does not say, does not serve.
+    let number = match asked.await {
+        Ok(Ok(Health::Told(number))) => number,
+        Ok(Ok(Health::Unknown) | Err(_)) | Err(_) => NOT_SERVING,
+        Ok(Ok(Health::Refused(code))) => {
             let message = format!("upstream does not tell the health of `{of}`: {}", code.name());
             let failure = service.compiled.failure(Reason::UpstreamUnavailable, message);
             return Err(Failure { code, ..failure });

@@ -136,7 +136,7 @@ async fn a_server_that_takes_no_more_calls_is_known_before_one_is_sent() {
     };
     let refused = refused.downcast::<Unsent>().unwrap();
     assert!(refused.to_string().contains("as many calls as the server takes"), "{refused}");
-    let request = refused.into_request().unwrap();
+    let request = refused.take_request().unwrap();
     assert_eq!(request.into_body().collect().await.unwrap().to_bytes().len(), 5);
     drop(streams);
     // a cancelled call leaves its place

@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
-use arsenal_gateway::upstream::{Answer, PoolConfig, Remote, RemoteConfig, Unsent, Upstream};
+use arsenal_gateway::upstream::{Answer, CircuitLimits, PoolConfig, Remote, RemoteConfig, Unsent, Upstream};
 use axum::body::Body;
 use futures_util::future::join_all;
 use http::Request;
+use http_body_util::BodyExt as _;
 
 use crate::{
     library::{self, Counters},
@@ -35,7 +36,10 @@ impl Served {
         let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, library::router(Counters::default())).await
+            // as servers of gRPC say that they have no such method, that for their health among them
+            let unimplemented = || async { [("content-type", "application/grpc"), ("grpc-status", "12")] };
+            let router = library::router(Counters::default()).fallback(unimplemented);
+            axum::serve(listener, router).await
         });
         Self { address, runtime: Some(runtime), frozen: None }
     }
@@ -90,6 +94,22 @@ async fn a_node_that_freezes_costs_no_idempotent_request() {
 }
 
 #[tokio::test]
+async fn a_node_that_freezes_costs_no_idempotent_request_though_it_is_not_pinged() {
+    let (mut first, second) = (Served::start(), Served::start());
+    let config = PoolConfig { health_interval: Duration::from_millis(100), ..PoolConfig::default() };
+    let (service, pool) = pooled(vec![first.remote(), second.remote()], config);
+    let watch = tokio::spawn(pool.watch());
+    for round in 0..6 {
+        if round == 3 {
+            first.freeze();
+        }
+        let statuses = join_all((0..32).map(|_| ask(&service, BOOK))).await;
+        assert!(statuses.iter().all(|status| *status == 200), "round {round}: {statuses:?}");
+    }
+    watch.abort();
+}
+
+#[tokio::test]
 async fn a_node_that_accepts_and_never_answers_costs_no_idempotent_request() {
     // the kernel accepts; nobody reads
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -115,6 +135,32 @@ async fn the_death_of_a_node_costs_no_idempotent_request() {
             }
         });
         assert!(statuses.iter().all(|status| *status == 200), "round {round}: {statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_a_client_that_never_left_goes_to_another_node() {
+    // bound, so that nobody else gets the port, and listened to by nobody
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = format!("http://{}", nobody.local_addr().unwrap()).parse().unwrap();
+    let gone = Remote::new(&address, 1).unwrap();
+    let good = Served::start();
+    let circuit = CircuitLimits { failures_max: u32::MAX, ..CircuitLimits::default() };
+    let nodes: Vec<Arc<dyn Upstream>> = vec![Arc::new(gone), good.remote()];
+    let (service, _) = pooled(nodes, PoolConfig { circuit, ..PoolConfig::default() });
+    for _ in 0..20 {
+        // a server hands a body over without its size
+        let lines = ["{\"title\":\"a\"}\n", "{\"title\":\"b\"}\n"].map(Ok::<_, axum::Error>);
+        let request = Request::post("/v1/books:count")
+            .header("content-type", "application/x-ndjson")
+            .header("request-timeout", "60")
+            .body(Body::from_stream(futures_util::stream::iter(lines)))
+            .unwrap();
+        let (parts, body) = service.handle(request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        assert_eq!(parts.status, 200, "{body:?}");
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap()["sequence"], "2", "{body:?}");
     }
 }
 

@@ -51,6 +51,21 @@ async fn trailers_that_tell_no_status_are_no_success() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_does_not_say_how_it_is_does_not_serve() {
+    struct Hung;
+    impl Upstream for Hung {
+        fn call(&self, _: Request<Body>) -> Answer {
+            Box::pin(std::future::pending())
+        }
+    }
+    let service = service(Config::default(), Hung);
+    let asking = service.handle(Request::get("/healthz").body(Body::empty()).unwrap());
+    let (parts, body) = tokio::time::timeout(DEADLINE, asking).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    assert_eq!((parts.status.as_u16(), &*body), (503, &br#"{"status":"NOT_SERVING"}"#[..]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_always_has_one_more_item_ends_at_its_deadline() {
     struct Endless;
     impl Upstream for Endless {

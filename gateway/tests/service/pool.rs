@@ -17,6 +17,7 @@ use axum::body::Body;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
+use tokio::sync::Notify;
 
 use crate::{
     DEADLINE,
@@ -277,6 +278,57 @@ async fn a_node_that_does_not_tell_its_health_gets_no_calls() {
     }
     assert_eq!(dumb.0.asked(), 0);
     watch.abort();
+}
+
+#[tokio::test]
+async fn what_never_left_is_tried_on_each_node() {
+    let bad: Vec<Failing> = (0..8).map(|_| Failing::new(How::Unsent)).collect();
+    let good = answering();
+    let all = bad.iter().map(|bad| Arc::new(bad.clone()) as Arc<dyn Upstream>);
+    let nodes = all.chain([Arc::new(good.clone()) as Arc<dyn Upstream>]).collect();
+    let circuit = CircuitLimits { failures_max: u32::MAX, ..CircuitLimits::default() };
+    let (service, _) = pooled(nodes, PoolConfig { circuit, ..PoolConfig::default() });
+    for _ in 0..20 {
+        assert_eq!(ask(&service, SEND).await, 200);
+    }
+    assert_eq!(good.asked().len(), 20);
+    let (service, _) = pooled(vec![Arc::new(bad[0].clone())], PoolConfig::default());
+    let before = bad[0].asked();
+    assert_eq!(ask(&service, SEND).await, 503);
+    assert_eq!(bad[0].asked() - before, 3, "alone it is asked as often as ever");
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_does_not_keep_a_node_shut_that_he_was_the_one_to_try() {
+    /// Breaks the first call, never answers the second, and answers all others.
+    #[derive(Clone)]
+    struct Coming(Failing, Arc<Notify>);
+    impl Upstream for Coming {
+        fn call(&self, request: Request<Body>) -> Answer {
+            match self.0.asked.fetch_add(1, Ordering::SeqCst) {
+                0 => Box::pin(async { Err("reset".into()) }),
+                1 => {
+                    self.1.notify_one();
+                    Box::pin(std::future::pending())
+                }
+                _ => answering().call(request),
+            }
+        }
+    }
+    let node = Coming(Failing::new(How::NeverAnswers), Arc::default());
+    // open for no time, so that the next call tries; and for very long if nothing is heard of that
+    let circuit =
+        CircuitLimits { failures_max: 1, open_min: Duration::ZERO, open_max: Duration::from_secs(600) };
+    let (service, _) = pooled(vec![Arc::new(node.clone())], PoolConfig { circuit, ..PoolConfig::default() });
+    assert_eq!(ask(&service, SEND).await, 503);
+    let trying = tokio::spawn({
+        let service = service.clone();
+        async move { ask(&service, SEND).await }
+    });
+    tokio::time::timeout(DEADLINE, node.1.notified()).await.unwrap();
+    trying.abort();
+    assert!(trying.await.unwrap_err().is_cancelled());
+    assert_eq!(ask(&service, SEND).await, 200);
 }
 
 #[tokio::test]

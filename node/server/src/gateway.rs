@@ -57,6 +57,7 @@ pub(crate) fn settings(config: &Config) -> arsenal_gateway::Config {
     settings.timeout_max = Some(Duration::from_millis(config.gateway.timeout_max_ms));
     settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
     settings.heartbeat_lines = config.gateway.heartbeat_lines;
+    settings.health_max = Duration::from_millis(config.gateway.health_timeout_ms);
     settings.sse_retry =
         (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
     let resumed =

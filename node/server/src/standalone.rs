@@ -1,7 +1,7 @@
 //! A gateway of its own: in front of one node or many, of this contract or of whatever descriptors it is told to follow.
 
 use crate::assembly::{self, StartupError};
-use crate::config::Config;
+use crate::config::{Config, GatewaySection};
 use crate::gateway;
 use crate::listener::{Door, Tally};
 use crate::memory;
@@ -139,6 +139,17 @@ fn until(mut stopped: watch::Receiver<bool>, work: impl Future + Send + 'static)
     });
 }
 
+/// What Arsenal's nodes bear: one that is frozen is found soon.
+const PING_OURS: Duration = Duration::from_secs(1);
+
+fn ping_interval(settings: &GatewaySection) -> Duration {
+    match settings.ping_ms {
+        0 if settings.descriptors.is_empty() => PING_OURS,
+        0 => RemoteConfig::default().ping_interval,
+        set => Duration::from_millis(set),
+    }
+}
+
 /// The nodes that are called, as they will be found, and what they are called through.
 struct Upstreams {
     pool: Pool,
@@ -160,7 +171,7 @@ impl Upstreams {
             tls: tls.clone(),
             server_name: name,
             connect_max: milliseconds(settings.connect_ms),
-            ping_interval: milliseconds(settings.ping_ms),
+            ping_interval: ping_interval(settings),
             ping_max: milliseconds(settings.ping_timeout_ms),
         };
         let address = |text: &str| match text.parse() {

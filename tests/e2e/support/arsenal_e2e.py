@@ -18,12 +18,12 @@ import traceback
 WAIT_SECONDS = 30
 
 
-class Node:
-    """A node of the real program on free ports of the loopback interface."""
+class Program:
+    """The real program as a process of its own; what it prints tells that it is up, and where."""
 
-    def __init__(self, *options, environment=None):
+    def __init__(self, *arguments, environment=None):
         self.process = subprocess.Popen(
-            [os.environ["ARSENAL"], "dev", "--grpc", "0", "--rest", "0", *options],
+            [os.environ["ARSENAL"], *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -31,10 +31,8 @@ class Node:
             env={**os.environ, **(environment or {})},
         )
         self._lines = queue.Queue()
-        # Reads on as long as the node lives, so that a full pipe never stops it.
+        # Reads on as long as the program lives, so that a full pipe never stops it.
         threading.Thread(target=self._read, daemon=True).start()
-        self.grpc = self._address(r"^  gRPC  (\S+)")
-        self.rest = self._address(r"^  REST  (http\S+)")
 
     def _read(self):
         for line in self.process.stdout:
@@ -51,7 +49,7 @@ class Node:
                 line = None
             if line is None:
                 self.end()
-                raise RuntimeError(f"the node did not start:\n{''.join(printed)}")
+                raise RuntimeError(f"the program did not start:\n{''.join(printed)}")
             printed.append(line)
             if found := re.match(pattern, line):
                 return found[1]
@@ -72,6 +70,24 @@ class Node:
 
     def __exit__(self, *_):
         self.end()
+
+
+class Node(Program):
+    """A node on free ports of the loopback interface."""
+
+    def __init__(self, *options, environment=None):
+        super().__init__("dev", "--grpc", "0", "--rest", "0", *options, environment=environment)
+        self.grpc = self._address(r"^  gRPC  (\S+)")
+        self.rest = self._address(r"^  REST  (http\S+)")
+
+
+class Gateway(Program):
+    """A gateway of its own before `upstream`, on a free port; settings are those of the section `gateway`."""
+
+    def __init__(self, upstream, **settings):
+        told = {f"ARSENAL_GATEWAY_{name.upper()}": value for name, value in settings.items()}
+        super().__init__("gateway", "--upstream", upstream, "--listen", "127.0.0.1:0", environment=told)
+        self.rest = self._address(r"^arsenal gateway: (http\S+)")
 
 
 def eventually(ask, accept, what):

@@ -3,6 +3,10 @@
 //! Closed, it takes calls. After so many failures in a row it opens, and for a while takes none; then one call may try.
 //! Each time that fails the while doubles, up to a bound, and is spread by chance, so that many gateways do not come back
 //! at the same moment. One success closes it.
+//!
+//! A call that is given up says nothing, so the one that tried gives its place to the next. Where the node answered nobody
+//! for as long as that caller was patient, it is taken for silent for a while: others are preferred to it, and it is taken
+//! where there are none, since the call may have been one that takes long.
 
 use std::time::{Duration, Instant};
 
@@ -32,6 +36,8 @@ pub(super) struct Circuit {
     /// How often it opened in a row.
     openings: u32,
     state: State,
+    /// Until when others are preferred to it.
+    silent_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +54,7 @@ enum State {
 
 impl Circuit {
     pub(super) fn new(limits: CircuitLimits) -> Self {
-        Self { limits, failures: 0, openings: 0, state: State::Closed }
+        Self { limits, failures: 0, openings: 0, state: State::Closed, silent_until: None }
     }
 
     /// Whether a call may be made now; nothing changes by asking.
@@ -64,11 +70,30 @@ impl Circuit {
         self.state == State::Closed
     }
 
-    /// A call is made.
-    pub(super) fn begin(&mut self, now: Instant) {
-        if self.state != State::Closed {
+    /// Whether others are preferred to it.
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        self.silent_until.is_some_and(|until| now < until)
+    }
+
+    /// A call is made. Gives whether it is one that tries.
+    pub(super) fn begin(&mut self, now: Instant) -> bool {
+        let tries = self.state != State::Closed;
+        if tries {
             self.state = State::Trying { until: now + self.limits.open_max };
         }
+        tries
+    }
+
+    /// The call that tried was given up before anything was heard of it.
+    pub(super) fn give_back(&mut self, now: Instant) {
+        if matches!(self.state, State::Trying { .. }) {
+            self.state = State::Open { until: now };
+        }
+    }
+
+    /// A call was given up behind a long silence.
+    pub(super) fn fall_silent(&mut self, now: Instant) {
+        self.silent_until = Some(now + self.limits.open_max);
     }
 
     /// A call was answered.
@@ -142,6 +167,34 @@ mod tests {
         let mut circuit = opened(now);
         circuit.begin(now + Duration::from_millis(100));
         assert!(circuit.admits(now + Duration::from_secs(11)));
+    }
+
+    #[test]
+    fn a_try_that_is_given_up_is_the_next_ones() {
+        let now = Instant::now();
+        let mut circuit = opened(now);
+        let later = now + Duration::from_millis(100);
+        assert!(circuit.begin(later));
+        circuit.give_back(later);
+        assert!(circuit.admits(later));
+        assert!(!circuit.is_closed());
+        // one that was heard of meanwhile has decided already
+        assert!(circuit.begin(later));
+        circuit.succeed();
+        circuit.give_back(later);
+        assert!(circuit.is_closed());
+        assert!(!circuit.begin(later), "nothing is tried where all is well");
+    }
+
+    #[test]
+    fn one_that_fell_silent_is_called_where_no_other_is_left_until_it_answers_or_a_while_is_over() {
+        let now = Instant::now();
+        let mut circuit = Circuit::new(CircuitLimits::default());
+        circuit.fall_silent(now);
+        assert!(circuit.is_silent(now) && circuit.admits(now));
+        assert!(!circuit.is_silent(now + CircuitLimits::default().open_max));
+        circuit.succeed();
+        assert!(!circuit.is_silent(now));
     }
 
     proptest! {

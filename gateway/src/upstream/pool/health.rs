@@ -14,10 +14,10 @@ use crate::upstream::{
 
 /// Asks those that are there, and those that come later.
 pub(super) async fn watch(shared: &Arc<Shared>) {
-    let mut changes = shared.nodes.subscribe();
+    let mut changes = shared.state.subscribe();
     let mut watching = FuturesUnordered::new();
     loop {
-        let nodes = changes.borrow_and_update().clone();
+        let nodes = changes.borrow_and_update().nodes.clone();
         let fresh = nodes.iter().filter(|node| !node.watched.swap(true, Ordering::Relaxed));
         for node in fresh {
             watching.push(watch_node(shared, node.clone()));
@@ -32,17 +32,23 @@ pub(super) async fn watch(shared: &Arc<Shared>) {
 
 /// Ends once the node is no longer one of the pool's.
 async fn watch_node(shared: &Shared, node: Arc<Node>) {
-    while shared.nodes.borrow().iter().any(|there| Arc::ptr_eq(there, &node)) {
+    while shared.state.borrow().nodes.iter().any(|there| Arc::ptr_eq(there, &node)) {
+        let answers = node.answers();
         let told = tokio::time::timeout(shared.config.health_timeout, check(&*node.upstream)).await;
+        let late = told.is_err();
         match told.unwrap_or_else(|late| Err(late.into())) {
             Ok(serving) => {
                 node.serving.store(serving, Ordering::Relaxed);
-                node.circuit().succeed();
+                node.succeed();
             }
             Err(error) => {
                 // back once it says so, and not at the cost of a client's call that tries
                 node.serving.store(false, Ordering::Relaxed);
                 shared.fail(&node, &*error);
+                if late && node.answers() == answers {
+                    // frozen or cut off: its connections may stand for long, and the calls on them with it
+                    node.silent.notify_waiters();
+                }
             }
         }
         tokio::time::sleep(spread(shared.config.health_interval, shared.dice.fraction())).await;

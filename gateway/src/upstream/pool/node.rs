@@ -6,14 +6,16 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use http::HeaderValue;
+use tokio::sync::Notify;
 
 use super::{
     super::Upstream,
     circuit::{Circuit, CircuitLimits},
-    tally::Attempts,
+    tally::{self, Attempts},
 };
 
 pub(super) struct Node {
@@ -25,8 +27,12 @@ pub(super) struct Node {
     pub(super) serving: AtomicBool,
     /// Whether its health is asked for.
     pub(super) watched: AtomicBool,
-    pub(super) attempts: Arc<Attempts>,
+    pub(super) attempts: Attempts,
+    /// Told each time that it did not tell its health in time, and answered nothing else meanwhile.
+    pub(super) silent: Notify,
     circuit: Mutex<Circuit>,
+    /// Something is held against it in there. While nothing is, a call takes no lock and no look at the clock.
+    troubled: AtomicBool,
 }
 
 impl Node {
@@ -37,9 +43,73 @@ impl Node {
             under_way: AtomicUsize::new(0),
             serving: AtomicBool::new(true),
             watched: AtomicBool::new(false),
-            attempts: Arc::default(),
+            attempts: Attempts::default(),
+            silent: Notify::new(),
             circuit: Mutex::new(Circuit::new(circuit)),
+            troubled: AtomicBool::new(false),
         }
+    }
+
+    /// Whether nothing speaks against calling it.
+    pub(super) fn is_well(&self) -> bool {
+        self.serving.load(Ordering::Relaxed) && !self.is_troubled()
+    }
+
+    /// Whether it may be called.
+    pub(super) fn admits(&self, now: Instant) -> bool {
+        !self.is_troubled() || self.circuit().admits(now)
+    }
+
+    /// Whether it says that it serves, and answers.
+    pub(super) fn is_preferred(&self, now: Instant) -> bool {
+        let silent = self.is_troubled() && self.circuit().is_silent(now);
+        self.serving.load(Ordering::Relaxed) && !silent
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        !self.is_troubled() || self.circuit().is_closed()
+    }
+
+    /// A call is made. Gives whether it is one that tries whether the node is back.
+    pub(super) fn begin(&self, now: Instant) -> bool {
+        self.is_troubled() && self.circuit().begin(now)
+    }
+
+    /// It answered.
+    pub(super) fn succeed(&self) {
+        if self.is_troubled() {
+            let mut circuit = self.circuit();
+            circuit.succeed();
+            self.troubled.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// It failed. Gives whether it is left alone from now on, where it was not before.
+    pub(super) fn fail(&self, chance: f64) -> bool {
+        self.trouble().fail(Instant::now(), chance)
+    }
+
+    /// A call was given up that had not been answered, which may have tried whether it is back, and after a long silence.
+    pub(super) fn give_up(&self, tried: bool, silence: bool, chance: f64) {
+        if !tried && !silence {
+            return;
+        }
+        let (now, mut circuit) = (Instant::now(), self.trouble());
+        match (tried, silence) {
+            (true, true) => {
+                circuit.fail(now, chance);
+            }
+            (true, false) => circuit.give_back(now),
+            (false, _) => {}
+        }
+        if silence {
+            circuit.fall_silent(now);
+        }
+    }
+
+    /// How many calls it has answered.
+    pub(super) fn answers(&self) -> u64 {
+        tally::answers(&self.attempts)
     }
 
     /// How much it is the node for a key (rendezvous hashing): the same at every gateway, and of no other node's doing.
@@ -50,7 +120,19 @@ impl Node {
         hasher.finish()
     }
 
-    pub(super) fn circuit(&self) -> MutexGuard<'_, Circuit> {
+    fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
+    }
+
+    /// Its circuit, in which something is about to be held against it.
+    fn trouble(&self) -> MutexGuard<'_, Circuit> {
+        let circuit = self.circuit();
+        // under the lock, as is the word that all is well
+        self.troubled.store(true, Ordering::Relaxed);
+        circuit
+    }
+
+    fn circuit(&self) -> MutexGuard<'_, Circuit> {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

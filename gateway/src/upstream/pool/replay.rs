@@ -1,7 +1,6 @@
 //! Answers that are read before they are passed on, so that one which breaks off can be asked for again.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -11,12 +10,16 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use smallvec::SmallVec;
 
 use super::Load;
 
+/// Most answers are a message and its trailers.
+type Frames = SmallVec<[Frame<Bytes>; 2]>;
+
 /// A body, what of it was read already, and the load that it is.
 pub(super) struct Read {
-    frames: VecDeque<Frame<Bytes>>,
+    frames: smallvec::IntoIter<[Frame<Bytes>; 2]>,
     /// What was too large to be read before, or everything.
     rest: Option<Body>,
     _load: Load,
@@ -24,27 +27,27 @@ pub(super) struct Read {
 
 /// Reads a body to its end, or until it has more than `bytes_max`; then the rest follows as it comes.
 pub(super) async fn read(mut body: Body, bytes_max: usize, load: Load) -> Result<Read, axum::Error> {
-    let (mut frames, mut bytes) = (VecDeque::new(), 0);
+    let (mut frames, mut bytes) = (Frames::new(), 0);
     while bytes <= bytes_max {
         let Some(frame) = body.frame().await.transpose()? else {
-            return Ok(Read { frames, rest: None, _load: load });
+            return Ok(Read { frames: frames.into_iter(), rest: None, _load: load });
         };
         bytes += frame.data_ref().map_or(0, Bytes::len);
-        frames.push_back(frame);
+        frames.push(frame);
     }
-    Ok(Read { frames, rest: Some(body), _load: load })
+    Ok(Read { frames: frames.into_iter(), rest: Some(body), _load: load })
 }
 
 /// A body as it comes, which counts as load until it is dropped.
 pub(super) fn counted(body: Body, load: Load) -> Body {
-    Body::new(Read { frames: VecDeque::new(), rest: Some(body), _load: load })
+    Body::new(Read { frames: Frames::new().into_iter(), rest: Some(body), _load: load })
 }
 
 impl Read {
     /// The trailers, if nothing but them was read.
     pub(super) fn trailers(&self) -> Option<&HeaderMap> {
-        match &self.frames.front() {
-            Some(frame) if self.frames.len() == 1 => frame.trailers_ref(),
+        match self.frames.as_slice() {
+            [frame] => frame.trailers_ref(),
             _ => None,
         }
     }
@@ -58,7 +61,7 @@ impl http_body::Body for Read {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Some(frame) = self.frames.pop_front() {
+        if let Some(frame) = self.frames.next() {
             return Poll::Ready(Some(Ok(frame)));
         }
         match &mut self.rest {
@@ -68,6 +71,6 @@ impl http_body::Body for Read {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+        self.frames.as_slice().is_empty() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
     }
 }

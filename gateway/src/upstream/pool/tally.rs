@@ -1,8 +1,11 @@
 //! What a pool counts of its nodes, and how it tells.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use arsenal_metrics::{Calls, Kind, Text};
@@ -15,19 +18,29 @@ const ENDS: [&str; 5] = ["answered", "unavailable", "unsent", "broken", "given_u
 /// The attempts on one node.
 pub(super) type Attempts = Calls<{ ENDS.len() }>;
 
-/// One of them, until its answer begins or, where it may be made again, is there whole.
-pub(super) struct Attempted(arsenal_metrics::Timed<Arc<Attempts>, { ENDS.len() }>);
+/// How many of them ended in an answer, whatever it said.
+pub(super) fn answers(attempts: &Attempts) -> u64 {
+    let [answered, unavailable, ..] = attempts.ended();
+    answered + unavailable
+}
 
-impl Attempted {
-    pub(super) fn begin(attempts: &Arc<Attempts>) -> Self {
-        Self(arsenal_metrics::Timed::begin(Arc::clone(attempts), ENDS.len() - 1))
+/// One of them, until its answer begins or, where it may be made again, is there whole.
+pub(super) struct Attempted<'n>(arsenal_metrics::Timed<&'n Attempts, { ENDS.len() }>);
+
+impl<'n> Attempted<'n> {
+    pub(super) fn begin(attempts: &'n Attempts, now: Instant) -> Self {
+        Self(arsenal_metrics::Timed::begin_at(now, attempts, ENDS.len() - 1))
     }
 
-    pub(super) fn answered(mut self) {
+    pub(super) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    pub(super) fn answered(&mut self) {
         self.0.end(0);
     }
 
-    pub(super) fn failed(mut self, how: Failed) {
+    pub(super) fn failed(&mut self, how: Failed) {
         self.0.end(match how {
             Failed::Unavailable => 1,
             Failed::Unsent => 2,
@@ -56,7 +69,7 @@ impl Tally {
             ("gateway_upstream_active_calls", "Calls that a node is answering."),
         ];
         let values: [fn(&Node) -> f64; 2] = [
-            |node| f64::from(u8::from(node.serving.load(Ordering::Relaxed) && node.circuit().is_closed())),
+            |node| f64::from(u8::from(node.serving.load(Ordering::Relaxed) && node.is_closed())),
             |node| node.under_way.load(Ordering::Relaxed) as f64,
         ];
         for ((name, help), value) in gauges.into_iter().zip(values) {
