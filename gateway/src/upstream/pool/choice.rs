@@ -58,7 +58,7 @@ impl Shared {
         });
         let candidates = candidates.ok_or(NoneAdmits(nodes.len()))?;
         let keeper = key.and_then(|key| candidates.iter().max_by_key(|node| node.weight(key)));
-        let chosen = keeper.map_or_else(|| less_loaded(self.two_of(&candidates)), |keeper| keeper);
+        let chosen = keeper.unwrap_or_else(|| less_loaded(self.two_of(&candidates)));
         Ok(Arc::clone(chosen))
     }
 
@@ -80,7 +80,7 @@ impl Shared {
     }
 }
 
-fn less_loaded<'n, N: AsRef<Node>>([first, second]: [&'n N; 2]) -> &'n N {
+fn less_loaded<N: AsRef<Node>>([first, second]: [&N; 2]) -> &N {
     let load = |node: &N| node.as_ref().under_way.load(Ordering::Relaxed);
     if load(second) < load(first) { second } else { first }
 }
