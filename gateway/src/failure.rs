@@ -192,6 +192,8 @@ impl Reason {
             Reason::UnsupportedMediaType => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Reason::NotAcceptable => Some(StatusCode::NOT_ACCEPTABLE),
             Reason::PreconditionFailed => Some(StatusCode::PRECONDITION_FAILED),
+            // the code's own 429 would have the client come again, for an answer that is no smaller
+            Reason::ResponseTooLarge => Some(StatusCode::INTERNAL_SERVER_ERROR),
             Reason::HostNotAllowed => Some(StatusCode::MISDIRECTED_REQUEST),
             Reason::VersionNotSupported => Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
             _ => None,
