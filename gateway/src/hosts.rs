@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Request, Uri, header};
+use http::{HeaderMap, Request, Uri, Version, header};
 
 /// The hosts that requests may name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,12 +42,21 @@ impl Hosts {
     }
 }
 
-/// The host that a request names, with its port: by its header, or as HTTP/2 has it.
+/// The host that a request names, with its port: in its target, as HTTP/2 has it and HTTP/1.1 may (RFC 9112, 3.2.2), or by its
+/// header.
 pub(crate) fn told<'r>(headers: &'r HeaderMap, target: &'r Uri) -> Option<&'r str> {
-    match headers.get(header::HOST) {
+    match target.authority() {
+        Some(authority) => Some(authority.as_str()),
         // what is no text is no name either
-        Some(host) => Some(host.to_str().unwrap_or_default()),
-        None => target.authority().map(http::uri::Authority::as_str),
+        None => headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default()),
+    }
+}
+
+/// Whether a request that came by a connection names one host, as it has to (RFC 9112, 3.2). One that was made here need not.
+pub(crate) fn is_clear<B>(request: &Request<B>, by_connection: bool) -> bool {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 => !by_connection || request.version() != Version::HTTP_11 || request.uri().authority().is_some(),
+        lines => lines == 1,
     }
 }
 

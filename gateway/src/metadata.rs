@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use forwarded::{Forwarding, tells_origin};
+use forwarded::{Forwarding, is_of_proxies};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 use crate::{
@@ -69,16 +69,20 @@ impl Crossing {
         for (name, value) in &request.headers {
             let target = match name.as_str().strip_prefix(PREFIX) {
                 Some(inner) => match HeaderName::from_bytes(inner.as_bytes()) {
-                    // a proxy passes on what a client says behind the prefix
-                    Ok(inner) if !steers_the_call(&inner) && !tells_origin(&inner) => inner,
+                    // a proxy passes on what a client says behind the prefix, and sees to names as they are
+                    Ok(inner)
+                        if !steers_the_call(&inner)
+                            && !is_of_proxies(&inner)
+                            && !self.request.contains_key(&inner) =>
+                    {
+                        inner
+                    }
                     _ => continue,
                 },
                 None if self.request.contains_key(name) => name.clone(),
                 None => continue,
             };
-            if let Some(value) = carried(&target, value, domain)? {
-                metadata.append(target, value);
-            }
+            carry(target, value, &mut metadata, domain)?;
         }
         self.forwarding.put(&request.headers, request.uri.authority(), &request.extensions, &mut metadata);
         Ok(metadata)
@@ -151,17 +155,22 @@ fn names<'n>(names: impl Iterator<Item = &'n str>) -> Result<Names, HeaderNameEr
 }
 
 fn steers_the_call(name: &HeaderName) -> bool {
-    let reserved = [
+    const RESERVED: [&str; 12] = [
         "te",
         "content-type",
         "content-length",
+        "content-encoding",
         "connection",
+        "keep-alive",
         "transfer-encoding",
+        "upgrade",
+        "expect",
         "host",
         "trailer",
         "date",
     ];
-    name.as_str().starts_with("grpc-") || reserved.contains(&name.as_str())
+    let name = name.as_str();
+    name.starts_with("grpc-") || name.starts_with("proxy-") || RESERVED.contains(&name)
 }
 
 /// Takes away what is said of the connection alone, whatever its name: what `connection` lists too (RFC 9110, 7.6.1).
@@ -183,17 +192,29 @@ pub(crate) fn leave_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// The value as metadata carries it: printable ASCII, or base64 without padding under a name that ends in `-bin`.
-fn carried(name: &HeaderName, value: &HeaderValue, domain: &str) -> Result<Option<HeaderValue>, Failure> {
-    let Ok(text) = value.to_str() else { return Ok(None) };
+/// Puts the value into the metadata as that carries it: printable ASCII, or base64 without padding under a name that ends in
+/// `-bin`, where a comma parts values.
+fn carry(
+    name: HeaderName,
+    value: &HeaderValue,
+    metadata: &mut HeaderMap,
+    domain: &str,
+) -> Result<(), Failure> {
+    let Ok(text) = value.to_str() else { return Ok(()) };
     if !name.as_str().ends_with("-bin") {
-        return Ok(Some(value.clone()));
+        metadata.append(name, value.clone());
+        return Ok(());
     }
-    if base64(text).is_none() {
-        let message = format!("header `{name}`: `{text}` is no base64");
-        return Err(Failure::new(Reason::InvalidHeader, domain, message));
+    for one in text.split(',').map(str::trim) {
+        if base64(one).is_none() {
+            let message = format!("header `{name}`: `{one}` is no base64");
+            return Err(Failure::new(Reason::InvalidHeader, domain, message));
+        }
+        if let Ok(value) = HeaderValue::from_str(one.trim_end_matches('=')) {
+            metadata.append(name.clone(), value);
+        }
     }
-    Ok(HeaderValue::from_str(text.trim_end_matches('=')).ok())
+    Ok(())
 }
 
 /// Whether the client takes trailers (RFC 9110, 6.5.1).
@@ -313,6 +334,57 @@ mod tests {
             .header("x-forwarded-for", "1.2.3.4");
         let (request, ()) = request.body(()).unwrap().into_parts();
         assert!(crossing.request(&request, "test").unwrap().is_empty());
+    }
+
+    #[test]
+    fn nobody_speaks_through_the_prefix_for_a_proxy_or_under_a_name_that_is_listed() {
+        let request_headers = vec!["x-user".to_owned()];
+        let crossing =
+            Crossing::new(&MetadataConfig { request_headers, ..MetadataConfig::default() }).unwrap();
+        let mut request = http::Request::get("/").header("x-user", "told").header("authorization", "own");
+        for name in [
+            "x-user",
+            "authorization",
+            "x-real-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "x-client-cert",
+            "x-envoy-internal",
+            "x-goog-iap-jwt-assertion",
+            "ssl-client-verify",
+            "via",
+            "content-encoding",
+            "expect",
+            "upgrade",
+            "keep-alive",
+            "proxy-authorization",
+        ] {
+            request = request.header(format!("grpc-metadata-{name}"), "claimed");
+        }
+        let request = request.header("grpc-metadata-x-client-version", "7");
+        let (request, ()) = request.body(()).unwrap().into_parts();
+        let metadata = crossing.request(&request, "test").unwrap();
+        let told: Vec<_> =
+            metadata.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        for one in [("x-user", "told"), ("authorization", "own"), ("x-client-version", "7")] {
+            assert!(told.contains(&one), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_comma_parts_binary_values_and_no_others() {
+        let crossing = Crossing::new(&MetadataConfig::default()).unwrap();
+        let metadata = |name: &str, value: &str| {
+            let request = http::Request::get("/").header(name, value).body(()).unwrap();
+            let values = crossing.request(&request.into_parts().0, "test")?;
+            let values = values.get_all(name.trim_start_matches(PREFIX)).into_iter();
+            Ok::<_, Failure>(values.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(metadata("grpc-metadata-x-bin", "YQ==, Yg,AA==").unwrap(), ["YQ", "Yg", "AA"]);
+        assert_eq!(metadata("grpc-metadata-x", "a, b").unwrap(), ["a, b"]);
+        let refused = metadata("grpc-metadata-x-bin", "YQ,!!").unwrap_err();
+        assert_eq!(refused.message, "header `x-bin`: `!!` is no base64");
     }
 
     #[test]

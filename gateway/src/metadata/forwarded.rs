@@ -37,6 +37,11 @@ impl Peer {
         Self(Arc::new(Told { proto: Some(proto), ..Told::of(address) }))
     }
 
+    /// Whether a request comes from anywhere, or was made in this process.
+    pub(crate) fn is_known(extensions: &Extensions) -> bool {
+        extensions.get::<Self>().is_some() || extensions.get::<ConnectInfo<SocketAddr>>().is_some()
+    }
+
     fn find(extensions: &Extensions) -> Option<Self> {
         let own = extensions.get::<Self>().cloned();
         let of_axum =
@@ -60,6 +65,40 @@ pub(super) fn tells_origin(name: &HeaderName) -> bool {
     name.starts_with("x-forwarded-") || name == "forwarded"
 }
 
+/// Whether proxies tell by a header of this name who a client is, each in its own way; nobody can list them all.
+pub(super) fn is_of_proxies(name: &HeaderName) -> bool {
+    const BEGINNINGS: [&str; 25] = [
+        "cf-",
+        "client-cert",
+        "fastly-",
+        "remote-",
+        "ssl-client-",
+        "true-client-",
+        "x-amzn-",
+        "x-appengine-",
+        "x-arr-",
+        "x-auth-request-",
+        "x-authenticated-",
+        "x-azure-",
+        "x-client-cert",
+        "x-client-dn",
+        "x-client-ip",
+        "x-client-verify",
+        "x-cluster-client-",
+        "x-envoy-",
+        "x-goog-authenticated-",
+        "x-goog-iap-",
+        "x-ms-client-",
+        "x-original-",
+        "x-real-",
+        "x-remote-",
+        "x-ssl-",
+    ];
+    tells_origin(name)
+        || *name == header::VIA
+        || BEGINNINGS.iter().any(|known| name.as_str().starts_with(known))
+}
+
 /// Who is believed.
 #[derive(Debug)]
 pub(super) struct Forwarding {
@@ -78,7 +117,7 @@ impl Forwarding {
     }
 
     /// Puts into `metadata` whom the request comes from, in place of what it holds, and takes away what else of the kind
-    /// somebody says who is not believed. `authority` is HTTP/2's word for the host.
+    /// somebody says who is not believed. `authority` is the target's word for the host, which goes before the header's.
     pub(super) fn put(
         &self,
         headers: &HeaderMap,
@@ -94,8 +133,8 @@ impl Forwarding {
             claims.iter().for_each(|name| drop(metadata.remove(name)));
         }
         let told = |name: &HeaderName| believed.and_then(|headers| headers.get(name)).cloned();
-        let host = told(&HOST).or_else(|| headers.get(header::HOST).cloned());
-        let host = host.or_else(|| HeaderValue::from_str(authority?.as_str()).ok());
+        let host = told(&HOST).or_else(|| HeaderValue::from_str(authority?.as_str()).ok());
+        let host = host.or_else(|| headers.get(header::HOST).cloned());
         let proto = told(&PROTO).or_else(|| peer.as_ref()?.0.proto.clone());
         let chain = chain(believed, peer.as_ref());
         for (name, value) in [(FOR, chain), (HOST, host), (PROTO, proto)] {
@@ -201,6 +240,6 @@ mod tests {
         }
         // a proxy that says nothing is a client like any other
         let silent = forwarded(&["fd00::/8"], peer("[fd00::1]:1", false), &[("host", "h.test")]);
-        assert_eq!(silent, told(["fd00::1", "http", "h.test"]));
+        assert_eq!(silent, told(["fd00::1", "http", "own.test:8080"]));
     }
 }

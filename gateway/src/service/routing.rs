@@ -76,9 +76,13 @@ impl GatewayService {
 
     /// What is allowed on a path, unless a rule of the service's own takes OPTIONS there.
     pub(super) fn options(&self, path: &str) -> Option<Response<Body>> {
-        let Err(Miss::MethodNotAllowed(allowed)) = self.find("OPTIONS", path) else { return None };
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        if path == "*" {
+            // of no resource: it asks whether there is a server (RFC 9110, 9.3.7)
+            return Some(response);
+        }
+        let Err(Miss::MethodNotAllowed(allowed)) = self.find("OPTIONS", path) else { return None };
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&allow(allowed)).ok()?);
         Some(response)
     }

@@ -12,6 +12,7 @@ use crate::{
     failure::{Failure, Reason},
     gateway::Compiled,
     hosts,
+    metadata::Peer,
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -94,8 +95,11 @@ impl Sender {
     }
 }
 
-/// Refuses a request that names a host which is not the gateway's.
+/// Refuses a request that names a host which is not the gateway's, or not one.
 pub(crate) fn check_host<B>(compiled: &Compiled, request: &Request<B>) -> Result<(), Failure> {
+    if !hosts::is_clear(request, Peer::is_known(request.extensions())) {
+        return Err(compiled.failure(Reason::InvalidHeader, "header `host`: one is expected"));
+    }
     if compiled.config.hosts.admit(request) {
         return Ok(());
     }

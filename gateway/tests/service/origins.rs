@@ -1,8 +1,8 @@
 //! Pages of other origins: what they may read, and what they may not do.
 
-use arsenal_gateway::{Config, Gateway, Hosts};
+use arsenal_gateway::{Config, Gateway, Hosts, Peer};
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, Method, Request, Version, header};
 use http_body_util::BodyExt as _;
 
 use crate::{
@@ -127,4 +127,39 @@ async fn a_gateway_for_its_own_machine_answers_to_no_name_that_nobody_told_it() 
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_request_of_a_connection_names_one_host_and_in_its_target_before_its_header() {
+    let upstream = Recorder::new(Canned { messages: vec![vec![]], ..Canned::default() });
+    let config = Config { hosts: Hosts::local([]), ..Config::default() };
+    let gateway = Gateway::builder(protos::descriptor_set(library::PROTO).unwrap()).config(config);
+    let service = gateway.build().unwrap().service(upstream.clone());
+    let absolute = format!("http://evil.test{BOOK}");
+    for (uri, version, hosts, status) in [
+        (BOOK, Version::HTTP_11, ["localhost"].as_slice(), 200),
+        (BOOK, Version::HTTP_11, &["localhost", "localhost"], 400),
+        (BOOK, Version::HTTP_2, &["localhost", "evil.test"], 400),
+        (BOOK, Version::HTTP_11, &[], 400),
+        (BOOK, Version::HTTP_10, &[], 200),
+        (&absolute, Version::HTTP_11, &["localhost"], 421),
+        (&absolute, Version::HTTP_2, &["localhost"], 421),
+    ] {
+        let mut request = Request::get(uri).version(version);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Peer::new("127.0.0.1:1".parse().unwrap(), false));
+        assert_eq!(service.handle(request).await.status().as_u16(), status, "{uri} {version:?} {hosts:?}");
+    }
+    // whoever calls in this process names none
+    let inside = Request::get(BOOK).body(Body::empty()).unwrap();
+    assert_eq!(service.handle(inside).await.status().as_u16(), 200);
+}
+
+#[tokio::test]
+async fn options_of_no_resource_is_answered_as_the_ping_that_it_is() {
+    let (status, _, called) = ask(&[], Method::OPTIONS, "*", &[]).await;
+    assert_eq!((status, called), (204, false));
 }

@@ -25,7 +25,7 @@ async fn call(
     headers: &[(&str, &str)],
 ) -> (StatusCode, HeaderMap, Bytes, HeaderMap) {
     let frame = if content_type == WEB_TEXT { "AAAAAAA=" } else { "\0\0\0\0\0" };
-    let mut request = Request::post(path).header("content-type", content_type);
+    let mut request = Request::post(path).header("host", "own.test").header("content-type", content_type);
     if content_type == GRPC {
         request = request.version(Version::HTTP_2);
     }

@@ -63,7 +63,7 @@ async fn plain_call(
 ) -> Result<(http::response::Parts, Value, Recorder), String> {
     let upstream = Recorder::new(canned);
     let service = gateway(vector, config)?.service(upstream.clone());
-    let mut builder = Request::post("/call");
+    let mut builder = Request::post("/call").version(http::Version::HTTP_2);
     for (name, value) in headers {
         builder = builder.header(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
