@@ -51,6 +51,9 @@ pub struct Config {
     pub heartbeat_lines: bool,
     /// How long an SSE client is told to wait before it reconnects; `None` leaves it to the client.
     pub sse_retry: Option<Duration>,
+    /// An SSE stream that ended well says so by a last `event: end`, with `{}` as its data. A page that closes its
+    /// `EventSource` on it asks once; else browsers ask again for what has ended, as for what broke off.
+    pub sse_end: bool,
     /// The origins whose pages may speak to it: `https://example.com`, or `*` for all. Its own needs no mention, unless it
     /// is a domain over plain HTTP: whoever owns a domain can point it at this gateway.
     pub origins: Vec<String>,
@@ -105,6 +108,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(15),
             heartbeat_lines: false,
             sse_retry: None,
+            sse_end: false,
             origins: Vec::new(),
             hosts: Hosts::Any,
             grpc: GrpcCalls::default(),

@@ -11,6 +11,7 @@ use crate::{
     grpc,
     method::{Body, Capture, Method},
     schema::{Form, MessageId},
+    stream::LAST_EVENT_ID,
     transcode::{
         decode,
         lexer::JsonError,
@@ -287,8 +288,7 @@ impl Compiled {
         headers: &HeaderMap,
         frame: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        let Some(id) =
-            headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty())
+        let Some(id) = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty())
         else {
             return Ok(());
         };

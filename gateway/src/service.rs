@@ -23,6 +23,7 @@ use http::{
 };
 use http_body::{Body as _, Frame};
 use http_body_util::StreamBody;
+use tokio::time::Instant;
 use tower::Service;
 use tracing::Instrument as _;
 
@@ -194,6 +195,8 @@ impl GatewayService {
         if let Some(timeout) = deadline {
             metadata::put_timeout(&mut metadata, timeout);
         }
+        // one that no clock can tell is none
+        let until = deadline.and_then(|timeout| Instant::now().checked_add(timeout));
         let path = parts.uri.path();
         let target =
             Target { path: &path[..path.len() - verb_length], query: parts.uri.query().unwrap_or_default() };
@@ -225,15 +228,16 @@ impl GatewayService {
             if method.server_streaming {
                 let (compiled, refusal) = (self.compiled.clone(), refusal.clone().unwrap_or_default());
                 let headers = (&parts.headers, headers);
-                Box::pin(stream::respond(compiled, method, headers, messages, deadline, refusal)).await
+                Box::pin(stream::respond(compiled, method, headers, messages, until, refusal)).await
             } else {
                 self.unary_response(method, &parts, &headers, messages).await
             }
         });
-        let answer = match deadline {
+        let answer = match until {
             None => call.await,
-            Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
-                Err(compiled.failure(Reason::DeadlineExceeded, format!("no answer within {timeout:?}")))
+            Some(until) => tokio::time::timeout_at(until, call).await.unwrap_or_else(|_| {
+                let message = format!("no answer within {:?}", deadline.unwrap_or_default());
+                Err(compiled.failure(Reason::DeadlineExceeded, message))
             }),
         };
         // Upstream can only say that the stream broke, or make do with what came before; why is known here.

@@ -9,15 +9,19 @@ mod items;
 mod pieces;
 pub(crate) mod websocket;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use tokio::time::Instant;
 
 use crate::{
     config::StreamFormat, failure::Failure, gateway::Compiled, grpc::Messages, metadata, method::Method,
     negotiate, web::NOSNIFF,
 };
+
+/// Where a browser says which item it had last.
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 pub(crate) use elements::{Refusal, request_body};
 use framing::Framing;
@@ -31,10 +35,9 @@ pub(crate) async fn respond(
     method: &Method,
     (request, initial): (&HeaderMap, HeaderMap),
     mut messages: Messages,
-    deadline: Option<Duration>,
+    deadline: Option<Instant>,
     refusal: Refusal,
 ) -> Result<Response<Body>, Failure> {
-    let started = tokio::time::Instant::now();
     let first = match tokio::time::timeout(compiled.config.first_item_wait, messages.next()).await {
         Ok(first) => Some(first.transpose()?),
         Err(_) => None,
@@ -48,8 +51,14 @@ pub(crate) async fn respond(
     };
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if framing == Framing::Sse && matches!(first, Some(None)) && resumes(method, request) {
+        // a browser that came back for more would come back for ever; this is the word on which it does not (HTML, 9.2.3)
+        compiled.crossing.response(&initial, headers);
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
+    }
+    headers.insert(header::CONTENT_TYPE, content_type);
     if method.raw_response {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     }
@@ -61,11 +70,14 @@ pub(crate) async fn respond(
         headers.insert(header::TRAILER, names);
     }
     let shape = items::Shape::of(method);
-    // one that no clock can tell is none
-    let deadline = deadline.and_then(|timeout| started.checked_add(timeout));
     let items = Items::new(compiled, shape, framing, Source { messages, first, refusal }, deadline, trailers);
     *response.body_mut() = Body::new(items);
     Ok(response)
+}
+
+/// Whether a stream goes on behind an item that its client has had.
+fn resumes(method: &Method, request: &HeaderMap) -> bool {
+    method.resume.after.is_some() && request.get(LAST_EVENT_ID).is_some_and(|id| !id.is_empty())
 }
 
 fn content_type(format: StreamFormat) -> HeaderValue {

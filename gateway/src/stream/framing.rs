@@ -78,10 +78,14 @@ impl Framing {
         }
     }
 
-    /// Appends what ends a stream that went well.
-    pub(super) fn end(self, empty: bool, out: &mut Vec<u8>) {
-        if self == Framing::JsonArray {
-            out.extend_from_slice(if empty { b"[]" } else { b"]" });
-        }
+    /// Appends what ends a stream that went well; `event` is whether one of SSE says that it did. It has data, since a browser
+    /// passes over an event without.
+    pub(super) fn end(self, empty: bool, event: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self {
+            Framing::JsonArray if empty => b"[]",
+            Framing::JsonArray => b"]",
+            Framing::Sse if event => b"event: end\ndata: {}\n\n",
+            Framing::Sse | Framing::Ndjson | Framing::GatewayResult | Framing::Raw => b"",
+        });
     }
 }

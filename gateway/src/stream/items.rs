@@ -166,7 +166,8 @@ impl Items {
                     let told = self.source.messages.trailers.take().unwrap_or_default();
                     self.keep_trailers(&told);
                     let mut out = Vec::new();
-                    self.framing.end(self.state != State::Flowing, &mut out);
+                    let empty = self.state != State::Flowing;
+                    self.framing.end(empty, self.compiled.config.sse_end, &mut out);
                     self.state = State::Done;
                     return Poll::Ready(if out.is_empty() { None } else { Some(Ok(out.into())) });
                 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arsenal_gateway::{
-    Config, Gateway, GatewayService,
+    Config, Gateway, GatewayService, Limits,
     upstream::{Answer, Upstream},
 };
 use axum::body::Body;
@@ -95,4 +95,36 @@ async fn a_client_may_say_that_it_has_more_time_than_a_clock_can_tell() {
         let told = upstream.asked()[0].metadata.get("grpc-timeout").cloned();
         assert_eq!(told, timeout_max.map(|_| "604800S".parse().unwrap()));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_stream_counts_from_its_request_and_not_from_its_headers() {
+    struct Late;
+    impl Upstream for Late {
+        fn call(&self, _: Request<Body>) -> Answer {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                // an item at 4 s, one at 6 s, and so on
+                let items = futures_util::stream::unfold(0, async |after| {
+                    tokio::time::sleep(Duration::from_secs(after)).await;
+                    Some((Ok::<Bytes, std::io::Error>(frame(b"")), 2))
+                });
+                let response = Response::builder().header("content-type", "application/grpc");
+                Ok(response.body(Body::from_stream(items))?)
+            })
+        }
+    }
+    let (status, text) = get(&service(Config::default(), Late), EVENTS, "5").await;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(status == 200 && lines.len() == 2 && lines[1].contains("DEADLINE_EXCEEDED"), "{text}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_told_as_one_to_be_asked_for_again() {
+    let limits = Limits { response_bytes_max: 8, ..Limits::default() };
+    let upstream =
+        Recorder::new(Canned { messages: vec![vec![0x0a, 8, 0, 0, 0, 0, 0, 0, 0, 0]], ..Canned::default() });
+    let (status, text) = get(&service(Config { limits, ..Config::default() }, upstream), BOOK, "10").await;
+    assert_eq!(status, 502, "{text}");
+    assert!(text.contains("RESOURCE_EXHAUSTED") && text.contains("RESPONSE_TOO_LARGE"), "{text}");
 }

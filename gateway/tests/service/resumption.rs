@@ -79,3 +79,40 @@ fn fields_that_cannot_resume_a_stream_and_streams_that_are_none_are_named_at_the
     let methods = HashMap::from([("t.News.Folow".to_owned(), None)]);
     assert!(error(Resumption { methods, ..Resumption::default() }).contains("`t.News.Folow`"));
 }
+
+/// The answer to who had an item, or had none, and may be told of the end.
+async fn events(items: usize, had: Option<&str>, format: &str, sse_end: bool) -> (u16, String) {
+    let item = vec![0x10, 9];
+    let upstream = Recorder::new(Canned { messages: vec![item; items], ..Canned::default() });
+    let config = Config { sse_end, ..Config::default() };
+    let gateway = Gateway::builder(protos::descriptor_set(PROTO).unwrap()).config(config).build().unwrap();
+    let mut request = Request::get("/v1/news:follow").header("accept", format);
+    if let Some(id) = had {
+        request = request.header("last-event-id", id);
+    }
+    let answer = gateway.service(upstream).handle(request.body(Body::empty()).unwrap()).await;
+    let (parts, body) = answer.into_parts();
+    assert_eq!(parts.status != 204, parts.headers.contains_key("content-type"));
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (parts.status.as_u16(), String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_browser_that_comes_back_to_a_stream_with_nothing_left_is_told_not_to_come_again() {
+    const SSE: &str = "text/event-stream";
+    assert_eq!(events(0, Some("9"), SSE, false).await, (204, String::new()));
+    // whoever has had nothing, or is no browser, has an empty stream
+    assert_eq!(events(0, None, SSE, false).await, (200, String::new()));
+    assert_eq!(events(0, Some(""), SSE, false).await, (200, String::new()));
+    assert_eq!(events(0, Some("9"), "application/x-ndjson", false).await, (200, String::new()));
+    let (status, text) = events(1, Some("8"), SSE, false).await;
+    assert!(status == 200 && text.starts_with("id: 9\n"), "{status} {text}");
+}
+
+#[tokio::test]
+async fn an_event_says_that_a_stream_ended_well_where_that_is_asked_for() {
+    let end = "event: end\ndata: {}\n\n";
+    assert!(events(2, None, "text/event-stream", true).await.1.ends_with(&format!("}}\n\n{end}")));
+    assert_eq!(events(0, None, "text/event-stream", true).await.1, end);
+    assert!(!events(2, None, "application/x-ndjson", true).await.1.contains("event"));
+}
