@@ -20,6 +20,7 @@ use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
+    coding::DecodeError,
     config::Limits,
     failure::{Failure, Reason},
     gateway::Compiled,
@@ -143,8 +144,7 @@ impl Paced {
             if let Some((since, ..)) = self.waiting.take() {
                 self.account.wait(since.elapsed());
             }
-            let broke_off =
-                |error| self.compiled.failure(Reason::BodyIncomplete, format!("the body broke off: {error}"));
+            let broke_off = |error| broke_off(error, &self.compiled);
             match frame.transpose().map_err(broke_off) {
                 Err(failure) => return Poll::Ready(Some(Err(failure))),
                 Ok(None) => return Poll::Ready(None),
@@ -168,6 +168,17 @@ impl Paced {
         ready!(late.as_mut().poll(context));
         Poll::Ready(self.compiled.failure(Reason::BodyTooSlow, why.to_string()))
     }
+}
+
+/// What is said of a body that ends with an error: its own, or that of its coding.
+fn broke_off(error: axum::Error, compiled: &Compiled) -> Failure {
+    let error = error.into_inner();
+    let (reason, what) = match error.downcast_ref() {
+        Some(DecodeError::TooDense(..)) => (Reason::BodyTooLarge, "body"),
+        None | Some(DecodeError::Broken(_)) => (Reason::BodyIncomplete, "the body broke off"),
+        Some(_) => (Reason::InvalidBody, "body"),
+    };
+    compiled.failure(reason, format!("{what}: {error}"))
 }
 
 #[cfg(test)]

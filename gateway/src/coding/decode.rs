@@ -23,6 +23,11 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// a piece of text.
 const PARTS_MAX: u32 = 1_000;
 
+/// How many times its size a stream may grow to, beyond what is small. What is whole has a limit of its own; a stream has
+/// none, and four bytes of zstd can be 128 KiB of blanks.
+const GROWTH_MAX: u64 = 100;
+const SMALL_BYTES: u64 = 1 << 20;
+
 /// A body that cannot be taken apart.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
@@ -35,6 +40,9 @@ pub(crate) enum DecodeError {
     /// It ends early.
     #[error("the {} ends early", .0.name())]
     Truncated(Coding),
+    /// It grows as no text does.
+    #[error("{coding} of {read} bytes that grows to more than {GROWTH_MAX} times that", coding = .0.name(), read = .1)]
+    TooDense(Coding, u64),
     /// It is joined of very many parts.
     #[error("{coding} of more than {PARTS_MAX} parts", coding = .0.name())]
     TooManyParts(Coding),
@@ -50,6 +58,9 @@ struct Decoder {
     whole: bool,
     /// The parts that have ended.
     parts: u32,
+    /// The bytes taken and given.
+    read: u64,
+    written: u64,
 }
 
 enum State {
@@ -68,7 +79,7 @@ impl Decoder {
                 State::Zstd(Box::new(decoder))
             }
         };
-        Ok(Self { coding, state, whole: true, parts: 0 })
+        Ok(Self { coding, state, whole: true, parts: 0, read: 0, written: 0 })
     }
 
     /// Takes from `input` and adds at most a piece to `out`. Gives whether more may come without more input.
@@ -104,9 +115,19 @@ impl Decoder {
         if self.parts > PARTS_MAX {
             return Err(DecodeError::TooManyParts(self.coding));
         }
+        self.read += read;
+        self.written += written;
         input.advance(read as usize);
         out.truncate(from + written as usize);
         Ok(!input.is_empty() || written as usize == PIECE_BYTES)
+    }
+
+    /// Refuses what grows as no text does.
+    fn check_growth(&self) -> Result<(), DecodeError> {
+        if self.written > SMALL_BYTES.max(self.read.saturating_mul(GROWTH_MAX)) {
+            return Err(DecodeError::TooDense(self.coding, self.read));
+        }
+        Ok(())
     }
 
     fn finish(&self) -> Result<(), DecodeError> {
@@ -156,6 +177,7 @@ impl Decoded {
             if self.more || !self.input.is_empty() {
                 let mut piece = Vec::new();
                 self.more = decoder.step(&mut self.input, &mut piece)?;
+                decoder.check_growth()?;
                 if !piece.is_empty() {
                     self.decoder = Some(Ok(decoder));
                     return Poll::Ready(Ok(Some(piece.into())));
@@ -217,6 +239,28 @@ mod tests {
             assert!(bomb.len() < 1 << 20);
             let result = decode(coding, bomb.into(), 1 << 20);
             assert!(matches!(result, Err(DecodeError::TooLarge(_))), "{result:?}");
+        }
+    }
+
+    async fn read(coding: Coding, body: Vec<u8>) -> Result<usize, axum::Error> {
+        let mut body = Body::new(Decoded::new(coding, Body::from(body)));
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            bytes += frame?.into_data().map_or(0, |data| data.len());
+        }
+        Ok(bytes)
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_grows_as_no_text_does_is_given_up_and_one_that_grows_much_is_not() {
+        let dense: String = (0..200_000).map(|line| format!("{{\"sequence\":{line}}}\n")).collect();
+        for coding in [Coding::Gzip, Coding::Zstd] {
+            assert_eq!(read(coding, pressed(coding, dense.as_bytes())).await.unwrap(), dense.len());
+            let small = SMALL_BYTES as usize;
+            assert_eq!(read(coding, pressed(coding, &vec![b' '; small])).await.unwrap(), small);
+            let error = read(coding, pressed(coding, &vec![b' '; 50 << 20])).await.unwrap_err();
+            let error = error.into_inner();
+            assert!(matches!(error.downcast_ref(), Some(DecodeError::TooDense(..))), "{coding:?}: {error}");
         }
     }
 

@@ -25,6 +25,10 @@ use crate::{
     pace::Paced,
 };
 
+/// What is looked at of a body without finding an element, before others get their turn: what was pressed hard is there at
+/// once, and nothing else would stop.
+const TURN_BYTES: usize = 256 << 10;
+
 /// Where the reason is left when a request stream breaks off: upstream sees only a reset, the client is to see more.
 pub(crate) type Refusal = Arc<Mutex<Option<Failure>>>;
 
@@ -73,6 +77,7 @@ impl Elements {
             };
             compiled.failure(reason, format!("body: {error}"))
         };
+        let mut looked_at = 0;
         loop {
             match self.splitter.next() {
                 Ok(Some(element)) => return Poll::Ready(Some(self.frame(&element))),
@@ -80,12 +85,17 @@ impl Elements {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(refused(&self.compiled, error)))),
             }
+            if looked_at >= TURN_BYTES {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let within = self.splitter.is_within();
             if !within {
                 self.body.rest();
             }
             match ready!(self.body.poll_piece(within, context)) {
                 Some(Ok(piece)) => {
+                    looked_at += piece.len();
                     self.splitter.push(&piece);
                     if let Err(failure) = self.held.grow_body(self.splitter.kept(), &self.compiled) {
                         return Poll::Ready(Some(Err(failure)));

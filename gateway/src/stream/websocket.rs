@@ -16,7 +16,7 @@ mod handshake;
 mod wire;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::protocol::{Role, WebSocketConfig},
@@ -82,6 +82,9 @@ pub(crate) async fn open(
         let mut failure = compiled.failure(Reason::InvalidHandshake, message);
         failure.http = Some(error.status());
         failure.headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        if error.status() == StatusCode::UPGRADE_REQUIRED {
+            failure.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
         failure
     })?;
     let mut metadata = compiled.metadata(&parts)?;

@@ -107,9 +107,9 @@ fn data(message: &impl prost::Message) -> Frame<Bytes> {
     Frame::data(frame.into())
 }
 
-fn end(code: &'static str, message: &'static str) -> Frame<Bytes> {
+fn end(code: &str, message: &'static str) -> Frame<Bytes> {
     Frame::trailers(HeaderMap::from_iter([
-        ("grpc-status".parse().unwrap(), HeaderValue::from_static(code)),
+        ("grpc-status".parse().unwrap(), HeaderValue::from_str(code).unwrap()),
         ("grpc-message".parse().unwrap(), HeaderValue::from_static(message)),
     ]))
 }
@@ -151,6 +151,7 @@ async fn talk(seen: Seen, headers: HeaderMap, body: Body) -> Response<Body> {
         let (mut lines, sequence, guard) = state?;
         Some(match lines.recv().await {
             Some(Ok(line)) if line.text == "fail" => (end("9", "not%20in%20the%20mood"), None),
+            Some(Ok(line)) if line.text.starts_with("fail ") => (end(&line.text[5..], "asked%20for"), None),
             Some(Ok(line)) => (data(&Line { sequence, ..line }), Some((lines, sequence + 1, guard))),
             Some(Err(())) => (end("1", "broken off"), None),
             None => (end("0", ""), None),

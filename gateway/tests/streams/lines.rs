@@ -104,6 +104,24 @@ async fn a_bad_line_is_named(error_format: ErrorFormat) {
 }
 
 #[tokio::test]
+async fn lines_that_were_pressed_as_no_text_is_are_refused_though_all_are_blank() {
+    let (service, _) = chat(Config::default());
+    let bomb = zstd::encode_all(&*vec![b' '; 256 << 20], 1).unwrap();
+    assert!(bomb.len() < 100_000);
+    let body = BodyExt::boxed(http_body_util::Full::new(Bytes::from(bomb)).map_err(|never| match never {}));
+    let request =
+        Request::post("http://gateway/v1/lines:tally").header("content-type", "application/x-ndjson");
+    let request = request.header("content-encoding", "zstd").body(body).unwrap();
+    let response = soon(client(&service).await.send_request(request)).await.unwrap();
+    assert_eq!(response.status(), 413);
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    let error: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(error["error"]["details"][0]["reason"], "BODY_TOO_LARGE", "{error}");
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains("grows to more than 100 times that"), "{message}");
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_its_lines_holds_the_producer_back() {
     let (service, seen) = chat(Config::default());
     let request = Request::get("http://gateway/v1/lines:follow")

@@ -146,6 +146,20 @@ async fn the_close_code_carries_the_status_and_the_frame_before_it_the_details()
 }
 
 #[tokio::test]
+async fn each_status_has_a_close_code_of_its_own() {
+    let (service, _) = chat(Config::default());
+    // a number that is no code is UNKNOWN
+    for (status, code) in (1..=16).map(|code| (code, code)).chain([(17, 2), (99, 2)]) {
+        let mut socket = open(&service, "/v1/rooms/a:talk").await;
+        say(&mut socket, &json!({ "text": format!("fail {status}") }).to_string()).await;
+        let (error, closed, reason) = failure(&mut socket).await;
+        assert_eq!(closed, 4000 + code, "{error}");
+        let name = error["status"].as_str().unwrap();
+        assert_eq!(reason, format!("{name}: asked for"));
+    }
+}
+
+#[tokio::test]
 async fn a_frame_that_is_no_message_is_refused_precisely_and_upstream_sees_a_break() {
     let limits = Limits { request_bytes_max: 64, ..Limits::default() };
     let (service, seen) = chat(Config { limits, ..Config::default() });
@@ -287,7 +301,14 @@ async fn what_is_wrong_before_the_first_frame_has_an_http_status() {
     // a method without a stream answers as if no WebSocket had been asked for
     assert_eq!(refused(&service, "/v1/say", &[]).await.0, 200);
     let old = [("sec-websocket-version", "8")];
-    assert_eq!(refused(&service, "/v1/rooms/a:talk", &old).await.0, 426);
+    match shake(&service, "/v1/rooms/a:talk", &old).await {
+        Err(tungstenite::Error::Http(response)) => {
+            assert_eq!(response.status(), 426);
+            assert_eq!(response.headers()["upgrade"], "websocket");
+            assert_eq!(response.headers()["sec-websocket-version"], "13");
+        }
+        other => panic!("{other:?}"),
+    }
     let (status, body) = refused(&service, "/v1/rooms/a:talk", &[("origin", "https://evil.example")]).await;
     assert_eq!(status, 403);
     assert!(body.contains("ORIGIN_NOT_ALLOWED"), "{body}");

@@ -1,6 +1,6 @@
 //! HTTP/2 as no client library would speak it: frames by hand.
 
-use super::{connect, limited, serves_others};
+use super::{connect, limited, read_to_end, serves_others};
 use arsenal_tests::Transport;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,6 +11,9 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
@@ -115,6 +118,102 @@ fn a_stream_whose_client_gives_it_no_room_is_reset_and_the_connection_goes_on() 
                 if frame.stream == 3 && frame.flags & END_STREAM != 0 {
                     break;
                 }
+            }
+            serves_others(&sandbox, Transport::Rest).await;
+        },
+    );
+}
+
+/// Sends the same again and again until the other end has had enough of it: it says so, or closes, or takes nothing more.
+/// Others are served meanwhile and behind it.
+fn is_not_taken_for_ever(write_idle_ms: u64, mut more: impl FnMut(u32) -> Vec<u8>) {
+    limited(
+        |config| config.listen.write_idle_ms = write_idle_ms,
+        |sandbox| async move {
+            let mut raw = Raw::open(sandbox.rest(), &[]).await;
+            let mut count = 0;
+            while raw.0.write_all(&more(count)).await.is_ok() {
+                count += 1;
+            }
+            serves_others(&sandbox, Transport::Rest).await;
+        },
+    );
+}
+
+#[test]
+fn streams_that_are_reset_as_quickly_as_they_are_opened_leave_nothing_behind() {
+    limited(
+        |config| config.gateway.streams_per_connection_max = 10,
+        |sandbox| async move {
+            let cancel = 8u32.to_be_bytes();
+            let block = head(&[(":method", "GET"), (":path", "/v1/processes:watch")]);
+            let mut raw = Raw::open(sandbox.rest(), &[]).await;
+            for stream in (1..20_000).step_by(2) {
+                let opened = frame(HEADERS, END_HEADERS | END_STREAM, stream, &block);
+                let pair = [opened, frame(RST_STREAM, 0, stream, &cancel)].concat();
+                // the other end may have enough of it
+                if raw.0.write_all(&pair).await.is_err() {
+                    break;
+                }
+            }
+            serves_others(&sandbox, Transport::Rest).await;
+            let api = sandbox.api(Transport::Rest).await;
+            let gone = || async {
+                let mut stream = connect(sandbox.rest()).await;
+                let asked = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+                stream.write_all(asked).await.unwrap();
+                let metrics = read_to_end(&mut stream).await;
+                let mut active =
+                    metrics.lines().filter(|line| line.starts_with("http_server_active_requests"));
+                active.all(|line| !line.contains(":watch") || line.ends_with(" 0")).then_some(())
+            };
+            api.eventually(gone).await;
+        },
+    );
+}
+
+#[test]
+fn headers_that_go_on_for_ever_end_the_connection() {
+    for field in [("x", "y"), ("", "")] {
+        is_not_taken_for_ever(60_000, |count| {
+            let (name, value) = field;
+            let block = if name.is_empty() { Vec::new() } else { head(&[(name, value)]) };
+            match count {
+                0 => frame(HEADERS, 0, 1, &head(&[(":method", "GET"), (":path", "/v1/operations")])),
+                _ => frame(CONTINUATION, 0, 1, &block),
+            }
+        });
+    }
+}
+
+#[test]
+fn a_client_that_pings_and_reads_no_answer_is_closed() {
+    is_not_taken_for_ever(50, |_| frame(PING, 0, 0, b"and now?").repeat(1_000));
+}
+
+#[test]
+fn a_frame_that_is_none_ends_its_connection_with_a_word() {
+    limited(
+        |_| {},
+        |sandbox| async move {
+            let head = head(&[(":method", "GET"), (":path", "/v1/operations")]);
+            let cases = [
+                ("a window that grows by nothing", frame(WINDOW_UPDATE, 0, 0, &[0; 4])),
+                ("a window larger than any", frame(WINDOW_UPDATE, 0, 0, &i32::MAX.to_be_bytes())),
+                ("data of no stream", frame(DATA, 0, 0, b"x")),
+                ("a stream of the server's own", frame(HEADERS, END_HEADERS | END_STREAM, 2, &head)),
+                ("settings of half a value", frame(SETTINGS, 0, 0, &[0; 5])),
+                ("a frame beyond all bounds", frame(DATA, 0, 1, &[0; 20_000])),
+                ("headers that are no HPACK", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xff; 10])),
+            ];
+            for (what, bytes) in cases {
+                let mut raw = Raw::open(sandbox.rest(), &[]).await;
+                raw.0.write_all(&bytes).await.unwrap();
+                let mut last = None;
+                while let Some(frame) = raw.frame().await {
+                    last = Some(frame.kind);
+                }
+                assert_eq!(last, Some(GOAWAY), "{what}");
             }
             serves_others(&sandbox, Transport::Rest).await;
         },

@@ -14,6 +14,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+/// How long a client may go on sending after its last answer. A body that is refused is not read: closed at once, its
+/// connection would be reset, and take the answer from a client that has not read it yet.
+const LINGER_MAX: Duration = Duration::from_secs(5);
+
+/// What of it is thrown away at a time.
+const UNWANTED_BYTES: usize = 4 << 10;
+
 /// What an HTTP/2 client says first. Until it has said the whole of it, nobody else watches the time.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -26,6 +33,8 @@ pub(super) struct Connection {
     write_idle: Duration,
     /// Until when it must take something, while something waits.
     unwritten: Option<Pin<Box<Sleep>>>,
+    /// Until when it may go on to send what nobody wants, once this end has closed.
+    lingering: Option<Pin<Box<Sleep>>>,
     _held: Held,
 }
 
@@ -64,7 +73,14 @@ impl Connection {
     pub(super) fn new(stream: Stream, patience: Patience, held: Held) -> Self {
         let deadline = Box::pin(tokio::time::sleep(patience.first_byte));
         let greeting = Some(Greeting { deadline, of_preface: 0 });
-        Self { stream, greeting, write_idle: patience.write_idle, unwritten: None, _held: held }
+        Self {
+            stream,
+            greeting,
+            write_idle: patience.write_idle,
+            unwritten: None,
+            lingering: None,
+            _held: held,
+        }
     }
 
     /// What a write gave, or that the client has taken nothing for too long.
@@ -80,6 +96,27 @@ impl Connection {
             io::ErrorKind::TimedOut,
             "the client takes nothing of what is written",
         )))
+    }
+}
+
+impl Connection {
+    /// Throws away what a client sends that sends still, until it closes too. One that is silent is not waited for.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut unwanted = [0; UNWANTED_BYTES];
+        loop {
+            let mut buffer = ReadBuf::new(&mut unwanted);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        match &mut self.lingering {
+            Some(late) => late.poll_unpin(context),
+            None => Poll::Ready(()),
+        }
     }
 }
 
@@ -131,7 +168,8 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        self.poll_linger(context).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -199,6 +237,32 @@ mod tests {
         client.read_exact(&mut vec![0; written]).await.unwrap();
         connection.write_all(&[0]).await.unwrap();
         assert!(connection.unwritten.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_still_sending_when_it_is_answered_can_send_all_and_reads_its_answer() {
+        let hour = Duration::from_secs(3_600);
+        let (mut connection, mut client) = connected(Patience { first_byte: hour, write_idle: hour }).await;
+        // more than lies between the two
+        let sending = tokio::spawn(async move {
+            client.write_all(&vec![0; 32 << 20]).await?;
+            client.shutdown().await?;
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.map(|_| answer)
+        });
+        connection.read_exact(&mut [0; 10]).await.unwrap();
+        connection.write_all(b"no").await.unwrap();
+        connection.shutdown().await.unwrap();
+        drop(connection);
+        assert_eq!(sending.await.unwrap().unwrap(), "no");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_silent_is_not_waited_for() {
+        let hour = Duration::from_secs(3_600);
+        let (mut connection, _client) = connected(Patience { first_byte: hour, write_idle: hour }).await;
+        connection.shutdown().await.unwrap();
+        assert!(connection.lingering.is_none());
     }
 
     #[tokio::test]
