@@ -246,8 +246,14 @@ fn new_request_id() -> HeaderValue {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let number = u128::from(*PROCESS) << 64 | u128::from(NEXT.fetch_add(1, Ordering::Relaxed));
     let digits: [u8; 32] = std::array::from_fn(|place| HEX[(number >> (124 - 4 * place)) as usize & 15]);
-    // sixteen letters and digits make a value of whichever
-    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+    // letters and digits make a value of whichever
+    once(HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0")))
+}
+
+/// A value that no other request has. HTTP/2 is not to keep it for the next ones, in the place of what they have.
+fn once(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 /// The deadline that the client asks for, by `grpc-timeout` (gRPC's form), `request-timeout` or `x-server-timeout`
@@ -313,7 +319,7 @@ pub fn put_timeout(metadata: &mut HeaderMap, timeout: Duration) {
     if let Some((unit, letter)) = fitting
         && let Ok(value) = HeaderValue::from_str(&format!("{}{letter}", nanos / unit))
     {
-        metadata.insert(GRPC_TIMEOUT, value);
+        metadata.insert(GRPC_TIMEOUT, once(value));
     }
 }
 

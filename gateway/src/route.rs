@@ -243,17 +243,19 @@ impl Search<'_> {
     }
 
     fn leaf(&mut self, node: &Node) -> Option<usize> {
-        let mut found = None;
-        for leaf in node.leaves.iter().filter(|leaf| *leaf.verb == *self.verb) {
-            if *leaf.method == *self.method {
-                found = Some(leaf.route);
-            } else if &*leaf.method == ANY_METHOD {
+        let leaves = || node.leaves.iter().filter(|leaf| *leaf.verb == *self.verb);
+        if let Some(leaf) = leaves().find(|leaf| *leaf.method == *self.method) {
+            return Some(leaf.route);
+        }
+        // what else there is matters only to whoever finds nothing
+        for leaf in leaves() {
+            if &*leaf.method == ANY_METHOD {
                 self.any = self.any.or(Some(leaf.route));
             } else {
                 self.allowed.insert(leaf.method.to_string());
             }
         }
-        found
+        None
     }
 }
 

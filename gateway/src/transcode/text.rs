@@ -121,11 +121,36 @@ pub fn put_double(out: &mut Vec<u8>, value: f64) {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     if value.trunc() == value && value.abs() <= EXACT_MAX && !(value == 0.0 && value.is_sign_negative()) {
         put_integer(out, value as i64);
-    } else if value.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
-    } else {
-        put_not_finite(out, value);
+    } else if !put_hundredths(out, value) {
+        if value.is_finite() {
+            out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+        } else {
+            put_not_finite(out, value);
+        }
     }
+}
+
+/// Appends a double that has at most two digits behind the point, as prices and measures have; says whether it was one.
+///
+/// A double reads back from no more than one text of up to fifteen digits, so that of them is the shortest.
+fn put_hundredths(out: &mut Vec<u8>, value: f64) -> bool {
+    const FIFTEEN_DIGITS: f64 = 1e15;
+    let hundredths = (value * 100.0).round();
+    // division rounds as reading does: to the double that is next to the quotient
+    if hundredths == 0.0 || hundredths.abs() >= FIFTEEN_DIGITS || hundredths / 100.0 != value {
+        return false;
+    }
+    let magnitude = hundredths.abs() as u64;
+    if value < 0.0 {
+        out.push(b'-');
+    }
+    put_integer(out, magnitude / 100);
+    let (tenths, rest) = ((magnitude % 100 / 10) as u8, (magnitude % 10) as u8);
+    out.extend_from_slice(&[b'.', b'0' + tenths]);
+    if rest != 0 {
+        out.push(b'0' + rest);
+    }
+    true
 }
 
 /// Appends a float likewise; its shortest form is shorter than that of the double it equals.
@@ -185,6 +210,19 @@ mod tests {
             let json = written(|out| put_string(out, &text));
             prop_assert_eq!(json.len(), string_length(&text));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+
+        #[test]
+        fn a_double_of_few_digits_is_written_as_the_shortest_text(
+            number in -9_007_199_254_740_992i64..=9_007_199_254_740_992,
+            places in 0i32..20,
+        ) {
+            let value: f64 = format!("{number}e-{places}").parse().unwrap();
+            let shortest = match value.trunc() == value {
+                true => (value as i64).to_string(),
+                false => ryu::Buffer::new().format_finite(value).to_owned(),
+            };
+            prop_assert_eq!(written(|out| put_double(out, value)), shortest);
         }
 
         #[test]
