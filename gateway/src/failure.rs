@@ -195,8 +195,6 @@ impl Reason {
             // the code's own 429 would have the client come again, for an answer that is no smaller
             Reason::ResponseTooLarge => Some(StatusCode::INTERNAL_SERVER_ERROR),
             Reason::HostNotAllowed => Some(StatusCode::MISDIRECTED_REQUEST),
-            // not 429, which asks for the same again later
-            Reason::ResponseTooLarge => Some(StatusCode::BAD_GATEWAY),
             Reason::VersionNotSupported => Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
             _ => None,
         }
