@@ -325,19 +325,13 @@ impl Default for MetadataConfig {
     }
 }
 
-/// What the OpenAPI document says of the service.
-#[derive(Clone, Debug)]
+/// What the OpenAPI document says of the service. What is empty comes from the descriptors.
+#[derive(Clone, Debug, Default)]
 pub struct Info {
-    /// Its title.
+    /// Its title; else the name of the only service, or of the package.
     pub title: String,
-    /// Its version.
+    /// Its version; else the one in the package's name.
     pub version: String,
-    /// What it is, in Markdown.
+    /// What it is, in Markdown; else the comment of the package.
     pub description: String,
-}
-
-impl Default for Info {
-    fn default() -> Self {
-        Self { title: "API".to_owned(), version: "1".to_owned(), description: String::new() }
-    }
 }

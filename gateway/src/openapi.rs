@@ -7,78 +7,70 @@
 mod comments;
 mod errors;
 mod examples;
+mod headers;
+mod info;
+mod items;
+mod names;
 mod operation;
 mod path;
 mod schemas;
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
-
-use crate::{
-    config::Config,
-    method::Method,
-    route::{ANY_METHOD, Table},
-    schema::Schema,
-};
 use comments::Comments;
+use items::Items;
+use names::{Operations, Services};
 use path::Paths;
 use schemas::Schemas;
+use serde_json::{Value, json};
+
+use crate::{config::Config, method::Method, route::Table, schema::Schema};
 
 /// What the parts of the document are made from.
 struct Context<'a> {
     schema: &'a Schema,
     config: &'a Config,
     comments: Comments,
+    services: Services,
+    /// What the component of an error body is called.
+    error: &'static str,
 }
 
 /// The document as JSON.
 pub(crate) fn document(schema: &Schema, routes: &Table<Method>, config: &Config) -> Bytes {
-    let context = Context { schema, config, comments: Comments::of(schema.pool()) };
+    let context = Context {
+        schema,
+        config,
+        comments: Comments::of(schema.pool()),
+        services: Services::of(routes.routes()),
+        error: errors::component(schema.pool()),
+    };
     let mut schemas = Schemas::new(&context);
-    let mut paths = Paths::default();
-    let mut operations: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    let mut bindings: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut paths, mut items, mut ids) = (Paths::default(), Items::default(), Operations::default());
     for method in routes.routes() {
-        let binding = bindings.entry(method.descriptor.full_name()).or_default();
+        let id = ids.id(context.services.name(method.descriptor.parent_service()), method);
         let path = paths.place(method);
-        let operation = operation::describe(&context, &mut schemas, method, &path, *binding);
-        *binding += 1;
-        // OpenAPI has no word for "any method"; POST is what such a rule is called by most.
-        let verb = if method.http_method == ANY_METHOD {
-            "post".to_owned()
-        } else {
-            method.http_method.to_lowercase()
-        };
-        if !STANDARD_METHODS.contains(&&*verb) {
-            continue;
-        }
-        operations.entry(path.text).or_default().entry(verb).or_insert(operation);
+        let operation = operation::describe(&context, &mut schemas, method, &path, &id);
+        items.put(path.text, &method.http_method, operation);
     }
     let (schemes, security) = security(config);
     let document = json!({
         "openapi": "3.1.0",
-        "info": {
-            "title": config.info.title,
-            "version": config.info.version,
-            "description": config.info.description,
-        },
-        "servers": [{"url": "/"}],
+        "info": info::of(&context, routes),
+        // beside the document itself, wherever the router is nested
+        "servers": [{"url": "."}],
         "tags": tags(&context, routes),
-        "paths": operations,
+        "paths": items.finish(),
         "components": {
             "schemas": schemas.finish(),
-            "responses": errors::responses(),
+            "parameters": headers::parameters(&context),
+            "headers": headers::components(),
+            "responses": errors::responses(&context),
             "securitySchemes": schemes,
         },
         "security": security,
     });
     Bytes::from(document.to_string())
 }
-
-/// The methods that a path item can have.
-const STANDARD_METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// How a client says who it is, and what of that it must. Whether credentials are needed is upstream's decision, and the
 /// gateway passes them through; a certificate is asked for before there is a request.
@@ -97,9 +89,10 @@ fn tags(context: &Context<'_>, routes: &Table<Method>) -> Vec<Value> {
     let mut tags: Vec<Value> = Vec::new();
     for method in routes.routes() {
         let service = method.descriptor.parent_service();
-        if tags.iter().all(|tag| tag["name"] != service.name()) {
+        let name = context.services.name(service);
+        if tags.iter().all(|tag| tag["name"] != name) {
             let description = context.comments.of_service(service);
-            tags.push(json!({"name": service.name(), "description": description}));
+            tags.push(json!({"name": name, "description": description}));
         }
     }
     tags

@@ -44,6 +44,13 @@ impl Comments {
         self.at(&service.parent_file(), service.path())
     }
 
+    /// The comment of a file's package.
+    pub(super) fn of_package(&self, file: &FileDescriptor) -> String {
+        /// `package` in `FileDescriptorProto`.
+        const PACKAGE: i32 = 2;
+        self.at(file, &[PACKAGE])
+    }
+
     pub(super) fn of_message(&self, message: &MessageDescriptor) -> String {
         self.at(&message.parent_file(), message.path())
     }

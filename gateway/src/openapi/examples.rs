@@ -2,25 +2,55 @@
 
 use serde_json::{Value, json};
 
+use super::Context;
 use crate::{
     code::Code,
     config::{Config, ErrorFormat},
-    schema::{Cardinality, Field, Form, Kind, Schema},
+    schema::{Cardinality, Field, Form, Kind, MessageId},
+    transcode::{
+        JsonOptions, decode,
+        encode::{self, Printing},
+    },
 };
 
 /// The example in a field's comment, as the field's JSON: what stands in backquotes at its end behind a colon or behind
 /// `such as`, like in "The module to run, such as `counter`."
-pub(super) fn of_field(schema: &Schema, field: &Field, comment: &str) -> Option<Value> {
+///
+/// It is read as the gateway reads it and printed as the gateway prints it, so that it fits the field's schema: the `41` of an
+/// int64 becomes `"41"`. What cannot be read is no example.
+pub(super) fn of_field(
+    context: &Context<'_>,
+    message: MessageId,
+    field: &Field,
+    comment: &str,
+) -> Option<Value> {
     let text = at_the_end(comment)?;
-    let message = field.kind.message().map(|id| schema.message(id).form);
-    let single = field.cardinality == Cardinality::Singular;
-    match (field.kind, message) {
-        (Kind::String | Kind::Bytes | Kind::Enum(_), _) if single => Some(text.into()),
-        (_, Some(Form::Timestamp | Form::Duration | Form::FieldMask)) if single => Some(text.into()),
-        (_, Some(Form::Value)) if single => Some(serde_json::from_str(text).unwrap_or_else(|_| text.into())),
-        // a list of texts is shown as JSON; what is none of either is no example
-        _ => serde_json::from_str(text).ok().filter(|value: &Value| value.is_array() != single),
+    let quoted = Value::from(text).to_string();
+    let form = field.kind.message().map(|id| context.schema.message(id).form);
+    let is_text = matches!(field.kind, Kind::String | Kind::Bytes | Kind::Enum(_))
+        || matches!(form, Some(Form::Timestamp | Form::Duration | Form::FieldMask));
+    if is_text && field.cardinality == Cardinality::Singular {
+        return canonical(context, message, field, &quoted);
     }
+    // null is no value but of one form
+    let plain = Some(text).filter(|text| *text != "null" || form == Some(Form::Value));
+    plain.and_then(|text| canonical(context, message, field, text)).or_else(|| {
+        let singular = field.cardinality == Cardinality::Singular;
+        if singular { canonical(context, message, field, &quoted) } else { None }
+    })
+}
+
+/// The JSON of a field as the gateway prints what it reads of it.
+fn canonical(context: &Context<'_>, message: MessageId, field: &Field, json: &str) -> Option<Value> {
+    let (schema, limits) = (context.schema, context.config.limits);
+    let options = JsonOptions { emit_defaults: false, ..context.config.json };
+    let (mut wire, mut printed) = (Vec::new(), Vec::new());
+    decode::field(schema, field, json, options, limits.json(), &mut wire).ok()?;
+    let index = schema.message(message).field_by_number(field.number)?;
+    let (depth, bytes_max) = (limits.depth_max, limits.json_bytes_max);
+    let printing = Printing { options, depth, bytes_max, opaque_any: false };
+    encode::field(schema, message, index, &wire, printing, &mut printed).ok()?;
+    serde_json::from_slice(&printed).ok()
 }
 
 fn at_the_end(comment: &str) -> Option<&str> {

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, errors, path::OpenApiPath, schemas::Schemas};
+use super::{Context, errors, headers, path::OpenApiPath, schemas::Schemas};
 use crate::{
+    config::StreamFormat,
     method::{Body, Method},
     schema::{Cardinality, Field, Form, MessageId},
     transcode::query,
@@ -12,17 +13,16 @@ use crate::{
 /// How deep query parameters reach into messages.
 const QUERY_DEPTH_MAX: usize = 3;
 
-/// The operation of a binding; `binding` counts those of one method.
+/// The operation of a binding, by its id.
 pub(super) fn describe(
     context: &Context<'_>,
     schemas: &mut Schemas<'_>,
     method: &Method,
     path: &OpenApiPath,
-    binding: usize,
+    id: &str,
 ) -> Value {
     let comment = context.comments.of_method(&method.descriptor);
     let service = method.descriptor.parent_service();
-    let suffix = if binding == 0 { String::new() } else { format!("_{}", binding + 1) };
     let mut parameters = path_parameters(context, schemas, method, path);
     if !method.scope.nothing {
         let bound = bound_by_path(context, method);
@@ -37,9 +37,10 @@ pub(super) fn describe(
         }));
     }
     parameters.extend(conditions(method));
+    parameters.extend(headers::of_method(context, method));
     let mut operation = json!({
-        "operationId": format!("{}_{}{suffix}", service.name(), method.descriptor.name()),
-        "tags": [service.name()],
+        "operationId": id,
+        "tags": [context.services.name(service)],
         "summary": comment.summary,
         "description": comment.description,
         "parameters": parameters,
@@ -153,10 +154,13 @@ fn query_parameters(
             above.pop();
             continue;
         }
-        let inner = field.kind.message().filter(|&id| context.schema.message(id).form == Form::Object);
+        let form = field.kind.message().map(|id| context.schema.message(id).form);
+        let inner = field.kind.message().filter(|_| form == Some(Form::Object));
         match (inner, field.cardinality) {
-            (_, Cardinality::Map) => out.push(query_parameter(schemas, message, field, above)),
-            (None, _) => out.push(query_parameter(schemas, message, field, above)),
+            // what neither text nor parameters within can say
+            _ if form == Some(Form::Any) => {}
+            (_, Cardinality::Map) => out.push(query_parameter(context, schemas, message, field, above)),
+            (None, _) => out.push(query_parameter(context, schemas, message, field, above)),
             (Some(inner), Cardinality::Singular)
                 if above.len() < QUERY_DEPTH_MAX && inner != method.input =>
             {
@@ -169,27 +173,60 @@ fn query_parameters(
     }
 }
 
-fn query_parameter(schemas: &mut Schemas<'_>, message: MessageId, field: &Field, path: &[String]) -> Value {
+fn query_parameter(
+    context: &Context<'_>,
+    schemas: &mut Schemas<'_>,
+    message: MessageId,
+    field: &Field,
+    path: &[String],
+) -> Value {
     let mut parameter = json!({
         "name": path.join("."),
         "in": "query",
         "description": schemas.comment(message, field),
-        "schema": schemas.field(field),
     });
-    let members = [
-        (field.cardinality == Cardinality::Map, "style", json!("deepObject")),
-        (field.cardinality != Cardinality::Singular, "explode", json!(true)),
-        (path.len() == 1 && schemas.is_required(message, field), "required", json!(true)),
-    ];
-    if let Some(parameter) = parameter.as_object_mut() {
-        parameter.extend(schemas.example(message, field).map(|example| ("example".to_owned(), example)));
-        for (applies, name, value) in members {
-            if applies {
-                parameter.insert(name.to_owned(), value);
-            }
+    if path.len() == 1 && schemas.is_required(message, field) {
+        parameter["required"] = true.into();
+    }
+    let value = match field.cardinality {
+        Cardinality::Map => field.kind.message().and_then(|id| context.schema.message(id).fields.last()),
+        _ => Some(field),
+    };
+    let form = value.and_then(|value| value.kind.message()).map(|id| context.schema.message(id).form);
+    let is_json = matches!(form, Some(Form::Struct | Form::Value | Form::ListValue));
+    let example = schemas.example(message, field);
+    if is_json && field.cardinality == Cardinality::Singular {
+        let mut content = json!({"schema": schemas.field(field)});
+        if let Some(example) = example {
+            content["example"] = example;
         }
+        parameter["content"] = json!({"application/json": content});
+        return parameter;
+    }
+    parameter["schema"] = match (value, field.cardinality) {
+        (Some(value), Cardinality::Repeated { .. }) if is_json => {
+            json!({"type": "array", "items": json_text(schemas.value(value))})
+        }
+        (Some(value), Cardinality::Map) if is_json => {
+            json!({"type": "object", "additionalProperties": json_text(schemas.value(value))})
+        }
+        _ => schemas.field(field),
+    };
+    if field.cardinality == Cardinality::Map {
+        parameter["style"] = "deepObject".into();
+    }
+    if field.cardinality != Cardinality::Singular {
+        parameter["explode"] = true.into();
+    }
+    if let Some(example) = example.filter(|_| !is_json) {
+        parameter["example"] = example;
     }
     parameter
+}
+
+/// JSON where only text can stand.
+fn json_text(schema: Value) -> Value {
+    json!({"type": "string", "contentMediaType": "application/json", "contentSchema": schema})
 }
 
 fn request_body(context: &Context<'_>, schemas: &mut Schemas<'_>, method: &Method) -> Option<Value> {
@@ -197,7 +234,7 @@ fn request_body(context: &Context<'_>, schemas: &mut Schemas<'_>, method: &Metho
     let schema = match method.body {
         Body::None => return None,
         Body::RawMessage | Body::RawField(_) => {
-            return Some(json!({"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}));
+            return Some(json!({"content": {"*/*": {}}}));
         }
         Body::Field(index) => schemas.field(field(index)),
         Body::Message => schemas.without_path(method),
@@ -232,28 +269,38 @@ fn responses(
         None => schemas.message(method.output),
     };
     let content = if method.raw_response {
-        json!({"*/*": {"schema": {"type": "string", "format": "binary"}}})
+        json!({"*/*": {}})
     } else if method.server_streaming {
+        let json = match context.config.stream_format {
+            StreamFormat::GatewayResult => result_lines(context, &schema),
+            _ => json!({"type": "array", "items": schema}),
+        };
         json!({
             "application/x-ndjson": {"schema": schema},
             "text/event-stream": {"schema": schema},
-            "application/json": {"schema": {"type": "array", "items": schema}},
+            "application/json": {"schema": json},
         })
     } else {
         json!({"application/json": {"schema": schema}})
     };
-    let description = if method.server_streaming {
-        "A stream: one item a line, one a server-sent event, or one array, as `Accept` asks. An error after the first \
-         item is its last item."
-    } else {
-        "Success."
+    let description = match (method.server_streaming, context.config.stream_format) {
+        (false, _) => "Success.",
+        (true, StreamFormat::GatewayResult) => {
+            "A stream: one item a line, one a server-sent event, or lines with an item each in the member `result`, as \
+             `Accept` asks. An error after the first item is its last item."
+        }
+        (true, _) => {
+            "A stream: one item a line, one a server-sent event, or one array, as `Accept` asks. An error after the first \
+             item is its last item."
+        }
     };
     let mut responses = Map::new();
-    let mut success = json!({"description": description, "content": content});
-    if let (false, Some(success)) = (method.etag.numbers.is_empty(), success.as_object_mut()) {
+    let mut headers = headers::of_answer(context);
+    if !method.etag.numbers.is_empty() {
         let etag = json!({"description": "The state of the resource.", "schema": {"type": "string"}});
-        success.insert("headers".to_owned(), json!({"ETag": etag}));
+        headers.insert("ETag".to_owned(), etag);
     }
+    let success = json!({"description": description, "headers": headers, "content": content});
     responses.insert("200".to_owned(), success);
     let read = method.http_method == "GET" && !method.etag.numbers.is_empty();
     if read {
@@ -261,9 +308,20 @@ fn responses(
         responses.insert("304".to_owned(), told);
     }
     if read || method.guard.is_some() {
-        responses
-            .insert("412".to_owned(), errors::response("The state is not the one that `If-Match` names."));
+        responses.insert(
+            "412".to_owned(),
+            errors::response(context, "The state is not the one that `If-Match` names."),
+        );
     }
-    errors::of_method(context.config, errors, &mut responses);
+    errors::of_method(context, method, errors, &mut responses);
     responses
+}
+
+/// One of the lines that grpc-gateway's clients read. JSON Schema has no words for several texts in a row.
+fn result_lines(context: &Context<'_>, item: &Value) -> Value {
+    let error = json!({"$ref": format!("#/components/schemas/{}", context.error)});
+    json!({
+        "description": "Each line is one of these.",
+        "anyOf": [{"type": "object", "required": ["result"], "properties": {"result": item}}, error],
+    })
 }

@@ -1,7 +1,8 @@
 //! Templates as OpenAPI paths.
 //!
 //! OpenAPI has one segment a variable and nothing like `**`; what a template captures over several segments becomes a
-//! variable for each wildcard. Two templates of one shape are one path there, so the later takes the earlier's names.
+//! variable for each wildcard, called as Google's discovery documents call them (`{shelvesId}` in `flatPath`). Two templates
+//! of one shape are one path there, so the later takes the earlier's names.
 
 use std::collections::HashMap;
 
@@ -37,14 +38,23 @@ pub(super) struct PathVariable {
 impl PathVariable {
     /// As a parameter, whose schema is the field's when it is the whole of it.
     pub(super) fn parameter(&self, schema: Value, description: &str) -> Value {
-        let more = if self.many { " It may contain slashes." } else { "" };
-        json!({
+        let more = match self.many {
+            true => {
+                " It may contain slashes, sent as they are: one that comes as `%2F` is no slash to the service."
+            }
+            false => "",
+        };
+        let mut parameter = json!({
             "name": self.name,
             "in": "path",
             "required": true,
             "description": format!("{description}{more}").trim(),
             "schema": schema,
-        })
+        });
+        if self.many {
+            parameter["x-multi-segment"] = true.into();
+        }
+        parameter
     }
 }
 
@@ -115,7 +125,7 @@ fn variable(method: &Method, index: usize, many: bool, known: &[PathVariable]) -
     let whole = holder.is_some_and(|variable| variable.end - variable.start == 1);
     let field = holder.map(|variable| variable.field_path.join("."));
     let before = index.checked_sub(1).and_then(|before| match &template.segments[before] {
-        Segment::Literal(text) => Some(text.trim_end_matches('s').to_owned()),
+        Segment::Literal(text) => Some(format!("{text}Id")),
         _ => None,
     });
     let base = match (&field, before) {

@@ -26,7 +26,7 @@ pub(super) struct Schemas<'a> {
 
 impl<'a> Schemas<'a> {
     pub(super) fn new(context: &'a Context<'a>) -> Self {
-        let done = BTreeMap::from([("Error".to_owned(), super::errors::schema(context.config))]);
+        let done = BTreeMap::from([(context.error.to_owned(), super::errors::schema(context.config))]);
         Self { context, done }
     }
 
@@ -64,7 +64,7 @@ impl<'a> Schemas<'a> {
 
     /// The example that a field's comment has.
     pub(super) fn example(&self, message: MessageId, field: &Field) -> Option<Value> {
-        examples::of_field(self.context.schema, field, &self.comment(message, field))
+        examples::of_field(self.context, message, field, &self.comment(message, field))
     }
 
     /// A request's message of those fields that have examples: one of each oneof, and none that only answers have.
@@ -127,10 +127,16 @@ impl<'a> Schemas<'a> {
             Cardinality::Repeated { .. } => json!({"type": "array", "items": self.value(field)}),
             Cardinality::Map => {
                 let entry = field.kind.message().map(|id| self.context.schema.message(id));
-                match entry.and_then(|entry| entry.fields.last()) {
-                    Some(value) => json!({"type": "object", "additionalProperties": self.value(value)}),
-                    None => json!({"type": "object"}),
+                let Some([key, value]) = entry.map(|entry| &*entry.fields) else {
+                    return json!({"type": "object"});
+                };
+                let mut schema = json!({"type": "object", "additionalProperties": self.value(value)});
+                match key.kind {
+                    Kind::String => {}
+                    Kind::Bool => schema["propertyNames"] = json!({"enum": ["true", "false"]}),
+                    _ => schema["propertyNames"] = json!({"pattern": "^(0|-?[1-9][0-9]*)$"}),
                 }
+                schema
             }
         }
     }
@@ -170,7 +176,9 @@ impl<'a> Schemas<'a> {
             return json!({"type": "integer", "description": description});
         }
         let names: Vec<String> = descriptor.values().map(|value| value.name().to_owned()).collect();
-        json!({"type": "string", "enum": names, "description": description})
+        // An `anyOf` with an integer would be truer, and no generator would make an enum of it.
+        let description = format!("{description}\n\nA number without a name here is given as the integer.");
+        json!({"type": "string", "enum": names, "description": description.trim()})
     }
 
     /// The schema of a message: a reference, or the form itself for well-known types.
@@ -255,7 +263,12 @@ impl<'a> Schemas<'a> {
         }
         let mut description = self.context.comments.of_message(&plan.descriptor);
         for oneof in plan.descriptor.oneofs().filter(|oneof| !oneof.is_synthetic()) {
-            let names: Vec<String> = oneof.fields().map(|field| format!("`{}`", field.json_name())).collect();
+            let proto_names = self.context.config.json.proto_names;
+            let name = |field: prost_reflect::FieldDescriptor| match proto_names {
+                true => format!("`{}`", field.name()),
+                false => format!("`{}`", field.json_name()),
+            };
+            let names: Vec<String> = oneof.fields().map(name).collect();
             description.push_str(&format!("\n\nAt most one of {}.", names.join(", ")));
         }
         let mut schema =

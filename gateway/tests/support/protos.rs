@@ -18,15 +18,17 @@ const GOOGLE_API: [(&str, &str); 4] = [
     ("google/api/httpbody.proto", include_str!("../data/proto/google/api/httpbody.proto")),
 ];
 
-struct Sources(String);
+struct Sources(Vec<(String, String)>);
 
 impl FileResolver for Sources {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         let known = GOOGLE_API.iter().find(|(known, _)| *known == name).map(|(_, source)| *source);
         match known {
             Some(source) => File::from_source(name, source),
-            None if name == "t.proto" => File::from_source(name, &self.0),
-            None => Err(protox::Error::file_not_found(name)),
+            None => match self.0.iter().find(|(own, _)| own == name) {
+                Some((_, source)) => File::from_source(name, source),
+                None => Err(protox::Error::file_not_found(name)),
+            },
         }
     }
 }
@@ -38,7 +40,7 @@ pub(crate) fn descriptor_set(source: &str) -> Result<Vec<u8>, protox::Error> {
     if let Some(compiled) = known().get(source) {
         return Ok(compiled.clone());
     }
-    let compiled = compile(source)?;
+    let compiled = descriptor_set_of(&[source])?;
     let mut known = known();
     // random ones come once each
     if known.len() >= 1_000 {
@@ -48,11 +50,16 @@ pub(crate) fn descriptor_set(source: &str) -> Result<Vec<u8>, protox::Error> {
     Ok(compiled)
 }
 
-fn compile(source: &str) -> Result<Vec<u8>, protox::Error> {
+/// That of several files, which are called `t.proto`, `t1.proto`, `t2.proto`.
+pub(crate) fn descriptor_set_of(sources: &[&str]) -> Result<Vec<u8>, protox::Error> {
+    let name = |index| if index == 0 { "t.proto".to_owned() } else { format!("t{index}.proto") };
+    let files: Vec<_> =
+        sources.iter().enumerate().map(|(index, source)| (name(index), (*source).to_owned())).collect();
+    let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
     let mut resolver = ChainFileResolver::new();
-    resolver.add(Sources(source.to_owned()));
+    resolver.add(Sources(files));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true).include_source_info(true).open_file("t.proto")?;
+    compiler.include_imports(true).include_source_info(true).open_files(names)?;
     Ok(compiler.encode_file_descriptor_set())
 }

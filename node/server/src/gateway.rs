@@ -34,7 +34,7 @@ pub(crate) fn hosts(config: &Config) -> Hosts {
     Hosts::local(names.map(String::as_str))
 }
 
-/// How a gateway is set, whatever it serves.
+/// How a gateway is set. What it says of itself is of this contract, or comes from the descriptors that it is told to follow.
 pub(crate) fn settings(config: &Config) -> arsenal_gateway::Config {
     let mut settings = arsenal_gateway::Config::default();
     settings.limits.request_bytes_max = config.gateway.body_bytes_max;
@@ -68,16 +68,18 @@ pub(crate) fn settings(config: &Config) -> arsenal_gateway::Config {
     settings.hosts = hosts(config);
     settings.metadata.trusted_proxies = config.gateway.proxies().unwrap_or_default();
     settings.mutual_tls = config.tls.authenticates();
-    settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
     settings.metadata.request_headers = ["arsenal-session", "arsenal-node"].map(str::to_owned).into();
     settings.metadata.response_headers.push(arsenal_services::layer::OPERATION_HEADER.to_owned());
     settings.metadata.request_headers.extend_from_slice(&config.gateway.request_headers);
     settings.metadata.response_headers.extend_from_slice(&config.gateway.response_headers);
     settings.taken_paths = vec![METRICS_PATH.to_owned()];
-    settings.info = arsenal_gateway::Info {
-        title: "Arsenal".to_owned(),
-        version: "v1".to_owned(),
-        description: "OTP as a service: processes, supervisors, messages and names.".to_owned(),
-    };
+    if config.gateway.descriptors.is_empty() {
+        settings.error_domain = arsenal_services::status::DOMAIN.to_owned();
+        settings.info = arsenal_gateway::Info {
+            title: "Arsenal".to_owned(),
+            version: "v1".to_owned(),
+            description: "OTP as a service: processes, supervisors, messages and names.".to_owned(),
+        };
+    }
     settings
 }

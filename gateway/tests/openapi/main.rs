@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the run, which is its purpose")]
 
-#[path = "support/protos.rs"]
+mod alike;
+#[path = "../support/protos.rs"]
 mod protos;
+mod values;
 
 use arsenal_gateway::{Config, Gateway, Info};
 use serde_json::{Value, json};
@@ -81,20 +83,29 @@ message Event { uint64 sequence = 1; Book book = 2; }
 
 fn document() -> Value {
     let info = Info { title: "Library".into(), version: "2".into(), description: "Books.".into() };
-    let descriptors = protos::descriptor_set(PROTO).unwrap();
-    let gateway = Gateway::builder(descriptors).config(Config { info, ..Config::default() }).build().unwrap();
+    of(protos::descriptor_set(PROTO).unwrap(), Config { info, ..Config::default() })
+}
+
+fn of(descriptors: Vec<u8>, config: Config) -> Value {
+    let gateway = Gateway::builder(descriptors).config(config).build().unwrap();
     serde_json::from_slice(gateway.openapi()).unwrap()
 }
 
-fn names(parameters: &Value) -> Vec<&str> {
-    parameters.as_array().unwrap().iter().map(|parameter| parameter["name"].as_str().unwrap()).collect()
+/// The names of an operation's parameters, with those of the headers that any has behind them.
+fn names(document: &Value, operation: &Value) -> Vec<String> {
+    let name = |parameter: &Value| {
+        let shared =
+            parameter["$ref"].as_str().map(|target| &document.pointer(&target[1..]).unwrap()["name"]);
+        shared.unwrap_or(&parameter["name"]).as_str().unwrap().to_owned()
+    };
+    operation["parameters"].as_array().unwrap().iter().map(name).collect()
 }
 
 #[test]
 fn a_capture_over_segments_becomes_a_variable_for_each_wildcard() {
     let document = document();
-    let operation = &document["paths"]["/v1/shelves/{shelve}/books/{book}"]["get"];
-    assert_eq!(names(&operation["parameters"])[..2], ["shelve", "book"]);
+    let operation = &document["paths"]["/v1/shelves/{shelvesId}/books/{booksId}"]["get"];
+    assert_eq!(names(&document, operation)[..2], ["shelvesId", "booksId"]);
     assert_eq!(operation["operationId"], "Library_GetBook");
     assert_eq!(document["paths"]["/v1/book/{name}"]["get"]["operationId"], "Library_GetBook_2");
 }
@@ -117,9 +128,15 @@ fn comments_become_summary_description_and_error_responses() {
 #[test]
 fn query_parameters_are_the_fields_that_neither_path_nor_body_sets() {
     let document = document();
-    let parameters = &document["paths"]["/v1/book/{name}"]["get"]["parameters"];
-    assert_eq!(names(parameters), ["name", "view", "filter.author", "years", "labels"]);
-    assert_eq!(names(&document["paths"]["/v1/books/{id}:move"]["post"]["parameters"]), ["id"]);
+    let operation = &document["paths"]["/v1/book/{name}"]["get"];
+    assert_eq!(
+        names(&document, operation),
+        ["name", "view", "filter.author", "years", "labels", "Request-Timeout", "X-Request-Id"]
+    );
+    assert_eq!(
+        names(&document, &document["paths"]["/v1/books/{id}:move"]["post"]),
+        ["id", "Request-Timeout", "Idempotency-Key", "X-Request-Id"]
+    );
     let body = &document["paths"]["/v1/books/{id}:move"]["post"]["requestBody"]["content"]["application/json"]
         ["schema"];
     assert_eq!(body["properties"], json!({"to": {"type": "string"}}));
@@ -166,12 +183,14 @@ fn an_operation_tells_which_conditions_it_takes() {
     let document = document();
     let (get, drop) =
         (&document["paths"]["/v1/cards/{name}"]["get"], &document["paths"]["/v1/cards/{name}"]["delete"]);
-    assert!(names(&get["parameters"]).contains(&"If-None-Match"));
-    assert!(names(&drop["parameters"]).contains(&"If-Match"));
+    assert!(names(&document, get).contains(&"If-None-Match".to_owned()));
+    assert!(names(&document, drop).contains(&"If-Match".to_owned()));
     let told = |operation: &Value| ["304", "412"].map(|status| operation["responses"].get(status).is_some());
     assert_eq!((told(get), told(drop)), ([true, true], [false, true]));
     assert_eq!(get["responses"]["200"]["headers"]["ETag"]["schema"]["type"], "string");
-    assert!(!names(&document["paths"]["/v1/book/{name}"]["get"]["parameters"]).contains(&"If-None-Match"));
+    assert!(
+        !names(&document, &document["paths"]["/v1/book/{name}"]["get"]).contains(&"If-None-Match".to_owned())
+    );
 }
 
 #[test]
@@ -183,7 +202,7 @@ fn what_a_comment_ends_in_is_an_example() {
     let lend = &document["paths"]["/v1/loans/{id}"]["post"];
     assert_eq!(lend["parameters"][0]["example"], "red");
     let body = &lend["requestBody"]["content"]["application/json"]["example"];
-    assert_eq!(*body, json!({"reader": "Ada", "time": "1.5s", "note": {"a": 1}}));
+    assert_eq!(*body, json!({"reader": "Ada", "time": "1.500s", "note": {"a": 1}}));
     let answer =
         &document["paths"]["/v1/book/{name}"]["get"]["responses"]["404"]["content"]["application/json"];
     let error = &answer["examples"]["NO_BOOK"]["value"]["error"];
@@ -197,7 +216,10 @@ fn a_stream_is_offered_in_its_three_forms_and_can_be_resumed() {
     let watch = &document["paths"]["/v1/books/{other_id}:watch"]["get"];
     let forms: Vec<&String> = watch["responses"]["200"]["content"].as_object().unwrap().keys().collect();
     assert_eq!(forms, ["application/json", "application/x-ndjson", "text/event-stream"]);
-    assert_eq!(names(&watch["parameters"]), ["other_id", "after", "Last-Event-ID"]);
+    assert_eq!(
+        names(&document, watch),
+        ["other_id", "after", "Last-Event-ID", "Request-Timeout", "X-Request-Id"]
+    );
 }
 
 #[test]
@@ -236,10 +258,8 @@ fn a_certificate_is_asked_for_only_where_clients_have_to_show_one() {
     let open = document();
     assert_eq!(open["security"], json!([{}, {"bearer": []}]));
     assert_eq!(open["components"]["securitySchemes"].as_object().unwrap().len(), 1);
-    let descriptors = protos::descriptor_set(PROTO).unwrap();
     let config = Config { mutual_tls: true, ..Config::default() };
-    let gateway = Gateway::builder(descriptors).config(config).build().unwrap();
-    let closed: Value = serde_json::from_slice(gateway.openapi()).unwrap();
+    let closed = of(protos::descriptor_set(PROTO).unwrap(), config);
     let schemes = &closed["components"]["securitySchemes"];
     assert_eq!(schemes["certificate"]["type"], "mutualTLS");
     // a client that shows none is nowhere let in
