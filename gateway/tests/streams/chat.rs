@@ -37,6 +37,8 @@ service Chat {
   rpc Search(Line) returns (stream Line) { option (google.api.http) = { post: "/v1/lines:search" body: "*" }; }
   // Reads nothing and says nothing.
   rpc Ignore(stream Line) returns (stream Line) { option (google.api.http) = { get: "/v1/lines:ignore" }; }
+  // Refuses whoever asks, without reading what he says.
+  rpc Deny(stream Line) returns (stream Line) { option (google.api.http) = { post: "/v1/lines:deny" body: "*" }; }
   // Gives bytes.
   rpc Download(Line) returns (stream google.api.HttpBody) { option (google.api.http) = { get: "/v1/file" }; }
   // Gives back what was sent in pieces, as one text.
@@ -95,6 +97,7 @@ pub(crate) fn router(seen: Seen) -> Router {
         .route("/t.Chat/Follow", post(move |body: Bytes| follow(seen.clone(), body)))
         .route("/t.Chat/Search", post(move |body: Bytes| follow(Seen::default(), body)))
         .route("/t.Chat/Ignore", post(move |body: Body| ignore(ignore_seen.clone(), body)))
+        .route("/t.Chat/Deny", post(|| async { reply(stream::iter([end("7", "not%20you")])) }))
         .route("/t.Chat/Download", post(download))
         .route("/t.Chat/Upload", post(upload))
         .route("/t.Chat/Say", post(say))

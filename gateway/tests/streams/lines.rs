@@ -1,6 +1,6 @@
 //! NDJSON both ways over HTTP/2: each line of the client is a message, each message of the service a line.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use arsenal_gateway::{Config, GatewayService, config::ErrorFormat};
 use bytes::Bytes;
@@ -13,10 +13,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::mpsc,
+};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{PIPE_BYTES, chat, let_others_run, soon};
+use crate::{PIPE_BYTES, chat, let_others_run, soon, websocket::connection};
 
 type Body = BoxBody<Bytes, std::io::Error>;
 
@@ -119,6 +122,50 @@ async fn lines_that_were_pressed_as_no_text_is_are_refused_though_all_are_blank(
     assert_eq!(error["error"]["details"][0]["reason"], "BODY_TOO_LARGE", "{error}");
     let message = error["error"]["message"].as_str().unwrap();
     assert!(message.contains("grows to more than 100 times that"), "{message}");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_early_is_told_so_at_once_and_taken_no_further() {
+    let (service, _) = chat(Config::default());
+    let talk = Talk::open(&service, "http://gateway/v1/lines:deny").await;
+    assert_eq!(talk.response.status(), 403);
+    // until its own side is told that nobody reads it
+    while soon(talk.say.send(Ok(Frame::data(Bytes::from_static(b"{\"text\":\"more\"}\n"))))).await.is_ok() {}
+    let body = soon(talk.response.into_body().collect()).await.unwrap().to_bytes();
+    let error: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(error["error"]["message"], "not you");
+}
+
+#[tokio::test]
+async fn an_upload_over_http_1_that_is_refused_early_is_told_so_while_it_goes_on() {
+    let (service, _) = chat(Config::default());
+    let mut client = connection(&service);
+    let head = "POST /v1/lines:deny HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/x-ndjson\r\n\
+                transfer-encoding: chunked\r\n\r\n3\r\n{}\n\r\n";
+    soon(client.write_all(head.as_bytes())).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}}") {
+        assert_ne!(soon(client.read_buf(&mut answer)).await.unwrap(), 0);
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("not you"), "{answer}");
+    // the rest is taken by nobody, and the connection ends
+    while soon(client.write_all(b"3\r\n{}\n\r\n")).await.is_ok() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_up_on_a_quiet_stream_ends_its_call() {
+    // no heartbeat finds out that it is gone
+    let (service, seen) = chat(Config { heartbeat: Duration::from_secs(1 << 20), ..Config::default() });
+    let mut client = connection(&service);
+    let head = "GET /v1/lines:ignore HTTP/1.1\r\nhost: gateway\r\naccept: text/event-stream\r\n\r\n";
+    soon(client.write_all(head.as_bytes())).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        assert_ne!(soon(client.read_buf(&mut answer)).await.unwrap(), 0);
+    }
+    drop(client);
+    soon(seen.dropped.notified()).await;
 }
 
 #[tokio::test]
