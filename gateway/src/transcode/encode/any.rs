@@ -11,16 +11,16 @@ use crate::{
 
 /// The type URL and the value of an Any; of several the last counts.
 pub(super) fn parts(bytes: &[u8], depth: usize) -> Result<(&str, &[u8]), EncodeError> {
-    let (mut url, mut value): (&[u8], &[u8]) = (b"", b"");
+    let (mut url, mut value): (&str, &[u8]) = ("", b"");
     let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
         match reader.tag()? {
-            (1, WireType::Length) => url = reader.bytes()?,
+            (1, WireType::Length) => url = structure::utf8(reader.bytes()?)?,
             (2, WireType::Length) => value = reader.bytes()?,
             (number, wire_type) => reader.skip(number, wire_type, depth)?,
         }
     }
-    Ok((structure::utf8(url)?, value))
+    Ok((url, value))
 }
 
 impl Encoder<'_> {

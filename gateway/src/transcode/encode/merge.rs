@@ -116,8 +116,9 @@ impl Merge<'_> {
             if let Some(oneof) = field.oneof
                 && let Some(former) = members.insert(usize::from(oneof), index)
                 && former != index
+                && let Some(Gathered::Message(overridden)) = fields.remove(&former)
             {
-                fields.remove(&former);
+                self.check_message(&plan.fields[former], &overridden, depth)?;
             }
             let singular = field.cardinality == Cardinality::Singular;
             if field.kind.message().is_some() {
@@ -129,6 +130,8 @@ impl Merge<'_> {
                     true => Gathered::Message(Cow::default()),
                     false => Gathered::Messages(Vec::new()),
                 };
+                // a part that breaks off would take what it lacks from the one it is put before
+                check_parts(inner, depth)?;
                 match fields.entry(index).or_insert_with(first) {
                     Gathered::Message(bytes) if bytes.is_empty() => *bytes = Cow::Borrowed(inner),
                     Gathered::Message(bytes) => bytes.to_mut().extend_from_slice(inner),
@@ -164,6 +167,11 @@ impl Merge<'_> {
         Ok(())
     }
 
+    /// A message that is overridden.
+    fn check_message(self, field: &Field, bytes: &[u8], depth: usize) -> Result<(), EncodeError> {
+        self.value(field, bytes, depth, &mut Vec::new())
+    }
+
     /// Of the entries of one key the last is left, in the place of the first.
     fn map(
         self,
@@ -177,7 +185,10 @@ impl Merge<'_> {
         let (mut places, mut left) = (HashMap::new(), Vec::with_capacity(entries.len()));
         for &entry in entries {
             match places.entry(key(key_field, entry, depth)?) {
-                std::collections::hash_map::Entry::Occupied(place) => left[*place.get()] = entry,
+                std::collections::hash_map::Entry::Occupied(place) => {
+                    let overridden = std::mem::replace(&mut left[*place.get()], entry);
+                    self.check_message(field, overridden, depth)?;
+                }
                 std::collections::hash_map::Entry::Vacant(place) => {
                     place.insert(left.len());
                     left.push(entry);
@@ -219,6 +230,16 @@ fn key<'b>(field: &Field, entry: &'b [u8], depth: usize) -> Result<Key<'b>, Malf
         };
     }
     Ok(key)
+}
+
+/// Whether fields end where the bytes do.
+fn check_parts(bytes: &[u8], depth: usize) -> Result<(), Malformed> {
+    let mut reader = Reader::new(bytes);
+    while !reader.is_empty() {
+        let (number, wire_type) = reader.tag()?;
+        reader.skip(number, wire_type, depth)?;
+    }
+    Ok(())
 }
 
 /// What is overridden must be valid all the same.
