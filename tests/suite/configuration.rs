@@ -107,6 +107,7 @@ fn a_limit_of_nothing_is_refused_by_name() {
         "grpc.request_bytes_per_second_min",
         "grpc.keepalive_ms",
         "grpc.keepalive_timeout_ms",
+        "gateway.ping_ms",
         "gateway.threads",
         "gateway.room_wait_ms",
         "gateway.body_bytes_per_second_min",

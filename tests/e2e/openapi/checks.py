@@ -1,13 +1,19 @@
-"""The document against its specification, then a generated client against the node that gave it the document."""
+"""The document against its specification, then a generated client against the node that gave it the document. A second
+document is that of a gateway before two packages whose services are called alike.
+"""
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import google.api
 import httpx
-from arsenal_e2e import WAIT_SECONDS, Checks, Node, equal, holds
+from arsenal_e2e import WAIT_SECONDS, Checks, Gateway, Node, equal, holds
+from examples import misfits
+from grpc_tools import protoc
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 check = Checks()
@@ -38,11 +44,40 @@ class Generated:
         return getattr(node_client.models, name)
 
 
+def compile_alike(folder):
+    """The descriptors of the two packages, with all imports and comments."""
+    own, shipped = Path(__file__).parent / "alike", Path(google.api.__path__[0]).parents[1]
+    tools = Path(protoc.__file__).parent / "_proto"
+    descriptors = f"{folder}/alike.bin"
+    options = ["--include_imports", "--include_source_info", f"--descriptor_set_out={descriptors}"]
+    folders = [f"-I{folder}" for folder in (own, shipped, tools)]
+    equal(protoc.main(["protoc", *folders, *options, "v1.proto", "v2.proto"]), 0)
+    return descriptors
+
+
 @check
-def the_document_is_valid_openapi_3_1(context):
-    equal(context["document"]["openapi"].rsplit(".", 1)[0], "3.1")
-    errors = [f"{error.json_path}: {error.message}" for error in OpenAPIV31SpecValidator(context["document"]).iter_errors()]
-    equal(errors, [])
+def the_documents_are_valid_openapi_3_1(context):
+    for document in context["document"], context["alike"]:
+        equal(document["openapi"].rsplit(".", 1)[0], "3.1")
+        errors = OpenAPIV31SpecValidator(document).iter_errors()
+        equal([f"{error.json_path}: {error.message}" for error in errors], [])
+
+
+@check
+def every_example_fits_its_schema(context):
+    for document in context["document"], context["alike"]:
+        count, errors = misfits(document)
+        equal(errors, [])
+        holds(count > 10, f"there are {count} examples")
+
+
+@check
+def no_rule_of_services_called_alike_is_lost(context):
+    items = context["alike"]["paths"].values()
+    operations = [operation for item in items for operation in item.values()]
+    operations += [also for operation in operations for also in operation.get("x-also", [])]
+    equal(len({operation["operationId"] for operation in operations}), 10)
+    equal({operation["tags"][0] for operation in operations}, {"alike.v1.Shop", "alike.v2.Shop"})
 
 
 @check
@@ -150,6 +185,10 @@ def the_client_can_open_use_and_close_a_session(context):
     equal(client.operation("session_service", "close_session")(opened.session).status_code, 200)
 
 
-with Node() as node, httpx.Client(base_url=node.rest, timeout=WAIT_SECONDS, trust_env=False) as http:
-    started = {"base": node.rest, "http": http, "document": http.get("/openapi.json").json()}
-    sys.exit(not check.run(started))
+with tempfile.TemporaryDirectory() as folder, Node() as node:
+    # Only the document of the gateway is asked for: whatever it stands before.
+    with Gateway(f"http://{node.grpc}", descriptors=compile_alike(folder)) as gateway:
+        with httpx.Client(base_url=node.rest, timeout=WAIT_SECONDS, trust_env=False) as http:
+            documents = {"document": node.rest, "alike": gateway.rest}
+            documents = {name: http.get(f"{base}/openapi.json").json() for name, base in documents.items()}
+            sys.exit(not check.run({"base": node.rest, "http": http, **documents}))
