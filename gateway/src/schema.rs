@@ -61,7 +61,7 @@ pub enum Form {
 /// The plan of a message.
 #[derive(Debug)]
 pub struct Message {
-    /// Its descriptor, for the slow path and for documents.
+    /// Its descriptor, for the reference and for documents.
     pub descriptor: MessageDescriptor,
     /// Its JSON form.
     pub form: Form,

@@ -4,7 +4,7 @@
 //! [`decode`] goes from JSON to wire, [`encode`] from wire to JSON, [`query`] from parameters and path captures to wire.
 //! Since protobuf merges concatenated messages and the last value wins, query and path are appended behind the body.
 //! [`reference`](mod@reference) does the same through prost-reflect's DynamicMessage: the measure for tests, and the
-//! slow path for wire bytes that cannot be printed in one pass.
+//! transcoder of whoever sets it.
 
 pub mod decode;
 pub mod encode;

@@ -253,15 +253,20 @@ impl<'s> Encoder<'s> {
         }
         close(&mut open, out);
         if self.tells_defaults(depth) {
-            for (index, field) in plan.fields.iter().enumerate() {
-                let unset = field.cardinality == Cardinality::Singular && field.presence;
-                if !printed.contains(index) && !unset {
-                    self.key(field, &mut first, out);
-                    put_default(self.schema, field, self.printing.options, out);
-                }
-            }
+            self.defaults(id, &printed, first, out);
         }
         self.check_room(out, 0)
+    }
+
+    /// The members that were not printed, if they have defaults.
+    fn defaults(&self, id: MessageId, printed: &Seen, mut first: bool, out: &mut Vec<u8>) {
+        for (index, field) in self.schema.message(id).fields.iter().enumerate() {
+            let unset = field.cardinality == Cardinality::Singular && field.presence;
+            if !printed.contains(index) && !unset {
+                self.key(field, &mut first, out);
+                put_default(self.schema, field, self.printing.options, out);
+            }
+        }
     }
 
     /// Whether defaults are printed of a message whose members have this depth. Sparse ones are those of the answer alone,
