@@ -181,6 +181,9 @@ impl Builder {
                 })?;
             }
         }
+        if routes.is_empty() && schema.pool().services().next().is_some() {
+            tracing::warn!("no method has an annotation `google.api.http`: have its options been lost?");
+        }
         self.check_own_pages(&routes)?;
         self.check_resumption(&schema)?;
         let crossing = Crossing::new(&self.config.metadata)?;

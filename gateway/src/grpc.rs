@@ -14,6 +14,7 @@ use http_body::Body as _;
 
 use crate::{
     code::Code,
+    coding::{self, Coding, DecodeError},
     failure::{Failure, GRPC_STATUS, Reason},
     gateway::Compiled,
     held::Held,
@@ -34,16 +35,18 @@ pub fn seal(frame: &mut [u8]) {
 /// Takes messages out of chunks.
 #[derive(Debug, Default)]
 pub struct Deframer {
+    /// What the sender may have compressed its messages with.
+    coding: Option<Coding>,
     chunk: Bytes,
     /// What did not make a whole message yet.
     partial: BytesMut,
 }
 
 /// Why frames cannot be read on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The prefix announces more than the limit.
-    #[error("a message of {length} bytes, more than the limit of {max}")]
+    #[error("a message of {length} bytes on the wire, more than the limit of {max}")]
     TooLarge {
         /// The length announced.
         length: usize,
@@ -53,15 +56,24 @@ pub enum FrameError {
     /// The flag is neither 0 nor 1.
     #[error("the unknown frame flag {0}")]
     Flag(u8),
-    /// No compression was offered.
-    #[error("a compressed message, though no compression was offered")]
+    /// In no coding that is known.
+    #[error("a compressed message, and not in gzip by its header grpc-encoding")]
     Compressed,
+    /// It cannot be decompressed.
+    #[error("a compressed message that is {0}")]
+    Corrupt(String),
     /// The stream ended within a frame.
     #[error("the stream ended within a message")]
     Truncated,
 }
 
 impl Deframer {
+    /// Of an answer with these headers. Some servers compress with gzip though nobody asked for it.
+    pub fn of_answer(headers: &HeaderMap) -> Self {
+        let coding = headers.get("grpc-encoding").filter(|coding| *coding == "gzip").map(|_| Coding::Gzip);
+        Self { coding, ..Self::default() }
+    }
+
     /// Adds a chunk. Call [`Deframer::next`] until it has nothing before adding another.
     pub fn push(&mut self, chunk: Bytes) {
         if self.partial.is_empty() && self.chunk.is_empty() {
@@ -82,8 +94,9 @@ impl Deframer {
         let Some(&[flag, a, b, c, d]) = self.available().first_chunk::<PREFIX>() else { return Ok(None) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         match flag {
-            0 if length > max => Err(FrameError::TooLarge { length, max }),
+            0 | 1 if length > max => Err(FrameError::TooLarge { length, max }),
             0 => Ok(Some(length)),
+            1 if self.coding.is_some() => Ok(Some(length)),
             1 => Err(FrameError::Compressed),
             other => Err(FrameError::Flag(other)),
         }
@@ -101,7 +114,16 @@ impl Deframer {
         } else {
             self.partial.split_to(PREFIX + length).freeze()
         };
-        Ok(Some(frame.split_off(PREFIX)))
+        let message = frame.split_off(PREFIX);
+        match self.coding {
+            Some(coding) if frame.first() == Some(&1) => {
+                coding::decode(coding, message, max).map(Some).map_err(|error| match error {
+                    DecodeError::TooLarge(_) => FrameError::TooLarge { length, max },
+                    error => FrameError::Corrupt(error.to_string()),
+                })
+            }
+            _ => Ok(Some(message)),
+        }
     }
 
     /// Takes room for a frame of which the rest is still to come, once: grown piece by piece it would be copied again and
@@ -156,7 +178,7 @@ impl Messages {
         }
         let messages = Self {
             body,
-            deframer: Deframer::default(),
+            deframer: Deframer::of_answer(&parts.headers),
             compiled: compiled.clone(),
             room: Room::None,
             trailers: has_status.then(|| parts.headers.clone()),
@@ -290,9 +312,33 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_message_in_gzip_is_read_where_the_headers_say_so_within_the_limit() {
+        use std::io::Write as _;
+        let text = vec![b'x'; 500];
+        let mut gzip = flate2::write::GzEncoder::new(vec![0; PREFIX], flate2::Compression::default());
+        gzip.write_all(&text).unwrap();
+        let mut frame = gzip.finish().unwrap();
+        seal(&mut frame);
+        frame[0] = 1;
+        let read = |coding: Option<&'static str>, max| {
+            let coding = coding
+                .map(|coding| (HeaderName::from_static("grpc-encoding"), HeaderValue::from_static(coding)));
+            let mut deframer = Deframer::of_answer(&coding.into_iter().collect());
+            deframer.push(Bytes::from(frame.clone()));
+            deframer.next(max)
+        };
+        assert_eq!(read(Some("gzip"), 500), Ok(Some(Bytes::from(text.clone()))));
+        assert!(matches!(read(Some("gzip"), 499), Err(FrameError::TooLarge { max: 499, .. })));
+        for coding in [None, Some("identity"), Some("deflate")] {
+            assert_eq!(read(coding, 500), Err(FrameError::Compressed), "{coding:?}");
+        }
+    }
 
     #[test]
     fn a_length_beyond_the_limit_is_refused_before_the_message_comes() {

@@ -60,6 +60,9 @@ pub enum LiveError {
     /// They make no gateway.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// They make one without any route: an empty file, or descriptors that have lost their options.
+    #[error("the descriptors have no method with an annotation `google.api.http`")]
+    NoRoutes,
 }
 
 /// See the module.
@@ -90,7 +93,7 @@ impl Live {
         told: impl Fn(&Gateway) + Send + Sync + 'static,
     ) -> Result<Self, LiveError> {
         let seen = fetch(&source, FETCH_MAX).await?;
-        let gateway = Gateway::builder(seen.clone()).config(config.clone()).build()?;
+        let gateway = build(seen.clone(), &config)?;
         told(&gateway);
         let current = Arc::new(RwLock::new(gateway.service(upstream)));
         Ok(Self { current, source: Arc::new(source), config, seen, told: Arc::new(told) })
@@ -120,12 +123,22 @@ impl Live {
             return Ok(false);
         }
         self.seen = bytes.clone();
-        let gateway = Gateway::builder(bytes).config(self.config.clone()).build()?;
+        let gateway = build(bytes, &self.config)?;
         (self.told)(&gateway);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = GatewayService::new(gateway.compiled, current.upstream.clone());
         Ok(true)
     }
+}
+
+/// A gateway of descriptors that a source had.
+///
+/// # Errors
+/// If they make none, or one without a route.
+pub fn build(descriptors: Bytes, config: &Config) -> Result<Gateway, LiveError> {
+    let gateway = Gateway::builder(descriptors).config(config.clone()).build()?;
+    let routed = gateway.methods().next().is_some();
+    routed.then_some(gateway).ok_or(LiveError::NoRoutes)
 }
 
 /// Serves the current gateway of a [`Live`].
@@ -158,6 +171,12 @@ impl Service<Request<Body>> for LiveService {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_without_a_route_are_refused() {
+        let empty = build(Bytes::new(), &Config::default());
+        assert!(matches!(empty, Err(LiveError::NoRoutes)), "{empty:?}");
+    }
 
     #[tokio::test]
     async fn a_source_that_never_tells_is_not_waited_for() {

@@ -191,8 +191,8 @@ fn is_unimplemented(error: &BoxError) -> bool {
 
 async fn first_message(response: http::Response<Body>) -> Result<Bytes, BoxError> {
     refused(response.headers())?;
+    let mut deframer = Deframer::of_answer(response.headers());
     let mut body = response.into_body();
-    let mut deframer = Deframer::default();
     while let Some(frame) = body.frame().await.transpose()? {
         if let Some(trailers) = frame.trailers_ref() {
             refused(trailers)?;

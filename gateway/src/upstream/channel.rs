@@ -40,8 +40,9 @@ const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 64 * STREAM_WINDOW_BYTES;
 /// Bytes of one frame: a large message comes in few pieces.
 const FRAME_BYTES_MAX: u32 = STREAM_WINDOW_BYTES;
-/// Bytes of headers, or of trailers: there are errors with many details.
-const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// Bytes of headers, or of trailers. An error may say in message and details what a whole request said; one that cannot be
+/// read would look like a broken connection.
+const HEADER_BYTES_MAX: u32 = 256 << 10;
 
 /// Headers that are about a connection of HTTP/1, which HTTP/2 forbids (RFC 9113, 8.2.2).
 const OF_A_CONNECTION: [HeaderName; 5] = [

@@ -56,7 +56,7 @@ pub(crate) async fn ask(upstream: &dyn Upstream, service: &str) -> Result<Health
         Some(code) => return Ok(refused(code)),
         None => return Err("it told no status".into()),
     }
-    let mut deframer = Deframer::default();
+    let mut deframer = Deframer::of_answer(&parts.headers);
     deframer.push(collected.to_bytes());
     let message = deframer.next(ANSWER_BYTES_MAX)?.ok_or("it told no health")?;
     Ok(Health::Told(status_of(&message)?))

@@ -128,7 +128,7 @@ pub struct GrpcSection {
     pub response_bytes_max: usize,
     /// Concurrent calls on one connection; more wait for a place.
     pub streams_per_connection_max: u32,
-    /// Bytes of a request's headers.
+    /// Bytes of a request's headers. It is to be more than a gateway takes, which adds some.
     pub header_bytes_max: u32,
     /// Milliseconds for which the bytes of a message may stop coming. Longer is DEADLINE_EXCEEDED. Between two messages of a
     /// stream they may pause as long as they like.
@@ -244,6 +244,10 @@ pub struct GatewaySection {
     pub compress_bytes_min: usize,
     /// Print fields that have their default, as 0, "" or an empty list, in answers.
     pub emit_defaults: bool,
+    /// Print values of enums as numbers.
+    pub enum_numbers: bool,
+    /// Print names of fields as the proto files have them, `child_id` and not `childId`. Both are read.
+    pub proto_names: bool,
     /// Origins whose pages may speak to it, `["https://example.com"]`; `["*"]` for all. Its own needs no mention, unless
     /// it is a domain over plain HTTP: whoever owns a domain can point it at this gateway.
     pub origins: Vec<String>,
@@ -368,7 +372,7 @@ impl Default for GrpcSection {
             message_bytes_max: 4 << 20,
             response_bytes_max: 64 << 20,
             streams_per_connection_max: 1_024,
-            header_bytes_max: 16 << 10,
+            header_bytes_max: 48 << 10,
             request_idle_ms: 30_000,
             request_bytes_per_second_min: 1_024,
             requests_bytes_max: 128 << 20,
@@ -420,6 +424,8 @@ impl Default for GatewaySection {
             resume_after: "after".to_owned(),
             compress_bytes_min: 1_024,
             emit_defaults: true,
+            enum_numbers: false,
+            proto_names: false,
             origins: Vec::new(),
             hosts: Vec::new(),
             request_headers: Vec::new(),

@@ -54,6 +54,8 @@ pub(crate) fn settings(config: &Config) -> arsenal_gateway::Config {
     settings.limits.body_grace = Duration::from_millis(config.gateway.body_grace_ms);
     settings.json.enum_case_insensitive = true;
     settings.json.emit_defaults = config.gateway.emit_defaults;
+    settings.json.enum_numbers = config.gateway.enum_numbers;
+    settings.json.proto_names = config.gateway.proto_names;
     settings.timeout_max = Some(Duration::from_millis(config.gateway.timeout_max_ms));
     settings.heartbeat = Duration::from_millis(config.gateway.heartbeat_ms.max(1));
     settings.heartbeat_lines = config.gateway.heartbeat_lines;

@@ -10,7 +10,7 @@ use crate::parting::{PartingLayer, PartingUpstream, Streams};
 use crate::ports;
 use crate::probes;
 use crate::telemetry::context::TracedUpstream;
-use arsenal_gateway::live::{DescriptorFile, Reflected, Source};
+use arsenal_gateway::live::{self, DescriptorFile, LiveError, Reflected, Source};
 use arsenal_gateway::upstream::{
     Address, Discovery, Pool, PoolConfig, RemoteConfig, SystemResolver, Upstream,
 };
@@ -115,7 +115,13 @@ pub fn check(config: &Config) -> Result<(), StartupError> {
     config.check()?;
     Door::of(config)?;
     Upstreams::new(config)?;
-    gateway::built(config).map(drop)
+    let from = &*config.gateway.descriptors;
+    if from.is_empty() || from == REFLECTION {
+        return gateway::built(config).map(drop);
+    }
+    let unusable = |error| StartupError::Descriptors { from: from.to_owned(), error };
+    let descriptors = std::fs::read(from).map_err(|error| unusable(LiveError::Fetch(error.into())))?;
+    live::build(descriptors.into(), &gateway::settings(config)).map(drop).map_err(unusable)
 }
 
 async fn live(
