@@ -53,9 +53,9 @@ pub(crate) fn told<'r>(headers: &'r HeaderMap, target: &'r Uri) -> Option<&'r st
 }
 
 /// Whether a request that came by a connection names one host, as it has to (RFC 9112, 3.2). One that was made here need not.
-pub(crate) fn is_clear<B>(request: &Request<B>, by_connection: bool) -> bool {
+pub(crate) fn is_clear<B>(request: &Request<B>, by_connection: impl FnOnce() -> bool) -> bool {
     match request.headers().get_all(header::HOST).iter().count() {
-        0 => !by_connection || request.version() != Version::HTTP_11 || request.uri().authority().is_some(),
+        0 => request.version() != Version::HTTP_11 || request.uri().authority().is_some() || !by_connection(),
         lines => lines == 1,
     }
 }

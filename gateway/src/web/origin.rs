@@ -97,7 +97,7 @@ impl Sender {
 
 /// Refuses a request that names a host which is not the gateway's, or not one.
 pub(crate) fn check_host<B>(compiled: &Compiled, request: &Request<B>) -> Result<(), Failure> {
-    if !hosts::is_clear(request, Peer::is_known(request.extensions())) {
+    if !hosts::is_clear(request, || Peer::is_known(request.extensions())) {
         return Err(compiled.failure(Reason::InvalidHeader, "header `host`: one is expected"));
     }
     if compiled.config.hosts.admit(request) {
