@@ -138,7 +138,7 @@ fn grpc() -> Router {
 /// REST, grpc-web, gRPC, `/openapi.json` and `/docs` of the service, as one router.
 fn gateway(descriptor_set: Vec<u8>) -> Result<Router, Box<dyn std::error::Error>> {
     let info = Info { title: "Bookshop".to_owned(), ..Info::default() };
-    let config = Config { info, health_path: None, ..Config::default() };
+    let config = Config { info, health_path: None, sse_end: true, ..Config::default() };
     let gateway = Gateway::builder(descriptor_set).config(config).build()?;
     Ok(gateway.into_router(upstream::service(grpc())))
 }

@@ -235,6 +235,12 @@ pub struct GatewaySection {
     pub heartbeat_lines: bool,
     /// Milliseconds after which an event stream's client is told to reconnect; 0 leaves it to the client.
     pub reconnect_ms: u64,
+    /// Say by a last `event: end` that an event stream ended well, on which a page closes its EventSource: browsers ask again
+    /// for what ended as for what broke off.
+    pub end_event: bool,
+    /// Calls that pass in gRPC and gRPC-Web: `described`, of methods that the descriptors have and of gRPC's health; `all`
+    /// that the upstream has; `none`.
+    pub grpc_calls: String,
     /// Field of a server stream's items that becomes the id of an event, with dots between where it lies deeper; empty where
     /// no stream is resumed.
     pub resume_id: String,
@@ -420,6 +426,8 @@ impl Default for GatewaySection {
             heartbeat_ms: 15_000,
             heartbeat_lines: false,
             reconnect_ms: 2_000,
+            end_event: true,
+            grpc_calls: "described".to_owned(),
             resume_id: "sequence".to_owned(),
             resume_after: "after".to_owned(),
             compress_bytes_min: 1_024,

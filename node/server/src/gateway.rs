@@ -62,6 +62,8 @@ pub(crate) fn settings(config: &Config) -> arsenal_gateway::Config {
     settings.health_max = Duration::from_millis(config.gateway.health_timeout_ms);
     settings.sse_retry =
         (config.gateway.reconnect_ms > 0).then(|| Duration::from_millis(config.gateway.reconnect_ms));
+    settings.sse_end = config.gateway.end_event;
+    settings.grpc = config.gateway.grpc_calls().unwrap_or_default();
     let resumed =
         ResumeFields { id: config.gateway.resume_id.clone(), after: config.gateway.resume_after.clone() };
     settings.resumption.fields = Some(resumed).filter(|resumed| !resumed.id.is_empty());

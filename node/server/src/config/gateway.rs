@@ -1,6 +1,7 @@
 //! What is written in `[gateway]` and stands for something else, networks and names of headers, or has a bound.
 
 use super::{ConfigError, GatewaySection};
+use arsenal_gateway::config::GrpcCalls;
 use http::HeaderName;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -26,9 +27,27 @@ impl GatewaySection {
         self.trusted_proxies.iter().map(network).collect()
     }
 
+    /// Which calls of clients with stubs pass.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] if it is none of the three words.
+    pub fn grpc_calls(&self) -> Result<GrpcCalls, ConfigError> {
+        match self.grpc_calls.as_str() {
+            "described" => Ok(GrpcCalls::Described),
+            "all" => Ok(GrpcCalls::All),
+            "none" => Ok(GrpcCalls::None),
+            other => Err(ConfigError::Value {
+                setting: "gateway.grpc_calls",
+                value: other.to_owned(),
+                why: "it is `described`, `all` or `none`",
+            }),
+        }
+    }
+
     /// Whether what is written is what it has to be.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.proxies()?;
+        self.grpc_calls()?;
         if self.threads > THREADS_MAX {
             let (setting, value) = ("gateway.threads", self.threads.to_string());
             return Err(ConfigError::Value { setting, value, why: "it is 1024 at most" });

@@ -1,4 +1,5 @@
 use super::*;
+use arsenal_gateway::config::GrpcCalls;
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -56,6 +57,20 @@ fn every_setting_has_words() {
             assert!(page.contains(&format!("| `{section}.{key}` |")), "{section}.{key}");
         }
     }
+}
+
+#[test]
+fn calls_of_clients_with_stubs_pass_as_one_of_three_words_says() {
+    let mut config = Config::default();
+    assert_eq!(crate::gateway::settings(&config).grpc, GrpcCalls::Described);
+    for (word, calls) in [("all", GrpcCalls::All), ("none", GrpcCalls::None)] {
+        config.gateway.grpc_calls = word.to_owned();
+        config.check().unwrap();
+        assert_eq!(crate::gateway::settings(&config).grpc, calls);
+    }
+    config.gateway.grpc_calls = "some".to_owned();
+    let refused = config.check().unwrap_err().to_string();
+    assert!(refused.contains("gateway.grpc_calls is some"), "{refused}");
 }
 
 #[test]
