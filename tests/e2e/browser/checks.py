@@ -52,7 +52,7 @@ def the_page_of_operations_needs_no_host_but_the_node(world):
 def it_shows_what_an_operation_takes_answers_and_refuses(world):
     world.page.run("e2e.element('a[href=\"#ProcessService_StartProcess\"]').then(link => link.click())")
     shown = world.page.run("e2e.element('#ProcessService_StartProcess table').then(table => table.closest('article').innerText)")
-    for wanted in ["/v1/processes", "curl", "module", "ALREADY_STARTED", "gRPC /arsenal.v1.ProcessService/StartProcess"]:
+    for wanted in ["/v1/processes", "curl", "module", "Request-Timeout", "ALREADY_STARTED", "gRPC /arsenal.v1.ProcessService/StartProcess"]:
         holds(wanted in shown, f"{wanted!r} is not in {shown!r}")
 
 
