@@ -62,11 +62,21 @@ impl Unsent {
 pub trait Upstream: Send + Sync + 'static {
     /// Begins a call; dropping the answer cancels it.
     fn call(&self, request: Request<Body>) -> Answer;
+
+    /// Whether a request's extensions mean anything to it: what the server that the gateway runs in knows of the client. Over
+    /// a wire they do not.
+    fn takes_extensions(&self) -> bool {
+        true
+    }
 }
 
 impl<U: Upstream + ?Sized> Upstream for Arc<U> {
     fn call(&self, request: Request<Body>) -> Answer {
         (**self).call(request)
+    }
+
+    fn takes_extensions(&self) -> bool {
+        (**self).takes_extensions()
     }
 }
 

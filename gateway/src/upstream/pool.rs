@@ -88,7 +88,13 @@ type Nodes = Arc<[Arc<Node>]>;
 /// What may be set anew. Each call looks at it, so that one look has both.
 struct State {
     nodes: Nodes,
+    /// Whether one of them takes extensions: a request that may be sent again is copied with them.
+    extensions: bool,
     idempotent: Paths,
+}
+
+fn take_extensions(nodes: &Nodes) -> bool {
+    nodes.iter().any(|node| node.upstream.takes_extensions())
 }
 
 /// gRPC paths whose repetition does no harm; unary ones only.
@@ -118,7 +124,8 @@ impl Pool {
         let node =
             |(place, upstream): (usize, _)| Arc::new(Node::new(place.to_string(), upstream, config.circuit));
         let nodes = nodes.into_iter().enumerate().map(node).collect();
-        let state = watch::Sender::new(State { nodes, idempotent: idempotent.into_iter().collect() });
+        let (extensions, idempotent) = (take_extensions(&nodes), idempotent.into_iter().collect());
+        let state = watch::Sender::new(State { nodes, extensions, idempotent });
         let (budget, failed) = (Budget::new(config.budget), Notify::new());
         let (dice, tally) = (Dice::new(), Tally::default());
         let under_way = AtomicUsize::new(0);
@@ -130,7 +137,7 @@ impl Pool {
     /// are made; calls to those that are gone end as they began.
     pub fn set(&self, names: &[String], make: impl Fn(&str) -> Arc<dyn Upstream>) {
         let shared = &self.shared;
-        shared.state.send_if_modified(|State { nodes, .. }| {
+        shared.state.send_if_modified(|State { nodes, extensions, .. }| {
             if nodes.iter().map(|node| &node.name).eq(names) {
                 return false;
             }
@@ -140,7 +147,7 @@ impl Pool {
             };
             let next: Nodes = names.iter().map(node).collect();
             tracing::info!(nodes = ?names, "the nodes that are called have changed");
-            *nodes = next;
+            (*extensions, *nodes) = (take_extensions(&next), next);
             true
         });
     }
@@ -160,7 +167,8 @@ impl Pool {
         self.shared.tally.write(&self.shared.nodes(), text);
     }
 
-    /// Asks each node for its health, again and again. To be spawned beside the gateway; ends when it is dropped.
+    /// Asks each node for its health, again and again: without it one that hangs is found by its callers' deadlines and by
+    /// pings alone. To be spawned beside the gateway; ends when it is dropped.
     pub async fn watch(self) {
         health::watch(&self.shared).await;
     }

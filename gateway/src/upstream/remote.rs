@@ -197,4 +197,8 @@ impl Upstream for Remote {
             Err(Unsent::with(why, request).into())
         })
     }
+
+    fn takes_extensions(&self) -> bool {
+        false
+    }
 }

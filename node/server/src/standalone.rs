@@ -218,3 +218,22 @@ fn idempotent(gateway: &Gateway) -> HashSet<String> {
         ours.contains(&format!("/{}/{}", method.parent_service().full_name(), method.name()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_arsenals_own_nodes_are_pinged_each_second_unless_it_is_said() {
+        let interval = |descriptors: &str, ping_ms| {
+            let descriptors = descriptors.to_owned();
+            ping_interval(&GatewaySection { descriptors, ping_ms, ..GatewaySection::default() })
+        };
+        assert_eq!(interval("", GatewaySection::default().ping_ms), Duration::from_secs(1));
+        for foreign in [REFLECTION, "/etc/shop.bin"] {
+            // what gRPC's servers bear by default, github.com/grpc/grpc/blob/master/doc/keepalive.md
+            assert!(interval(foreign, GatewaySection::default().ping_ms) >= Duration::from_secs(300));
+            assert_eq!(interval(foreign, 1_500), Duration::from_millis(1_500));
+        }
+    }
+}

@@ -60,13 +60,20 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Shared {
-    pub(super) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+    pub(super) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         // a body of a known size is there already
         let size = request.body().size_hint().exact();
         let keeps = size.is_some_and(|size| size <= self.config.replay_bytes_max as u64);
+        let (idempotent, extensions) = {
+            let state = self.state.borrow();
+            (keeps && state.idempotent.contains(request.uri().path()), state.extensions)
+        };
+        if !extensions {
+            request.extensions_mut().clear();
+        }
         let call = Call {
             shared: self,
-            idempotent: keeps && self.state.borrow().idempotent.contains(request.uri().path()),
+            idempotent,
             key: request.headers().get(IDEMPOTENCY_KEY).cloned(),
             started: Instant::now(),
             tried: SmallVec::new(),
