@@ -136,8 +136,8 @@ impl Channel {
         for name in OF_A_CONNECTION {
             head.headers.remove(name);
         }
-        let first = body.frame_now();
-        let whole = first.is_whole(&body);
+        let first = First::of(&mut body);
+        let whole = matches!(first, First::Data(_)) && body.is_end_stream();
         let empty = matches!(first, First::End);
         let (answer, mut sending) = match self.requests.send_request(Request::from_parts(head, ()), empty) {
             Ok(begun) => begun,
@@ -194,26 +194,20 @@ enum First {
 }
 
 impl First {
-    fn is_whole(&self, body: &Body) -> bool {
-        matches!(self, First::Data(_)) && body.is_end_stream()
-    }
-}
-
-/// Looks at the start of a body.
-trait FrameNow {
-    fn frame_now(&mut self) -> First;
-}
-
-impl FrameNow for Body {
-    fn frame_now(&mut self) -> First {
-        match poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).now_or_never() {
-            Some(None) => First::End,
+    /// Looks at the start of a body whose length is known: it may be there whole. Any other is not asked here, where other
+    /// calls wait for the connection: its first piece may be much work.
+    fn of(body: &mut Body) -> Self {
+        if body.size_hint().exact().is_none() {
+            return Self::Other(None);
+        }
+        match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).now_or_never() {
+            Some(None) => Self::End,
             Some(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => First::Data(data),
-                Err(frame) => First::Other(Some(Ok(frame))),
+                Ok(data) => Self::Data(data),
+                Err(frame) => Self::Other(Some(Ok(frame))),
             },
-            Some(Some(Err(error))) => First::Other(Some(Err(error))),
-            None => First::Other(None),
+            Some(Some(Err(error))) => Self::Other(Some(Err(error))),
+            None => Self::Other(None),
         }
     }
 }
