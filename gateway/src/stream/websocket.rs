@@ -43,8 +43,8 @@ pub(crate) const PROTOCOL: &str = "grpc-json.v1";
 /// A subprotocol that begins with this is no protocol but the client's bearer token: a browser can set no header.
 const BEARER: &str = "bearer.";
 
-/// How many times its size on the wire a message may have as JSON, before a client is taken for one that floods.
-const WRITE_BUFFER_FACTOR: usize = 8;
+/// What a message may have beside it on its way: its head, and answers to pings.
+const BESIDE_BYTES: usize = 64 << 10;
 
 /// What is read at a time. Each socket has that much for as long as it is open.
 const READ_BUFFER_BYTES: usize = 16 << 10;
@@ -126,13 +126,14 @@ pub(crate) async fn open(
 /// How its frames are taken apart and put together.
 fn config(compiled: &Compiled) -> WebSocketConfig {
     let limits = compiled.config.limits;
+    let message_bytes_max = limits.json_bytes_max.max(limits.response_bytes_max);
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(limits.request_bytes_max))
         .max_frame_size(Some(limits.request_bytes_max))
         // each message leaves at once
         .write_buffer_size(0)
-        .max_write_buffer_size(limits.response_bytes_max.saturating_mul(WRITE_BUFFER_FACTOR).max(1))
+        .max_write_buffer_size(message_bytes_max.saturating_add(BESIDE_BYTES))
 }
 
 /// Makes a token that came as a subprotocol the authorization, unless there is one.

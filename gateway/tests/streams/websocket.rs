@@ -110,6 +110,18 @@ async fn a_client_stream_with_one_answer_and_a_request_with_a_body_work_alike() 
 }
 
 #[tokio::test]
+async fn a_message_may_have_many_times_its_size_as_json() {
+    let mut config =
+        Config { limits: Limits { response_bytes_max: 1, ..Limits::default() }, ..Config::default() };
+    config.json.emit_defaults = true;
+    let (service, _) = chat(config);
+    let mut socket = open(&service, "/v1/lines:tally").await;
+    say(&mut socket, "").await;
+    // of no bytes at all
+    assert_eq!(json(&mut socket).await, json!({"room": "", "text": "", "sequence": "0"}));
+}
+
+#[tokio::test]
 async fn a_server_stream_needs_no_frame_of_the_client_and_bytes_come_as_bytes() {
     let (service, _) = chat(Config::default());
     let mut socket = open(&service, "/v1/lines:follow?sequence=1").await;
