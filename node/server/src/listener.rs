@@ -7,6 +7,7 @@
 //! listener.
 
 mod addresses;
+mod bare;
 mod caller;
 mod connection;
 mod places;
@@ -20,6 +21,7 @@ use arsenal_gateway::{Peer, StreamTasks};
 use arsenal_membership::Recognition;
 use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, Stream, TlsError};
 use axum::body::Body;
+use bare::{Asked, Dressed};
 use caller::Caller;
 use connection::{Connection, Held, Patience};
 use http::{Request, Response};
@@ -204,7 +206,9 @@ where
                     }
                 };
                 let connection = Connection::new(stream, door.patience, held);
-                let service = OnConnection { app: RefCell::new(app), caller };
+                let asked = Asked::default();
+                let connection = Dressed::new(connection, door.tells_peers.then(|| asked.clone()));
+                let service = OnConnection { app: RefCell::new(app), caller, asked };
                 let serving = protocols.serve_connection_with_upgrades(TokioIo::new(connection), service);
                 if let Err(error) = watcher.watch(serving).await {
                     tracing::debug!(%error, %address, "a connection broke off");
@@ -222,6 +226,7 @@ where
 struct OnConnection<S> {
     app: RefCell<S>,
     caller: Caller,
+    asked: Asked,
 }
 
 impl<S: Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for OnConnection<S> {
@@ -231,6 +236,7 @@ impl<S: Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> f
 
     /// Services of ours are always ready.
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
+        self.asked.ask();
         self.caller.introduce(request.extensions_mut());
         self.app.borrow_mut().call(request)
     }
