@@ -49,7 +49,6 @@ fn the_variable_of_a_setting_sets_that_setting_and_no_other() {
             (_, "request_headers" | "response_headers", _) => r#"["x-tenant"]"#.to_owned(),
             (_, "grpc_calls", _) => "all".to_owned(),
             (_, "trusted_proxies", _) => r#"["10.0.0.0/8"]"#.to_owned(),
-            (_, "grpc_calls", _) => "all".to_owned(),
             (_, _, toml::Value::String(_)) => "http://other:1".to_owned(),
             (_, _, toml::Value::Boolean(value)) => (!value).to_string(),
             (_, _, toml::Value::Float(_)) => "0.25".to_owned(),
