@@ -1,10 +1,13 @@
 """The service of docs/rest.md: knows gRPC, and nothing of REST.
 
     pip install grpcio-tools grpcio-reflection grpcio-health-checking googleapis-common-protos
-    python docs/shop/shop.py &
+    python docs/shop/shop.py
+
+and, once it runs:
+
     ARSENAL_GATEWAY_DESCRIPTORS=reflection arsenal gateway --upstream http://127.0.0.1:50051 --listen 127.0.0.1:8090
 
-A port other than 50051 is the first argument.
+Another port than 50051 is given as the first argument.
 """
 
 import pathlib
@@ -94,6 +97,7 @@ def main(port):
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
+    print(f"shop.v1.Shop at 127.0.0.1:{port}", flush=True)
     server.wait_for_termination()
 
 
