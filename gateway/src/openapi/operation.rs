@@ -291,7 +291,7 @@ fn responses(
         }
         (true, _) => {
             "A stream: one item a line, one a server-sent event, or one array, as `Accept` asks. An error after the first \
-             item is its last item."
+             item is its last item, but for an array, which breaks off."
         }
     };
     let mut responses = Map::new();
