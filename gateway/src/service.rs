@@ -204,18 +204,11 @@ impl GatewayService {
         let call = pin!(async {
             // the body is held for as long as upstream may have it
             let (frames, _held) = if let Some(refusal) = &refusal {
-                let target = compiled.target_bytes(method, target, &parts.headers)?;
                 let body = match coding {
                     Some(coding) => Body::new(Decoded::new(coding, body)),
                     None => body,
                 };
-                let (compiled, refusal) = (self.compiled.clone(), refusal.clone());
-                let frames = if method.body.is_raw() {
-                    stream::upload_body(compiled, method, target, &parts.headers, body, refusal)
-                } else {
-                    stream::request_body(compiled, method, target, &parts.headers, body, refusal)
-                };
-                (frames, Held::default())
+                (self.upload(method, target, &parts.headers, body, refusal)?, Held::default())
             } else {
                 let (max, left_on) = (compiled.config.limits.request_bytes_max, LeftOn::of(parts.version));
                 let body = self.read_body(body, max, left_on).await?;
@@ -252,6 +245,24 @@ impl GatewayService {
             headers.entry(metadata::REQUEST_ID).or_insert(id);
         }
         answer
+    }
+
+    /// The frames of a client's stream, as they come. Why they break off, if they do, is left in `refusal`.
+    fn upload(
+        &self,
+        method: &Method,
+        target: Target<'_>,
+        headers: &HeaderMap,
+        body: Body,
+        refusal: &stream::Refusal,
+    ) -> Result<Body, Failure> {
+        let target = self.compiled.target_bytes(method, target, headers)?;
+        let (compiled, refusal) = (self.compiled.clone(), refusal.clone());
+        Ok(if method.body.is_raw() {
+            stream::upload_body(compiled, method, target, headers, body, refusal)
+        } else {
+            stream::request_body(compiled, method, target, headers, body, refusal)
+        })
     }
 
     /// The deadline of a call: the client's within the configured bounds.

@@ -50,6 +50,10 @@ pub(crate) async fn ask(upstream: &dyn Upstream, service: &str) -> Result<Health
     if let Some(code) = code_of(&parts.headers) {
         return Ok(refused(code));
     }
+    if !parts.status.is_success() {
+        // a proxy that knows no such path says so in HTTP alone
+        return Ok(refused(Code::from_http_status(parts.status)));
+    }
     let collected = http_body_util::Limited::new(body, ANSWER_BYTES_MAX).collect().await?;
     match collected.trailers().and_then(code_of) {
         Some(Code::Ok) => {}
@@ -84,4 +88,29 @@ fn status_of(message: &[u8]) -> Result<u64, BoxError> {
         }
     }
     Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Response, StatusCode};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::upstream;
+
+    async fn told(status: StatusCode) -> Health {
+        let upstream = upstream::service(service_fn(move |_| async move {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = status;
+            Ok::<_, BoxError>(response)
+        }));
+        ask(&upstream, "").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_knows_no_health_has_told_nothing_of_it() {
+        assert!(matches!(told(StatusCode::NOT_FOUND).await, Health::Unknown));
+        let refused = told(StatusCode::SERVICE_UNAVAILABLE).await;
+        assert!(matches!(refused, Health::Refused(Code::Unavailable)), "{refused:?}");
+    }
 }
