@@ -14,6 +14,7 @@ mod names;
 mod operation;
 mod path;
 mod schemas;
+mod stream;
 
 use bytes::Bytes;
 use comments::Comments;

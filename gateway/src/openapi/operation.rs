@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, errors, headers, path::OpenApiPath, schemas::Schemas};
+use super::{Context, errors, headers, path::OpenApiPath, schemas::Schemas, stream::Forms};
 use crate::{
-    config::StreamFormat,
     method::{Body, Method},
     schema::{Cardinality, Field, Form, MessageId},
     transcode::query,
@@ -268,31 +267,17 @@ fn responses(
         Some(index) => schemas.field(&context.schema.message(method.output).fields[index]),
         None => schemas.message(method.output),
     };
-    let content = if method.raw_response {
-        json!({"*/*": {}})
+    let mut success = if method.raw_response {
+        json!({"description": "Success.", "content": {"*/*": {}}})
     } else if method.server_streaming {
-        let json = match context.config.stream_format {
-            StreamFormat::GatewayResult => result_lines(context, &schema),
-            _ => json!({"type": "array", "items": schema}),
-        };
-        json!({
-            "application/x-ndjson": {"schema": schema},
-            "text/event-stream": {"schema": schema},
-            "application/json": {"schema": json},
-        })
+        let Forms { description, content, others } = Forms::of(context, &schema);
+        let mut success = json!({"description": description, "content": content});
+        if let Some(others) = others {
+            success["x-forms"] = others;
+        }
+        success
     } else {
-        json!({"application/json": {"schema": schema}})
-    };
-    let description = match (method.server_streaming, context.config.stream_format) {
-        (false, _) => "Success.",
-        (true, StreamFormat::GatewayResult) => {
-            "A stream: one item a line, one a server-sent event, or lines with an item each in the member `result`, as \
-             `Accept` asks. An error after the first item is its last item."
-        }
-        (true, _) => {
-            "A stream: one item a line, one a server-sent event, or one array, as `Accept` asks. An error after the first \
-             item is its last item, but for an array, which breaks off."
-        }
+        json!({"description": "Success.", "content": {"application/json": {"schema": schema}}})
     };
     let mut responses = Map::new();
     let mut headers = headers::of_answer(context);
@@ -300,7 +285,7 @@ fn responses(
         let etag = json!({"description": "The state of the resource.", "schema": {"type": "string"}});
         headers.insert("ETag".to_owned(), etag);
     }
-    let success = json!({"description": description, "headers": headers, "content": content});
+    success["headers"] = headers.into();
     responses.insert("200".to_owned(), success);
     let read = method.http_method == "GET" && !method.etag.numbers.is_empty();
     if read {
@@ -315,13 +300,4 @@ fn responses(
     }
     errors::of_method(context, method, errors, &mut responses);
     responses
-}
-
-/// One of the lines that grpc-gateway's clients read. JSON Schema has no words for several texts in a row.
-fn result_lines(context: &Context<'_>, item: &Value) -> Value {
-    let error = json!({"$ref": format!("#/components/schemas/{}", context.error)});
-    json!({
-        "description": "Each line is one of these.",
-        "anyOf": [{"type": "object", "required": ["result"], "properties": {"result": item}}, error],
-    })
 }

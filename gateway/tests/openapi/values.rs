@@ -1,6 +1,9 @@
 //! How values are described: as the gateway reads and prints them, examples too.
 
-use arsenal_gateway::{Config, JsonOptions, config::StreamFormat};
+use arsenal_gateway::{
+    Config, JsonOptions,
+    config::{ErrorFormat, StreamFormat},
+};
 use serde_json::{Value, json};
 
 use super::{names, of, protos};
@@ -139,15 +142,47 @@ fn a_raw_body_is_of_any_type_and_has_no_schema() {
 }
 
 #[test]
-fn json_of_a_stream_is_an_array_or_lines_as_the_gateway_is_set() {
-    let json_of = |stream_format| {
-        let document = document(Config { stream_format, ..Config::default() });
-        let watch = &document["paths"]["/v1/watch"]["get"]["responses"]["200"];
-        watch["content"]["application/json"]["schema"].clone()
-    };
-    assert_eq!(json_of(StreamFormat::Ndjson)["type"], "array");
-    let lines = json_of(StreamFormat::GatewayResult);
+fn a_stream_is_listed_as_what_comes_to_a_client_that_asks_for_no_form() {
+    let watch = |config: Config| document(config)["paths"]["/v1/watch"]["get"]["responses"]["200"].clone();
+    let of = |stream_format| watch(Config { stream_format, ..Config::default() });
+    let schema = |answer: &Value, media_type: &str| answer["content"][media_type]["schema"].clone();
+    for format in [StreamFormat::Ndjson, StreamFormat::Sse] {
+        let answer = of(format);
+        assert_eq!(schema(&answer, "application/json"), Value::Null, "an array would not come unasked");
+        assert_eq!(answer["x-forms"]["application/json"]["schema"]["type"], "array");
+        for media_type in ["application/x-ndjson", "text/event-stream"] {
+            let text = schema(&answer, media_type);
+            assert_eq!((&text["type"], &text["contentMediaType"]), (&"string".into(), &media_type.into()));
+            assert_eq!(text["contentSchema"]["anyOf"][0]["$ref"], "#/components/schemas/t.M");
+        }
+    }
+    let array = of(StreamFormat::JsonArray);
+    assert_eq!(schema(&array, "application/json")["items"]["$ref"], "#/components/schemas/t.M");
+    assert_eq!(array["x-forms"], Value::Null);
+    let lines = schema(&of(StreamFormat::GatewayResult), "application/json");
     assert_eq!(lines["anyOf"][0]["properties"]["result"]["$ref"], "#/components/schemas/t.M");
+}
+
+#[test]
+fn a_stream_tells_what_becomes_of_an_error_in_each_form() {
+    let of = |stream_format, error_format| {
+        let document = document(Config { stream_format, error_format, ..Config::default() });
+        document["paths"]["/v1/watch"]["get"]["responses"]["200"].clone()
+    };
+    let told = |stream_format| {
+        let answer = of(stream_format, ErrorFormat::Envelope);
+        answer["description"].as_str().unwrap().contains("an array breaks off unfinished")
+    };
+    assert_eq!([StreamFormat::Ndjson, StreamFormat::GatewayResult].map(told), [true, false]);
+    let answer = of(StreamFormat::Ndjson, ErrorFormat::Status);
+    let last =
+        |media_type: &str| answer["content"][media_type]["schema"]["contentSchema"]["anyOf"][1].clone();
+    assert_eq!(
+        last("application/x-ndjson")["required"],
+        json!(["error"]),
+        "a bare status would look like an item"
+    );
+    assert!(last("text/event-stream")["$ref"].is_string());
 }
 
 #[test]

@@ -151,6 +151,18 @@ def the_client_lists_by_a_filter(context):
 
 
 @check
+def the_client_reads_a_stream_without_asking_for_a_form_of_it(context):
+    # It reads a stream to its end, and this one has none but its deadline: time enough for what is there already.
+    client = context["client"]
+    answer = client.operation("introspection_service", "watch_processes")(request_timeout=5)
+    equal((answer.status_code, type(answer.parsed).__name__), (200, "str"))
+    *items, last = [json.loads(line) for line in answer.parsed.splitlines() if line]
+    items = [client.model("WatchProcessesResponse").from_dict(item) for item in items]
+    holds(context["pid"] in [item.process.pid for item in items if item.process], f"the items are {items}")
+    equal(client.model("Error").from_dict(last).error.status, "DEADLINE_EXCEEDED")
+
+
+@check
 def an_error_reaches_the_client_as_what_the_document_says(context):
     client = context["client"]
     answer = client.operation("process_service", "start_process")(
