@@ -4,6 +4,8 @@
 //! An answer that holds more than the resource may change while the resource's etag does not: its tag is that etag and a
 //! digest of the answer, and what is demanded with it is the etag.
 //!
+//! What `If-Match` demands is compared strongly: a weak tag holds for no state, and a service is not asked about it.
+//!
 //! A condition that cannot be checked is refused rather than passed over: whoever sends `If-Match` counts on it.
 
 use std::hash::Hasher as _;
@@ -18,9 +20,10 @@ use crate::{
     config::EtagFields,
     failure::{Failure, Reason},
     gateway::Compiled,
+    grpc,
     method::{Guard, Method},
     response::length_field,
-    transcode::wire,
+    transcode::wire::{self, Reader, WireType},
 };
 
 /// What a client has or wants.
@@ -39,11 +42,19 @@ impl<'h> Tags<'h> {
         Some(if tags.contains(&"*") { Tags::Any } else { Tags::Listed(tags) })
     }
 
-    /// Compared weakly: a tag names a state of the resource, not the bytes of one of its forms.
+    /// Compared weakly, as what is known already may be.
     fn has(&self, etag: &str) -> bool {
         match self {
             Tags::Any => true,
             Tags::Listed(tags) => tags.iter().any(|tag| opaque(tag) == opaque(etag)),
+        }
+    }
+
+    /// Compared strongly, as what is demanded has to be (RFC 9110, 13.1.1): a weak tag is like no other.
+    fn demands(&self, etag: &str) -> bool {
+        match self {
+            Tags::Any => true,
+            Tags::Listed(tags) => tags.iter().any(|tag| *tag == etag && !is_weak(tag)),
         }
     }
 }
@@ -68,6 +79,10 @@ fn opaque(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
 }
 
+fn is_weak(tag: &str) -> bool {
+    tag.starts_with("W/\"")
+}
+
 fn reads(request: &Parts) -> bool {
     request.method == HttpMethod::GET || request.method == HttpMethod::HEAD
 }
@@ -89,7 +104,8 @@ impl Compiled {
         Ok(())
     }
 
-    /// Appends what `If-Match` demands, in the field that upstream checks; `*` demands nothing that upstream would not.
+    /// Appends what `If-Match` demands, in the field that upstream checks; `*` demands nothing that upstream would not. `frame` has
+    /// what body and query say, which may demand it too.
     pub(crate) fn put_guard(
         &self,
         method: &Method,
@@ -100,17 +116,8 @@ impl Compiled {
         else {
             return Ok(());
         };
-        let [tag] = tags[..] else {
-            let message = "header `if-match`: one tag is taken, not several";
-            return Err(self.failure(Reason::InvalidHeader, message));
-        };
-        let quoted = opaque(tag);
-        let bare = quoted.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-        let Some(bare) = bare.filter(|bare| !bare.contains('"')) else {
-            let message = format!("header `if-match`: `{tag}` is no entity tag, which has quotes around it");
-            return Err(self.failure(Reason::InvalidHeader, message));
-        };
-        let bare = without_digest(bare);
+        let bare = without_digest(self.demanded(&tags)?);
+        self.check_agreement(method, guard, bare, frame)?;
         let quoted = format!("\"{bare}\"");
         let value = if self.config.etag_fields == EtagFields::Bare { bare } else { &quoted };
         let fields = &self.schema.message(method.input).fields;
@@ -124,6 +131,58 @@ impl Compiled {
             }
         }
         Ok(())
+    }
+
+    /// The one strong tag of those that `If-Match` lists, without quotes. A weak one is that of no state.
+    fn demanded<'h>(&self, tags: &[&'h str]) -> Result<&'h str, Failure> {
+        let malformed = |message: String| self.failure(Reason::InvalidHeader, message);
+        let text = |tag: &'h str| {
+            opaque(tag).strip_prefix('"')?.strip_suffix('"').filter(|text| !text.contains('"'))
+        };
+        let (mut strong, mut weak) = (Vec::new(), None);
+        for tag in tags {
+            let text = text(tag).ok_or_else(|| {
+                malformed(format!("header `if-match`: `{tag}` is no entity tag, which has quotes around it"))
+            })?;
+            if is_weak(tag) { weak = Some(*tag) } else { strong.push(text) }
+        }
+        match (&strong[..], weak) {
+            ([one], _) => Ok(one),
+            ([], Some(weak)) => {
+                let message =
+                    format!("header `if-match`: `{weak}` is weak, and no state is compared with such");
+                Err(self.failure(Reason::PreconditionFailed, message))
+            }
+            _ => Err(malformed("header `if-match`: one tag is taken, not several".to_owned())),
+        }
+    }
+
+    /// Refuses a request that demands one state by its header and another by the field.
+    fn check_agreement(
+        &self,
+        method: &Method,
+        guard: Guard,
+        bare: &str,
+        frame: &[u8],
+    ) -> Result<(), Failure> {
+        let fields = &self.schema.message(method.input).fields;
+        let path = match guard {
+            Guard::Request(etag) => vec![&fields[etag]],
+            Guard::Resource { field, message, etag } => {
+                vec![&fields[field], &self.schema.message(message).fields[etag]]
+            }
+        };
+        let numbers: Vec<u32> = path.iter().map(|field| field.number).collect();
+        let said = text_at(frame.get(grpc::PREFIX..).unwrap_or_default(), &numbers);
+        let said = said.map(|said| String::from_utf8_lossy(said).into_owned()).unwrap_or_default();
+        let quoted = opaque(&said);
+        let own = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(quoted);
+        if own.is_empty() || without_digest(own) == bare {
+            return Ok(());
+        }
+        let name = path.iter().map(|field| &*field.json_name).collect::<Vec<_>>().join(".");
+        let message = format!("header `if-match` demands `{bare}`, and `{name}` demands `{said}`");
+        Err(self.failure(Reason::InvalidHeader, message).about_field(&name))
     }
 
     /// The etag that a message has in its field.
@@ -153,7 +212,7 @@ impl Compiled {
         }
         let etag = answer.get(header::ETAG).and_then(|etag| etag.to_str().ok());
         if let Some(wanted) = Tags::of(&request.headers, &header::IF_MATCH)
-            && !etag.map_or(matches!(wanted, Tags::Any), |etag| wanted.has(etag))
+            && !etag.map_or(matches!(wanted, Tags::Any), |etag| wanted.demands(etag))
         {
             let message = format!("the state is `{}`, not the one asked for", etag.unwrap_or("without etag"));
             return Err(self.failure(Reason::PreconditionFailed, message));
@@ -203,6 +262,22 @@ fn without_digest(tag: &str) -> &str {
 fn is_entity_tag(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"W/").unwrap_or(text);
     text.len() >= 2 && text.starts_with(b"\"") && text.ends_with(b"\"")
+}
+
+/// The text at the end of a path of fields, the last that there is: parts of a message that comes in several are joined. The
+/// message is one that the gateway made itself: what cannot be read is not there.
+fn text_at<'m>(message: &'m [u8], path: &[u32]) -> Option<&'m [u8]> {
+    let (number, below) = path.split_first()?;
+    let (mut reader, mut found) = (Reader::new(message), None);
+    while let Ok((this, wire_type)) = reader.tag() {
+        if (this, wire_type) != (*number, WireType::Length) {
+            reader.skip(this, wire_type, 100).ok()?;
+            continue;
+        }
+        let bytes = reader.bytes().ok()?;
+        found = if below.is_empty() { Some(bytes) } else { text_at(bytes, below).or(found) };
+    }
+    found
 }
 
 fn put_text(tag: &[u8], value: &str, frame: &mut Vec<u8>) {

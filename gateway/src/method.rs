@@ -3,12 +3,14 @@
 //! Everything a request needs is found here at load, so that a bad rule stops the start and not a request.
 
 pub mod etag;
+pub mod partial;
 pub mod resume;
 
 use http::{HeaderName, Uri};
 use prost_reflect::MethodDescriptor;
 
 pub use etag::Guard;
+pub use partial::Partial;
 pub use resume::Resume;
 
 use crate::{
@@ -55,8 +57,8 @@ pub struct Method {
     pub guard: Option<Guard>,
     /// Where the answer has its etag.
     pub etag: etag::Place,
-    /// The request has a field `read_mask` (AIP-157): resources are answered in part.
-    pub partial: bool,
+    /// When its answers are told in part.
+    pub partial: Partial,
     /// How its stream is taken up again, if it has one.
     pub resume: Resume,
     /// The client sends a stream.
@@ -190,6 +192,8 @@ impl Method {
         let answered = (output, response_body);
         let etag =
             if streaming { etag::Place::default() } else { etag::Place::of(schema, answered, &rule.method) };
+        let told = (input, output, response_body);
+        let partial = Partial::of(schema, told, !etag.numbers.is_empty(), streaming);
         let resume = if descriptor.is_server_streaming() {
             Resume::of(schema, descriptor.full_name(), (input, output), resumption)?
         } else {
@@ -212,7 +216,7 @@ impl Method {
             mask,
             guard,
             etag,
-            partial: plan.field_by_name("read_mask", 0).is_some(),
+            partial,
             resume,
             client_streaming: descriptor.is_client_streaming(),
             server_streaming: descriptor.is_server_streaming(),

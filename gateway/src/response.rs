@@ -29,18 +29,18 @@ enum PrintError {
 }
 
 impl Compiled {
-    /// Content type and body of a unary answer, for which room is held.
+    /// Content type and body of a unary answer, for which room is held. `partial` is whether it tells a resource in part.
     pub(crate) fn response_body(
         &self,
         method: &Method,
-        message: &Bytes,
+        (message, partial): (&Bytes, bool),
         mut held: Held,
     ) -> Result<(HeaderValue, Bytes), Failure> {
         let (content_type, body) = if method.raw_response {
             self.raw_body(method, message)?
         } else {
             let mut json = Vec::with_capacity(length_guess(message.len()));
-            self.put_response(method, message, &mut held, &mut json)?;
+            self.put_response(method, (message, partial), &mut held, &mut json)?;
             (HeaderValue::from_static("application/json"), json.into())
         };
         Ok((content_type, held.until_sent(body, self)?))
@@ -54,7 +54,7 @@ impl Compiled {
     pub(crate) fn put_response(
         &self,
         method: &Method,
-        message: &[u8],
+        (message, partial): (&[u8], bool),
         held: &mut Held,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
@@ -62,7 +62,7 @@ impl Compiled {
         let max = self.config.limits.json_bytes_max;
         let mut room = length_guess(message.len()).max(UNHELD_BYTES_MAX).min(max);
         loop {
-            match self.print(method, message, room, out) {
+            match self.print(method, (message, partial), room, out) {
                 Err(PrintError::Plan(EncodeError::TooLarge(_))) if room < max => {
                     room = room.saturating_mul(2).min(max);
                     held.grow_answer(room, self)?;
@@ -76,7 +76,7 @@ impl Compiled {
     fn print(
         &self,
         method: &Method,
-        message: &[u8],
+        (message, partial): (&[u8], bool),
         bytes_max: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), PrintError> {
@@ -90,7 +90,7 @@ impl Compiled {
             out.extend_from_slice(&json);
             return Ok(());
         }
-        let options = JsonOptions { sparse: method.partial, ..self.config.json };
+        let options = JsonOptions { sparse: partial, ..self.config.json };
         let depth = self.config.limits.depth_max;
         let printing = Printing { options, depth, bytes_max, opaque_any: false };
         match method.response_body {

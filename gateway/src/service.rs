@@ -203,17 +203,20 @@ impl GatewayService {
         let refusal = method.client_streaming.then(stream::Refusal::default);
         let call = pin!(async {
             // the body is held for as long as upstream may have it
-            let (frames, _held) = if let Some(refusal) = &refusal {
+            let (frames, partial, _held) = if let Some(refusal) = &refusal {
                 let body = match coding {
                     Some(coding) => Body::new(Decoded::new(coding, body)),
                     None => body,
                 };
-                (self.upload(method, target, &parts.headers, body, refusal)?, Held::default())
+                let frames = self.upload(method, target, &parts.headers, body, refusal)?;
+                (frames, method.partial.applies(&[]), Held::default())
             } else {
                 let (max, left_on) = (compiled.config.limits.request_bytes_max, LeftOn::of(parts.version));
                 let body = self.read_body(body, max, left_on).await?;
                 let (body, held) = self.plain(coding, body)?;
-                (Body::from(compiled.request_frame(method, target, &parts.headers, &body)?), held)
+                let frame = compiled.request_frame(method, target, &parts.headers, &body)?;
+                let partial = method.partial.applies(&frame);
+                (Body::from(frame), partial, held)
             };
             let answer = self.upstream.call(grpc_request(method, metadata, extensions, frames)).await;
             let response = answer.map_err(|error| compiled.unreachable(&error))?;
@@ -223,7 +226,7 @@ impl GatewayService {
                 let headers = (&parts.headers, headers);
                 Box::pin(stream::respond(compiled, method, headers, messages, until, refusal)).await
             } else {
-                self.unary_response(method, &parts, &headers, messages).await
+                self.unary_response(method, &parts, &headers, (messages, partial)).await
             }
         });
         let answer = match until {
@@ -283,7 +286,7 @@ impl GatewayService {
         method: &Method,
         request: &http::request::Parts,
         headers: &HeaderMap,
-        mut messages: Messages,
+        (mut messages, partial): (Messages, bool),
     ) -> Result<Response<Body>, Failure> {
         let compiled = &*self.compiled;
         let broken = |message| compiled.failure(Reason::UpstreamBroken, message);
@@ -294,7 +297,7 @@ impl GatewayService {
             return Err(broken("upstream answered with more than one message"));
         }
         let mut response = Response::new(Body::empty());
-        let (content_type, body) = compiled.response_body(method, &message, held)?;
+        let (content_type, body) = compiled.response_body(method, (&message, partial), held)?;
         let out = response.headers_mut();
         out.insert(header::CONTENT_TYPE, content_type);
         out.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));

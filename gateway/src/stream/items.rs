@@ -112,7 +112,7 @@ impl Items {
         let id = method.resume.id.as_ref().filter(|_| self.framing == Framing::Sse);
         let id = id.and_then(|id| id.of(message));
         self.framing.open(self.state != State::Flowing, id.as_deref(), &mut out);
-        compiled.put_response(method, message, &mut held, &mut out)?;
+        compiled.put_response(method, (message, method.partial.applies(&[])), &mut held, &mut out)?;
         self.framing.close(&mut out);
         held.until_sent(out.into(), &compiled)
     }

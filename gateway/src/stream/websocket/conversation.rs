@@ -322,7 +322,7 @@ impl Conversation {
             return Ok((Message::Binary(compiled.raw_body(method, message)?.1), held));
         }
         let mut json = Vec::with_capacity(length_guess(message.len()));
-        compiled.put_response(method, message, &mut held, &mut json)?;
+        compiled.put_response(method, (message, method.partial.applies(&[])), &mut held, &mut json)?;
         Ok((text(json), held))
     }
 
