@@ -8,12 +8,12 @@ use arsenal_gateway::grpc::{PREFIX, seal};
 use arsenal_gateway::transcode::decode;
 use arsenal_gateway::transcode::lexer::JsonLimits;
 use arsenal_gateway::upstream::{self, Remote, Upstream};
-use arsenal_gateway::{Config, Gateway, JsonOptions};
+use arsenal_gateway::{Config, Gateway, JsonOptions, StreamTasks};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use bench_load::{server, server_named};
 use bytes::Bytes;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -147,7 +147,7 @@ async fn serve_http2(router: Router) -> (SocketAddr, impl Sized) {
             // as above
             let _ = connection.set_nodelay(true);
             let service = TowerToHyperService::new(router.clone());
-            let mut http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let mut http2 = hyper::server::conn::http2::Builder::new(StreamTasks);
             http2
                 .max_concurrent_streams(STREAMS_MAX)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
