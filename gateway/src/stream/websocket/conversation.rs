@@ -4,12 +4,11 @@
 //! Neither holds more than one message. The socket is read only when upstream has room for a message, and upstream is
 //! read only when the last message has left, so that whoever is slow holds back the other end and no buffer grows.
 
+mod call;
+
 use std::{
-    future::Future,
-    pin::Pin,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,7 +19,6 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use http::{Extensions, HeaderMap};
-use http_body::Frame;
 use tokio::{
     io::AsyncWriteExt as _,
     sync::mpsc,
@@ -38,12 +36,12 @@ use tokio_tungstenite::{
 use super::wire::{Told, Wire};
 use crate::{
     failure::{Failure, Reason},
-    grpc::Messages,
     held::Held,
     method::{self, Method},
     service::{self, GatewayService},
     transcode::text::length_guess,
 };
+use call::{Answers, Requests};
 
 /// How long a client may take to read the last frames and to answer the close.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -165,9 +163,9 @@ impl Conversation {
             method,
             std::mem::take(&mut self.metadata),
             std::mem::take(&mut self.extensions),
-            Body::new(Requests { requests, ended: false }),
+            Body::new(Requests::new(requests)),
         );
-        let answers = Answers::Opening(Box::pin(open(&service, request)));
+        let answers = Answers::Opening(Box::pin(call::open(&service, request)));
         let reading = self.read(method, source, outgoing, pulse);
         let writing = self.write(method, sink, answers, pulse);
         let deadline = async {
@@ -375,81 +373,4 @@ fn reason(mut text: String) -> Utf8Bytes {
         text.pop();
     }
     text.into()
-}
-
-async fn open(service: &GatewayService, request: http::Request<Body>) -> Result<Messages, Failure> {
-    let answer =
-        service.upstream.call(request).await.map_err(|error| service.compiled.unreachable(&error))?;
-    Ok(Messages::open(answer, &service.compiled)?.1)
-}
-
-/// Upstream's messages, from before it has answered on.
-enum Answers<'s> {
-    Opening(Pin<Box<dyn Future<Output = Result<Messages, Failure>> + Send + 's>>),
-    Open(Box<Messages>),
-    Failed,
-}
-
-impl Answers<'_> {
-    /// The next message; a wait that is given up loses nothing.
-    async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
-        if let Answers::Opening(opening) = self {
-            *self = match opening.await {
-                Ok(messages) => Answers::Open(Box::new(messages)),
-                Err(failure) => {
-                    *self = Answers::Failed;
-                    return Some(Err(failure));
-                }
-            };
-        }
-        match self {
-            Answers::Open(messages) => messages.next().await,
-            Answers::Opening(_) | Answers::Failed => None,
-        }
-    }
-
-    /// See [`Messages::held`].
-    fn held(&mut self) -> Held {
-        match self {
-            Answers::Open(messages) => messages.held(),
-            Answers::Opening(_) | Answers::Failed => Held::default(),
-        }
-    }
-}
-
-/// The body of the call's request.
-struct Requests {
-    requests: mpsc::Receiver<Option<Bytes>>,
-    ended: bool,
-}
-
-/// What a client's going looks like to upstream: a reset, never a clean end.
-#[derive(Debug, thiserror::Error)]
-#[error("the WebSocket closed")]
-struct Closed;
-
-impl http_body::Body for Requests {
-    type Data = Bytes;
-    type Error = Closed;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Closed>>> {
-        let requests = self.get_mut();
-        if requests.ended {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(match ready!(requests.requests.poll_recv(context)) {
-            Some(Some(frame)) => Some(Ok(Frame::data(frame))),
-            Some(None) => {
-                requests.ended = true;
-                None
-            }
-            None => {
-                requests.ended = true;
-                Some(Err(Closed))
-            }
-        })
-    }
 }
