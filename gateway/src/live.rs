@@ -19,12 +19,14 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::time::Instant;
 use tower::{BoxError, Service};
 
 pub use file::DescriptorFile;
 pub use reflection::{Reflected, ReflectionError};
 
 use crate::{
+    code::Code,
     config::Config,
     gateway::{BuildError, Gateway},
     service::GatewayService,
@@ -48,6 +50,24 @@ async fn fetch(source: &dyn Source, within: Duration) -> Result<Bytes, LiveError
     fetched.map_err(|_| LiveError::Late(within))?.map_err(LiveError::Fetch)
 }
 
+/// How long is waited before a source that was not there is asked again; each time twice as long, up to the second.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+
+/// Asks again while the source is not there, for as long as there is patience.
+async fn fetch_patiently(source: &dyn Source, patience: Duration) -> Result<Bytes, LiveError> {
+    let (began, [mut pause, longest]) = (Instant::now(), PAUSES);
+    loop {
+        match fetch(source, FETCH_MAX).await {
+            Err(error) if error.may_pass() && began.elapsed() + pause <= patience => {
+                tracing::warn!(%error, "nobody tells the descriptors yet: they are asked for again");
+                tokio::time::sleep(pause).await;
+                pause = longest.min(pause * 2);
+            }
+            told => return told,
+        }
+    }
+}
+
 /// Why a gateway cannot be made of a source.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
@@ -63,6 +83,20 @@ pub enum LiveError {
     /// They make one without any route: an empty file, or descriptors that have lost their options.
     #[error("the descriptors have no method with an annotation `google.api.http`")]
     NoRoutes,
+}
+
+impl LiveError {
+    /// Nobody was there who could tell; somebody may come.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Fetch(error) => matches!(
+                error.downcast_ref(),
+                Some(ReflectionError::Unreached(_) | ReflectionError::Status(Code::Unavailable))
+            ),
+            Self::Late(_) => true,
+            Self::Build(_) | Self::NoRoutes => false,
+        }
+    }
 }
 
 /// See the module.
@@ -92,7 +126,18 @@ impl Live {
         upstream: impl Upstream,
         told: impl Fn(&Gateway) + Send + Sync + 'static,
     ) -> Result<Self, LiveError> {
-        let seen = fetch(&source, FETCH_MAX).await?;
+        Self::start_patiently(source, config, upstream, told, Duration::ZERO).await
+    }
+
+    /// The same, but as long as there is patience a server whose reflection cannot be reached is asked again.
+    pub async fn start_patiently(
+        source: impl Source,
+        config: Config,
+        upstream: impl Upstream,
+        told: impl Fn(&Gateway) + Send + Sync + 'static,
+        patience: Duration,
+    ) -> Result<Self, LiveError> {
+        let seen = fetch_patiently(&source, patience).await?;
         let gateway = build(seen.clone(), &config)?;
         told(&gateway);
         let current = Arc::new(RwLock::new(gateway.service(upstream)));
@@ -170,6 +215,8 @@ impl Service<Request<Body>> for LiveService {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -188,5 +235,32 @@ mod tests {
         }
         let late = fetch(&Silent, Duration::from_millis(1)).await;
         assert!(matches!(late, Err(LiveError::Late(_))), "{late:?}");
+    }
+
+    /// Cannot be reached so often, and then tells something.
+    struct Coming(AtomicUsize, fn() -> BoxError);
+
+    impl Source for Coming {
+        fn fetch(&self) -> Fetching<'_> {
+            let left = self.0.load(Ordering::Relaxed);
+            self.0.store(left.saturating_sub(1), Ordering::Relaxed);
+            Box::pin(async move { if left == 0 { Ok(Bytes::new()) } else { Err((self.1)()) } })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_comes_up_later_is_asked_again_while_there_is_patience() {
+        let minute = Duration::from_secs(60);
+        let absent = || ReflectionError::Unreached("nobody there".into()).into();
+        let coming = Coming(AtomicUsize::new(10), absent);
+        assert!(fetch_patiently(&coming, minute).await.is_ok());
+        let never = Coming(AtomicUsize::new(usize::MAX), absent);
+        let began = Instant::now();
+        let told = fetch_patiently(&never, minute).await.unwrap_err().to_string();
+        assert!(told.contains("nobody there") && began.elapsed() <= minute, "{told}");
+        assert!(fetch_patiently(&never, Duration::ZERO).await.is_err());
+        // a server that has no reflection will have none the next time
+        let without = Coming(AtomicUsize::new(1), || ReflectionError::Status(Code::Unimplemented).into());
+        assert!(fetch_patiently(&without, minute).await.is_err());
     }
 }

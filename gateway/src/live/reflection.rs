@@ -42,6 +42,9 @@ pub struct Reflected {
 /// Why reflection told nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReflectionError {
+    /// There was nobody to ask.
+    #[error("reflection cannot be reached: {0}")]
+    Unreached(BoxError),
     /// The call failed.
     #[error("reflection answered {0:?}")]
     Status(Code),
@@ -177,7 +180,8 @@ impl Reflected {
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        let told = Told::decode(first_message(self.upstream.call(request).await?).await?)?;
+        let answer = self.upstream.call(request).await.map_err(ReflectionError::Unreached)?;
+        let told = Told::decode(first_message(answer).await?)?;
         match told.error {
             Some(Refused { message, .. }) => Err(ReflectionError::Unknown { asked, message }.into()),
             None => Ok(told),

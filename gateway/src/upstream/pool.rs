@@ -162,6 +162,12 @@ impl Pool {
         self.shared.failed.notified().await;
     }
 
+    /// The nodes that are left alone since they failed, each with the reason.
+    pub fn failures(&self) -> Vec<(String, String)> {
+        let nodes = self.shared.nodes();
+        nodes.iter().filter_map(|node| Some((node.name.clone(), node.failure()?))).collect()
+    }
+
     /// Writes what is counted of its nodes in Prometheus' form.
     pub fn write_metrics(&self, text: &mut Text) {
         self.shared.tally.write(&self.shared.nodes(), text);
@@ -201,6 +207,7 @@ impl Shared {
                 if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
             });
             tracing::warn!(node = node.name, error, "a node fails, and is left alone for a while");
+            node.note(error);
         }
         self.failed.notify_one();
     }

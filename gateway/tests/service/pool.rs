@@ -198,6 +198,19 @@ async fn a_node_that_fails_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_left_alone_is_told_with_the_reason() {
+    let (failing, well) = (Failing::new(How::Broken), answering());
+    let circuit = CircuitLimits { failures_max: 1, open_min: DEADLINE, open_max: DEADLINE };
+    let config = PoolConfig { circuit, attempts_max: 1, ..PoolConfig::default() };
+    let (service, pool) = pooled(vec![Arc::new(well), Arc::new(failing.clone())], config);
+    assert_eq!(pool.failures(), []);
+    while failing.asked() == 0 {
+        ask(&service, SEND).await;
+    }
+    assert_eq!(pool.failures(), [("1".to_owned(), "reset".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_node_with_much_under_way_gets_less() {
     let (slow, quick) = (Failing::new(How::NeverAnswers), answering());
     let (service, _) = pooled(vec![Arc::new(slow.clone()), Arc::new(quick.clone())], PoolConfig::default());

@@ -104,12 +104,14 @@ pub enum StartupError {
     #[error("the embedded descriptor set cannot be used: {0}")]
     Descriptor(String),
     /// The descriptors that a gateway of its own is to serve cannot be used.
-    #[error("gateway.descriptors is `{from}`: {error}")]
+    #[error("gateway.descriptors is `{from}`: {error}{}", told_of(nodes))]
     Descriptors {
         /// Where they come from.
         from: String,
         /// Why not.
         error: arsenal_gateway::live::LiveError,
+        /// The nodes that should have told them and failed, each with the reason.
+        nodes: Vec<(String, String)>,
     },
     /// The node does not get into its cluster.
     #[error(transparent)]
@@ -122,6 +124,10 @@ pub enum StartupError {
     /// The upstream cannot be called so.
     #[error(transparent)]
     Upstream(RemoteError),
+}
+
+fn told_of(nodes: &[(String, String)]) -> String {
+    nodes.iter().map(|(node, why)| format!("; {node}: {why}")).collect()
 }
 
 /// What a node listens on, before there is one.

@@ -10,7 +10,7 @@ use crate::parting::{PartingLayer, PartingUpstream, Streams};
 use crate::ports;
 use crate::probes;
 use crate::telemetry::context::TracedUpstream;
-use arsenal_gateway::live::{self, DescriptorFile, LiveError, Reflected, Source};
+use arsenal_gateway::live::{self, DescriptorFile, LiveError, Reflected};
 use arsenal_gateway::upstream::{
     Address, Discovery, Pool, PoolConfig, RemoteConfig, SystemResolver, Upstream,
 };
@@ -27,6 +27,9 @@ use tonic_health::server::HealthReporter;
 
 /// The word in `gateway.descriptors` for the upstream's own reflection.
 const REFLECTION: &str = "reflection";
+
+/// How long a gateway waits at its start for a node that tells its descriptors: those that start with it may be slower.
+const REFLECTION_WAIT: Duration = Duration::from_secs(60);
 
 /// Starts a gateway of its own.
 ///
@@ -73,9 +76,15 @@ pub async fn serve_gateway(
                 streams.follow(gateway);
             };
             let live = match from {
-                REFLECTION => live(config, settings, Reflected::new(pool), upstream, told).await?,
-                file => live(config, settings, DescriptorFile(file.into()), upstream, told).await?,
+                REFLECTION => {
+                    let source = Reflected::new(pool.clone());
+                    Live::start_patiently(source, settings, upstream, told, REFLECTION_WAIT).await
+                }
+                file => Live::start(DescriptorFile(file.into()), settings, upstream, told).await,
             };
+            let from = from.to_owned();
+            let live =
+                live.map_err(|error| StartupError::Descriptors { from, error, nodes: pool.failures() })?;
             let service = live.service();
             let every = Duration::from_millis(config.gateway.descriptors_ms);
             until(stopped.clone(), live.follow(every));
@@ -119,20 +128,9 @@ pub fn check(config: &Config) -> Result<(), StartupError> {
     if from.is_empty() || from == REFLECTION {
         return gateway::built(config).map(drop);
     }
-    let unusable = |error| StartupError::Descriptors { from: from.to_owned(), error };
+    let unusable = |error| StartupError::Descriptors { from: from.to_owned(), error, nodes: Vec::new() };
     let descriptors = std::fs::read(from).map_err(|error| unusable(LiveError::Fetch(error.into())))?;
     live::build(descriptors.into(), &gateway::settings(config)).map(drop).map_err(unusable)
-}
-
-async fn live(
-    config: &Config,
-    settings: arsenal_gateway::Config,
-    source: impl Source,
-    upstream: Arc<dyn Upstream>,
-    told: impl Fn(&Gateway) + Send + Sync + 'static,
-) -> Result<Live, StartupError> {
-    let live = Live::start(source, settings, upstream, told).await;
-    live.map_err(|error| StartupError::Descriptors { from: config.gateway.descriptors.clone(), error })
 }
 
 /// Runs `work` beside the listener until that stops.

@@ -31,6 +31,8 @@ pub(super) struct Node {
     /// Told each time that it did not tell its health in time, and answered nothing else meanwhile.
     pub(super) silent: Notify,
     circuit: Mutex<Circuit>,
+    /// Why it was left alone the last time.
+    why: Mutex<String>,
     /// Something is held against it in there. While nothing is, a call takes no lock and no look at the clock.
     troubled: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl Node {
             attempts: Attempts::default(),
             silent: Notify::new(),
             circuit: Mutex::new(Circuit::new(circuit)),
+            why: Mutex::default(),
             troubled: AtomicBool::new(false),
         }
     }
@@ -105,6 +108,17 @@ impl Node {
         if silence {
             circuit.fall_silent(now);
         }
+    }
+
+    /// Keeps why it is left alone from now on.
+    pub(super) fn note(&self, why: String) {
+        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Why it is left alone; none if it is not.
+    pub(super) fn failure(&self) -> Option<String> {
+        let why = || self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (!self.is_closed()).then(why)
     }
 
     /// How many calls it has answered.

@@ -130,7 +130,15 @@ pub(super) fn gateway(arguments: &GatewayArguments) -> Result<(), CommandError> 
     on_io_threads(config.gateway.threads, async {
         let telemetry = crate::telemetry::start(&config.telemetry).map_err(startup)?;
         let mut told = Told::listen()?;
-        let (address, task, stop) = crate::standalone::serve_gateway(&config).await.map_err(startup)?;
+        let started = tokio::select! {
+            started = crate::standalone::serve_gateway(&config) => started.map_err(startup)?,
+            // it may be waiting for a node to come up
+            () = told.wait() => {
+                telemetry.stop();
+                return Ok(());
+            }
+        };
+        let (address, task, stop) = started;
         println!("arsenal gateway: {}://{address} for {}", scheme(&config), config.gateway.upstream);
         told.wait().await;
         let _ = stop.send(true);
