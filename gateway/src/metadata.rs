@@ -5,6 +5,7 @@
 
 mod deadline;
 mod forwarded;
+mod trace;
 
 pub(crate) use deadline::grpc_deadline;
 pub use deadline::{put_timeout, timeout};
@@ -83,6 +84,7 @@ impl Crossing {
             };
             carry(target, value, &mut metadata, domain)?;
         }
+        trace::remove_malformed(&mut metadata);
         self.forwarding.put(&request.headers, request.uri.authority(), &request.extensions, &mut metadata);
         Ok(metadata)
     }
