@@ -27,10 +27,9 @@ pub(crate) enum Health {
     Refused(Code),
 }
 
-/// Three of those numbers.
+/// Two of those numbers.
 pub(crate) const SERVING: u64 = 1;
 pub(crate) const NOT_SERVING: u64 = 2;
-pub(crate) const SERVICE_UNKNOWN: u64 = 3;
 
 /// Asks of a service, or of the server as a whole where that has no name. Whoever answers something else than its health
 /// has failed.

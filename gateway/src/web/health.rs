@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, Reason},
     path,
     service::GatewayService,
-    upstream::health::{self, Health, NOT_SERVING, SERVICE_UNKNOWN, SERVING},
+    upstream::health::{self, Health, NOT_SERVING},
 };
 
 /// grpc.health.v1.HealthCheckResponse.ServingStatus, by number.
@@ -32,8 +32,7 @@ pub(super) async fn check(
     // Whoever cannot be asked, or does not say, does not serve.
     let number = match asked.await {
         Ok(Ok(Health::Told(number))) => number,
-        Ok(Ok(Health::Unknown)) => untold(service, &of),
-        Ok(Err(_)) | Err(_) => NOT_SERVING,
+        Ok(Ok(Health::Unknown) | Err(_)) | Err(_) => NOT_SERVING,
         Ok(Ok(Health::Refused(code))) => {
             let message = format!("upstream does not tell the health of `{of}`: {}", code.name());
             let failure = service.compiled.failure(Reason::UpstreamUnavailable, message);
@@ -45,12 +44,6 @@ pub(super) async fn check(
     *response.status_mut() = http_status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
-}
-
-/// The health of what has none to tell: it answers calls, and so do the services that its descriptors have.
-fn untold(service: &GatewayService, of: &str) -> u64 {
-    let known = of.is_empty() || service.compiled.schema.pool().get_service_by_name(of).is_some();
-    if known { SERVING } else { SERVICE_UNKNOWN }
 }
 
 /// The service that a query names, empty where it names none.

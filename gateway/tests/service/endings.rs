@@ -65,20 +65,6 @@ async fn an_upstream_that_does_not_say_how_it_is_does_not_serve() {
     assert_eq!((parts.status.as_u16(), &*body), (503, &br#"{"status":"NOT_SERVING"}"#[..]));
 }
 
-#[tokio::test]
-async fn an_upstream_that_has_no_health_to_tell_serves_what_its_descriptors_have() {
-    let trailers = Some(vec![("grpc-status".to_owned(), "12".to_owned())]);
-    let service = service(Config::default(), Recorder::new(Canned { trailers, ..Canned::default() }));
-    for (path, status, told) in [
-        ("/healthz".to_owned(), 200, "SERVING"),
-        ("/healthz?service=t.Library".to_owned(), 200, "SERVING"),
-        ("/healthz?service=t.Nobody".to_owned(), 404, "SERVICE_UNKNOWN"),
-    ] {
-        let got = get(&service, &path, "10").await;
-        assert_eq!(got, (status, format!(r#"{{"status":"{told}"}}"#)), "{path}");
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_always_has_one_more_item_ends_at_its_deadline() {
     struct Endless;
