@@ -224,7 +224,7 @@ impl Compiled {
             }
             (_, Transcoder::Reference) => return self.put_json_by_reference(method, json, frame),
         };
-        result.map_err(|error| self.json_failure(&error))
+        result.map_err(|error| self.json_failure(error))
     }
 
     fn put_json_by_reference(&self, method: &Method, json: &str, frame: &mut Vec<u8>) -> Result<(), Failure> {
@@ -244,9 +244,10 @@ impl Compiled {
         Ok(())
     }
 
-    fn json_failure(&self, error: &JsonError) -> Failure {
+    fn json_failure(&self, error: JsonError) -> Failure {
         let failure = self.failure(Reason::InvalidBody, format!("body: {error}"));
-        if error.field.is_empty() { failure } else { failure.about_field(&error.field) }
+        let member = error.member();
+        if member.is_empty() { failure } else { failure.about_field(&member) }
     }
 
     /// A PATCH that does not say what it changes changes what it holds.
@@ -271,7 +272,7 @@ impl Compiled {
         };
         let paths =
             mask::from_body(&self.schema, resource, json, self.config.json, self.config.limits.json())
-                .map_err(|error| self.json_failure(&error))?;
+                .map_err(|error| self.json_failure(error))?;
         frame.extend_from_slice(field.tag.as_bytes());
         let start = wire::begin_length(frame);
         for path in &paths {

@@ -108,7 +108,7 @@ fn path_parameters(
             variable.field.as_ref().and_then(|field| query::resolve(context.schema, method.input, field));
         let leaf = field.as_ref().and_then(|path| path.last()).copied();
         let described =
-            leaf.map(|(message, _, field)| (schemas.comment(message, field), schemas.value(field)));
+            leaf.map(|(message, _, field)| (schemas.comment(message, field), schemas.text_value(field)));
         let (description, schema) = match described {
             Some((comment, schema)) if variable.whole => (comment, schema),
             Some((comment, _)) => {

@@ -217,6 +217,16 @@ impl<'a> Schemas<'a> {
         }
     }
 
+    /// A value where only text can stand, which is never null.
+    pub(super) fn text_value(&mut self, field: &Field) -> Value {
+        let mut schema = self.value(field);
+        let wrapped = schema.get_mut("anyOf").and_then(Value::as_array_mut);
+        match wrapped.filter(|either| either.len() == 2 && either[1] == json!({"type": "null"})) {
+            Some(either) => either.swap_remove(0),
+            None => schema,
+        }
+    }
+
     /// The fields that the path says whole.
     pub(super) fn bound<'m>(&self, method: &'m Method) -> Vec<&'m str> {
         let whole = method.template.variables.iter().filter(|variable| variable.field_path.len() == 1);

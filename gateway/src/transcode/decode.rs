@@ -130,7 +130,8 @@ impl<'a> Decoder<'a> {
         let plan = self.schema.message(id);
         let near = nearest(key, plan.fields.iter().map(|field| &*field.json_name));
         let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-        Err(self.lexer.error(format!("`{}` has no field `{}`{hint}", plan.name(), shown(key))))
+        let error = self.lexer.error(format!("`{}` has no field `{}`{hint}", plan.name(), shown(key)));
+        Err(JsonError { unknown: Some(shown(key).to_string()), ..error })
     }
 
     fn field(&mut self, field: &Field, out: &mut Vec<u8>) -> Result<(), JsonError> {

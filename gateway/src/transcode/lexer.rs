@@ -3,47 +3,15 @@
 //! The text is UTF-8 from the start, so a string without escapes is a slice of it. Depth and the number of values are
 //! counted here, so that no walk over JSON can forget to.
 
+mod error;
 mod skip;
 
 use std::borrow::Cow;
 
+pub use error::JsonError;
 pub use skip::Types;
 
 use super::{number, text};
-
-/// Why JSON was refused, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct JsonError {
-    /// What is wrong.
-    pub reason: String,
-    /// The field, as a path from the message's top; empty at the top.
-    pub field: String,
-    /// How far the reader was, in bytes.
-    pub offset: usize,
-    /// It is no fault of the text but beyond a limit.
-    pub beyond_limit: bool,
-}
-
-impl std::fmt::Display for JsonError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.field.is_empty() {
-            return write!(f, "{} at byte {}", self.reason, self.offset);
-        }
-        write!(f, "field `{}`: {} at byte {}", self.field, self.reason, self.offset)
-    }
-}
-
-impl JsonError {
-    /// Says that the error lies within a field.
-    pub fn within(mut self, field: &str) -> Self {
-        self.field = match self.field.as_str() {
-            "" => field.to_owned(),
-            inner if inner.starts_with('[') => format!("{field}{inner}"),
-            inner => format!("{field}.{inner}"),
-        };
-        self
-    }
-}
 
 /// What says of an Any which message it is.
 pub const TYPE_KEY: &str = "@type";
@@ -81,7 +49,13 @@ impl<'a> Lexer<'a> {
 
     /// An error at this place.
     pub fn error(&self, reason: impl Into<String>) -> JsonError {
-        JsonError { reason: reason.into(), field: String::new(), offset: self.at, beyond_limit: false }
+        JsonError {
+            reason: reason.into(),
+            field: String::new(),
+            unknown: None,
+            offset: self.at,
+            beyond_limit: false,
+        }
     }
 
     fn limit(&self, reason: String) -> JsonError {
@@ -236,6 +210,9 @@ impl<'a> Lexer<'a> {
         self.peek();
         let rest = &self.text.as_bytes()[self.at..];
         let Some(length) = number::scan(rest) else {
+            if matches!(rest.first(), Some(b'0'..=b'9' | b'-')) {
+                return Err(self.error("malformed number"));
+            }
             let found = self.found();
             return Err(self.error(format!("a number expected{found}")));
         };
@@ -351,6 +328,15 @@ mod tests {
     use super::*;
 
     const LIMITS: JsonLimits = JsonLimits { depth: 20, values: 1000 };
+
+    #[test]
+    fn a_number_that_is_malformed_is_not_told_as_one_that_is_missing() {
+        let refused = |text: &str| Lexer::new(text, LIMITS).number().unwrap_err().reason;
+        for malformed in ["01", "-", "1.", "1x"] {
+            assert_eq!(refused(malformed), "malformed number", "{malformed}");
+        }
+        assert_eq!(refused("true"), "a number expected, found a boolean");
+    }
 
     fn accepts(text: &str) -> bool {
         let mut lexer = Lexer::new(text, LIMITS);

@@ -18,6 +18,7 @@ import "google/protobuf/struct.proto";
 import "google/protobuf/wrappers.proto";
 service S {
   rpc Find(M) returns (M) { option (google.api.http) = { get: "/v1/find/{kind}" }; }
+  rpc Sized(M) returns (M) { option (google.api.http) = { get: "/v1/sized/{known_size}" }; }
   rpc Change(M) returns (M) { option (google.api.http) = { post: "/v1/change" body: "*" }; }
   rpc Watch(M) returns (stream M) { option (google.api.http) = { get: "/v1/watch" }; }
   rpc Raw(google.api.HttpBody) returns (google.api.HttpBody) { option (google.api.http) = { post: "/v1/raw" body: "*" }; }
@@ -131,6 +132,15 @@ fn keys_of_maps_are_of_their_type() {
 fn an_enum_says_that_it_may_be_a_number() {
     let kind = &document(Config::default())["components"]["schemas"]["t.Kind"];
     assert!(kind["description"].as_str().unwrap().contains("integer"), "{kind}");
+}
+
+#[test]
+fn a_wrapper_in_a_path_is_never_null() {
+    let document = document(Config::default());
+    let sized = &document["paths"]["/v1/sized/{known_size}"]["get"]["parameters"][0];
+    assert_eq!(sized["schema"], json!({"type": "string", "format": "uint64"}), "{sized}");
+    let within = &document["components"]["schemas"]["t.M"]["properties"]["knownSize"];
+    assert_eq!(within["anyOf"][1], json!({"type": "null"}));
 }
 
 #[test]

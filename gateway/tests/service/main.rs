@@ -140,6 +140,13 @@ async fn what_is_wrong_with_a_request_is_said_precisely() {
         got.json()["error"]["message"],
         "body: field `book`: `t.Book` has no field `titel`, did you mean `title`? at byte 9"
     );
+    for (path, body, member) in [
+        (Request::patch(book), r#"{"titel":"x"}"#, "book.titel"),
+        (Request::post("/v1/processes/a:send"), r#"{"mesage":"x"}"#, "mesage"),
+    ] {
+        let got = get(&service, path, body).await;
+        assert_eq!(got.json()["error"]["details"][1]["fieldViolations"][0]["field"], member);
+    }
     assert_eq!(status(&get(&service, Request::get(format!("/v1/{}", "x".repeat(20_000))), "").await), 414);
 }
 
