@@ -175,6 +175,8 @@ impl Held {
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let needless = self.steps().saturating_sub(steps(bytes));
         drop(self.0.as_mut().and_then(|held| held.split(needless)));
+        // whoever holds nothing may wait again
+        self.0.take_if(|held| held.num_permits() == 0);
     }
 
     /// Whether more is held than is taken for so many bytes.

@@ -39,17 +39,29 @@ pub struct Unsent {
     why: BoxError,
     /// Behind a lock since a body cannot be shared, as an error has to be.
     request: Mutex<Option<Box<Request<Body>>>>,
+    busy: bool,
 }
 
 impl Unsent {
     /// A call of which nothing is left.
     pub fn new(why: impl Into<BoxError>) -> Self {
-        Self { why: why.into(), request: Mutex::new(None) }
+        Self { why: why.into(), request: Mutex::new(None), busy: false }
     }
 
     /// A call whose request is still whole.
     pub fn with(why: impl Into<BoxError>, request: Request<Body>) -> Self {
-        Self { why: why.into(), request: Mutex::new(Some(Box::new(request))) }
+        Self { why: why.into(), request: Mutex::new(Some(Box::new(request))), busy: false }
+    }
+
+    /// It was not taken by a server that is there, and has as much to do as it likes.
+    #[must_use]
+    pub fn by_busy(self) -> Self {
+        Self { busy: true, ..self }
+    }
+
+    /// Whether the server is there, and only takes no more now.
+    pub fn is_busy(&self) -> bool {
+        self.busy
     }
 
     /// The request, if it is still whole: it can be sent elsewhere, body and all.
@@ -57,6 +69,11 @@ impl Unsent {
         self.request.lock().unwrap_or_else(PoisonError::into_inner).take().map(|request| *request)
     }
 }
+
+/// The request broke off by itself, and the call with it: nothing can be said of the server.
+#[derive(Debug, thiserror::Error)]
+#[error("the request broke off")]
+pub struct BrokeOff;
 
 /// Something that answers gRPC requests: a POST to `/package.Service/Method` with framed messages.
 pub trait Upstream: Send + Sync + 'static {

@@ -48,7 +48,8 @@ impl GatewayService {
                 held.grow_body(bytes, &self.compiled)?;
             } else {
                 // room for all of it at once: many bodies would else fill the memory with their beginnings
-                held.wait_for_body(bytes.max(announced), left_on, &self.compiled).await?;
+                let ahead = if account.waited() < AHEAD_MAX { announced } else { 0 };
+                held.wait_for_body(bytes.max(ahead), left_on, &self.compiled).await?;
             }
             if first.is_empty() && all.is_empty() {
                 first = data;

@@ -32,12 +32,14 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tower::BoxError;
 
-use super::{Unsent, remote::RemoteConfig};
+use super::{BrokeOff, Unsent, remote::RemoteConfig};
 
 /// Bytes of one stream that may be under way or wait for their reader.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-/// Bytes of all on a connection: those of 64 readers that have stopped.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * STREAM_WINDOW_BYTES;
+/// Bytes of all on a connection: those of 256 readers that have stopped, which is more than servers take calls by default.
+const CONNECTION_WINDOW_BYTES: u32 = 256 * STREAM_WINDOW_BYTES;
+/// Calls at a time until the server has said how many it takes.
+const CALLS_AT_FIRST: usize = 100;
 /// Bytes of one frame: a large message comes in few pieces.
 const FRAME_BYTES_MAX: u32 = STREAM_WINDOW_BYTES;
 /// Bytes of headers, or of trailers. An error may say in message and details what a whole request said; one that cannot be
@@ -90,8 +92,23 @@ pub(super) struct Call {
 /// What is held while a call is under way.
 struct UnderWay {
     calls: Arc<Calls>,
+    /// Nothing if the body was whole.
+    writing: Option<Writing>,
+}
+
+/// What is known of the task that writes a body.
+struct Writing {
+    /// The body broke off.
+    broke_off: Arc<AtomicBool>,
     /// Dropped when nobody is left who wants the call.
-    _writing: Option<oneshot::Sender<()>>,
+    _wanted: oneshot::Sender<()>,
+}
+
+impl UnderWay {
+    /// Whether the call failed since its request did.
+    fn broke_off(&self) -> bool {
+        self.writing.as_ref().is_some_and(|writing| writing.broke_off.load(Ordering::Acquire))
+    }
 }
 
 impl Drop for UnderWay {
@@ -108,6 +125,7 @@ impl Channel {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_max_send_streams(CALLS_AT_FIRST)
             .max_frame_size(FRAME_BYTES_MAX)
             .max_header_list_size(HEADER_BYTES_MAX);
         let (requests, connection) = protocol.handshake(stream).await?;
@@ -126,11 +144,10 @@ impl Channel {
         if self.calls.under_way.load(Ordering::Relaxed) >= self.requests.current_max_send_streams() {
             return Begun::Full(request);
         }
-        match self.requests.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Begun::Ended(request),
-            // the call before this one waits for its turn
-            Poll::Pending => return Begun::Full(request),
+        // of its own for each call: one that was used remembers the call that waits for its turn, and would take its waker
+        let mut requests = self.requests.clone();
+        if let Poll::Ready(Err(_)) = requests.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            return Begun::Ended(request);
         }
         let (mut head, mut body) = request.into_parts();
         for name in OF_A_CONNECTION {
@@ -139,7 +156,7 @@ impl Channel {
         let first = First::of(&mut body);
         let whole = matches!(first, First::Data(_)) && body.is_end_stream();
         let empty = matches!(first, First::End);
-        let (answer, mut sending) = match self.requests.send_request(Request::from_parts(head, ()), empty) {
+        let (answer, mut sending) = match requests.send_request(Request::from_parts(head, ()), empty) {
             Ok(begun) => begun,
             Err(error) => return Begun::Lost(error),
         };
@@ -153,14 +170,12 @@ impl Channel {
             }
             first => {
                 let (wanted, unwanted) = oneshot::channel();
-                tokio::spawn(write(body, first, sending, unwanted));
-                Some(wanted)
+                let broke_off = Arc::<AtomicBool>::default();
+                tokio::spawn(write(body, first, sending, Arc::clone(&broke_off), unwanted));
+                Some(Writing { broke_off, _wanted: wanted })
             }
         };
-        Begun::Call(Call {
-            answer,
-            under_way: UnderWay { calls: Arc::clone(&self.calls), _writing: writing },
-        })
+        Begun::Call(Call { answer, under_way: UnderWay { calls: Arc::clone(&self.calls), writing } })
     }
 }
 
@@ -173,16 +188,22 @@ impl Call {
                 under_way.calls.heard.store(true, Ordering::Relaxed);
                 Ok(response.map(|receiving| Body::new(Answer { receiving, data_ended: false, under_way })))
             }
-            Err(error) if was_not_taken(&error) => Err(Unsent::new(error).into()),
+            Err(_) if under_way.broke_off() => Err(BrokeOff.into()),
+            Err(error) if was_refused(&error) => Err(Unsent::new(error).by_busy().into()),
+            Err(error) if came_too_late(&error) => Err(Unsent::new(error).into()),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The server says that it did nothing with a call: it refused the stream, or it goes away and this one came too late
-/// (RFC 9113, 8.7). `h2` fails no other streams with a GOAWAY of the server.
-fn was_not_taken(error: &h2::Error) -> bool {
-    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+/// The server says that it did nothing with a call, since it takes no more now (RFC 9113, 8.7).
+fn was_refused(error: &h2::Error) -> bool {
+    error.is_remote() && error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)
+}
+
+/// The server goes away, and did nothing with what came later than what it names. `h2` fails no other calls with its GOAWAY.
+fn came_too_late(error: &h2::Error) -> bool {
+    error.is_remote() && error.is_go_away()
 }
 
 /// What a body has at once.
@@ -217,6 +238,7 @@ async fn write(
     mut body: Body,
     first: First,
     mut sending: SendStream<Bytes>,
+    broke_off: Arc<AtomicBool>,
     mut unwanted: oneshot::Receiver<()>,
 ) {
     let mut next = match first {
@@ -240,6 +262,7 @@ async fn write(
                 }
                 Some(Err(_)) => {
                     // why is known to whoever made the body
+                    broke_off.store(true, Ordering::Release);
                     sending.send_reset(Reason::CANCEL);
                     return;
                 }

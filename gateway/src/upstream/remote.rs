@@ -194,7 +194,7 @@ impl Upstream for Remote {
                 }
             }
             let why = format!("all {} connections have as many calls as the server takes", lines.len());
-            Err(Unsent::with(why, request).into())
+            Err(Unsent::with(why, request).by_busy().into())
         })
     }
 

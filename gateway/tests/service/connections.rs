@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use arsenal_gateway::upstream::{Pool, PoolConfig, Remote, Unsent, Upstream};
+use arsenal_gateway::upstream::{BrokeOff, Pool, PoolConfig, Remote, Unsent, Upstream};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -145,6 +145,61 @@ async fn a_server_that_takes_no_more_calls_is_known_before_one_is_sent() {
         answer = &mut again => panic!("{answer:?}"),
         taken = tokio::time::timeout(DEADLINE, quiet.recv()) => assert!(taken.unwrap().is_some()),
     }
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_not_held_against_the_server() {
+    let (remote, _) = server(100, |_, (request, respond)| {
+        match request.uri().path() {
+            // its body is waited for
+            "/upload" => drop(tokio::spawn(async move {
+                let (mut body, mut respond) = (request.into_body(), Some(respond));
+                while let Some(Ok(_)) = body.data().await {}
+                drop(respond.take());
+            })),
+            _ => end(respond),
+        }
+        true
+    })
+    .await;
+    let pool = Pool::new(vec![Arc::new(remote)], HashSet::new(), PoolConfig::default());
+    for _ in 0..5 {
+        let pieces = [Ok(Bytes::from_static(&[0; 5])), Err(std::io::Error::other("no more"))];
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        let upload = pool.call(Request::post("/upload").body(body).unwrap());
+        let broken = tokio::time::timeout(DEADLINE, upload).await.unwrap().unwrap_err();
+        assert!(broken.is::<BrokeOff>(), "{broken:?}");
+    }
+    assert_eq!(answered(&pool, "/quick").await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_server_that_has_enough_to_do_is_not_held_for_dead() {
+    let (kept, mut quiet) = tokio::sync::mpsc::unbounded_channel();
+    let (remote, _) = server(1, move |_, (request, respond)| {
+        match request.uri().path() {
+            "/quiet" => kept.send(respond).unwrap(),
+            _ => end(respond),
+        }
+        true
+    })
+    .await;
+    let pool = Pool::new(vec![Arc::new(remote)], HashSet::new(), PoolConfig::default());
+    let mut streams = Vec::new();
+    loop {
+        assert!(streams.len() < 1_000);
+        let mut stream = Box::pin(pool.call(call("/quiet")));
+        tokio::select! {
+            answer = &mut stream => break assert!(answer.unwrap_err().downcast::<Unsent>().unwrap().is_busy()),
+            taken = quiet.recv() => streams.push((stream, taken.unwrap())),
+        }
+    }
+    for _ in 0..5 {
+        let refused = tokio::time::timeout(DEADLINE, pool.call(call("/quick"))).await.unwrap().unwrap_err();
+        assert!(refused.downcast::<Unsent>().unwrap().is_busy());
+    }
+    drop(streams);
+    assert_eq!(answered(&pool, "/quick").await.len(), 5);
 }
 
 #[tokio::test]

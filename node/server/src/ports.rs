@@ -29,7 +29,7 @@ use tower::{Layer as _, Service};
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
-/// The same over REST, where a large body may wait for room: 64 that do leave the others of their connection enough.
+/// The same over REST, where a large body may wait for room: the 24 that may leave the others of their connection enough.
 const REST_STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const REST_CONNECTION_WINDOW_BYTES: u32 = 64 * REST_STREAM_WINDOW_BYTES;
 

@@ -47,6 +47,18 @@ impl<'p> Attempt<'p> {
         self.shared.succeed(self.node);
     }
 
+    /// The node is there, and took nothing.
+    pub(super) fn refused(mut self) {
+        self.counted.failed(Failed::Busy);
+        self.leave();
+    }
+
+    /// It ended by the client's doing: nothing is known of the node.
+    pub(super) fn leave(&mut self) {
+        self.ended = true;
+        self.node.give_up(self.tries, false, self.shared.dice.fraction());
+    }
+
     /// It came to nothing.
     pub(super) fn failed(mut self, how: Failed, error: &(dyn Error + 'static)) {
         self.ended = true;

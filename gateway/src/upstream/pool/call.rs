@@ -18,7 +18,12 @@ use smallvec::SmallVec;
 use tower::BoxError;
 
 use super::{Load, Node, Shared, attempt::Attempt, choice::is_among, replay, retry, retry::Failed};
-use crate::{code::Code, failure::GRPC_STATUS, metadata, upstream::Unsent};
+use crate::{
+    code::Code,
+    failure::GRPC_STATUS,
+    metadata,
+    upstream::{BrokeOff, Unsent},
+};
 
 /// Names what a node keeps the answer of a call under.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -39,6 +44,8 @@ enum Outcome {
     Answered(Response<Body>),
     /// How it failed, and what is told if it is not made again.
     Failed(Failed, Result<Response<Body>, BoxError>),
+    /// Its request broke off.
+    BrokeOff(BoxError),
     /// It was given up to be made again, since its node is silent.
     GivenUp,
 }
@@ -91,12 +98,23 @@ impl Shared {
 
     /// `whole` has the answer read before it counts as one.
     async fn attempt(&self, node: &Arc<Node>, request: Request<Body>, whole: bool, now: Instant) -> Outcome {
-        let (attempt, load) = (Attempt::begin(self, node, now), Load::of(node));
+        let (mut attempt, load) = (Attempt::begin(self, node, now), Load::of(node));
         let response = match node.upstream.call(request).await {
             Ok(response) => response,
+            Err(error) if error.is::<BrokeOff>() => {
+                attempt.leave();
+                return Outcome::BrokeOff(error);
+            }
             Err(error) => {
-                let how = if error.is::<Unsent>() { Failed::Unsent } else { Failed::Broken };
-                attempt.failed(how, &*error);
+                let how = match error.downcast_ref::<Unsent>() {
+                    Some(unsent) if unsent.is_busy() => Failed::Busy,
+                    Some(_) => Failed::Unsent,
+                    None => Failed::Broken,
+                };
+                match how {
+                    Failed::Busy => attempt.refused(),
+                    _ => attempt.failed(how, &*error),
+                }
                 return Outcome::Failed(how, Err(error));
             }
         };
@@ -143,6 +161,7 @@ impl Call<'_> {
             let spare = kept.as_ref().map(|body| copy(&request, body));
             let (told, spare) = match self.attempt(&node, request, now).await {
                 Outcome::Answered(response) => return Ok(response),
+                Outcome::BrokeOff(error) => return Err(error),
                 Outcome::GivenUp => {
                     self.asked += 1;
                     (Err(Silent.into()), spare)

@@ -8,7 +8,7 @@ use tower::BoxError;
 
 use super::{Node, Shared};
 use crate::upstream::{
-    Upstream,
+    Unsent, Upstream,
     health::{self, Health, SERVING},
 };
 
@@ -41,6 +41,8 @@ async fn watch_node(shared: &Shared, node: Arc<Node>) {
                 node.serving.store(serving, Ordering::Relaxed);
                 node.succeed();
             }
+            // it is there, with as many calls as it takes
+            Err(error) if error.downcast_ref().is_some_and(Unsent::is_busy) => {}
             Err(error) => {
                 // back once it says so, and not at the cost of a client's call that tries
                 node.serving.store(false, Ordering::Relaxed);

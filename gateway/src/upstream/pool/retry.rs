@@ -2,7 +2,7 @@
 //!
 //! What never left may always be made again. What may have been done is made again only where doing it twice does no
 //! harm. A budget keeps those repeats to a share of the calls, so that a service in trouble is not asked twice as much;
-//! what never left asked nobody, and costs nothing of it.
+//! what never left asked nobody, and what a busy node did not take was no work for it: that costs nothing of it.
 //!
 //! A node that dies breaks all that it was answering at once, and that is as much as clients have under way. So for calls
 //! that broke the budget is as large as that was of late.
@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) enum Failed {
     /// It never left: no connection.
     Unsent,
+    /// It was not done: the node is there, and takes no more calls now.
+    Busy,
     /// It may have been done: the connection broke, or the answer did.
     Broken,
     /// The node answered UNAVAILABLE.
@@ -63,7 +65,7 @@ impl Budget {
         let under_way = fifths(under_way);
         let peak = self.peak.fetch_max(under_way, Ordering::Relaxed).max(under_way);
         let max = match failed {
-            Failed::Unsent => return true,
+            Failed::Unsent | Failed::Busy => return true,
             Failed::Broken => self.max.max(peak),
             Failed::Unavailable => self.max,
         };
@@ -90,6 +92,8 @@ pub(super) struct Call {
 pub(super) fn again(failed: Failed, call: Call, attempts_max: u32, budget: &Budget) -> bool {
     let (harmless, within) = match failed {
         Failed::Unsent => (true, call.fresh || call.attempts < attempts_max),
+        // not on each node: where one has too much to do others will have
+        Failed::Busy => (true, call.asked < attempts_max),
         Failed::Broken | Failed::Unavailable => (call.idempotent, call.asked < attempts_max),
     };
     harmless && within && budget.spend(failed, call.under_way)
@@ -105,9 +109,10 @@ mod tests {
     fn only_what_never_left_or_does_no_harm_is_made_again() {
         let budget = Budget::new(100);
         let ask = |failed, idempotent| again(failed, Call { idempotent, ..CALL }, 3, &budget);
-        for failed in [Failed::Unsent, Failed::Broken, Failed::Unavailable] {
+        for failed in [Failed::Unsent, Failed::Busy, Failed::Broken, Failed::Unavailable] {
+            let harmless = matches!(failed, Failed::Unsent | Failed::Busy);
             assert!(ask(failed, true), "{failed:?}");
-            assert_eq!(ask(failed, false), failed == Failed::Unsent, "{failed:?}");
+            assert_eq!(ask(failed, false), harmless, "{failed:?}");
         }
     }
 

@@ -43,7 +43,7 @@ impl<'n> Attempted<'n> {
     pub(super) fn failed(&mut self, how: Failed) {
         self.0.end(match how {
             Failed::Unavailable => 1,
-            Failed::Unsent => 2,
+            Failed::Unsent | Failed::Busy => 2,
             Failed::Broken => 3,
         });
     }
