@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod tag;
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -9,6 +10,7 @@ use crate::negotiate;
 
 pub(crate) use decode::{DecodeError, Decoded, decode};
 pub(crate) use encode::{announce, encoded, is_worth_it};
+pub(crate) use tag::parted;
 
 /// A coding that is taken and given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

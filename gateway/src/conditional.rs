@@ -2,7 +2,7 @@
 //! `etag` (AIP-154) of the answer or of the resource in it, and for `If-Match` of the request or of the resource in it.
 //!
 //! An answer that holds more than the resource may change while the resource's etag does not: its tag is that etag and a
-//! digest of the answer, and what is demanded with it is the etag.
+//! digest of the answer, and what is demanded with it is the etag. A coded form's tag has the coding behind that.
 //!
 //! What `If-Match` demands is compared strongly: a weak tag holds for no state, and a service is not asked about it.
 //!
@@ -42,11 +42,15 @@ impl<'h> Tags<'h> {
         Some(if tags.contains(&"*") { Tags::Any } else { Tags::Listed(tags) })
     }
 
-    /// Compared weakly, as what is known already may be.
-    fn has(&self, etag: &str) -> bool {
+    /// Compared weakly, as what is known already may be. A form that the client would not be given is not known: the 304 would
+    /// have to name a tag that it does not have, or a coding that it does not take.
+    fn knows(&self, etag: &str, accepted: Option<Coding>) -> Option<Known> {
         match self {
-            Tags::Any => true,
-            Tags::Listed(tags) => tags.iter().any(|tag| opaque(tag) == opaque(etag)),
+            Tags::Any => Some(Known(accepted)),
+            Tags::Listed(tags) => {
+                let mut forms = tags.iter().filter_map(|tag| form(tag, etag));
+                forms.find(|form| form.is_none() || *form == accepted).map(Known)
+            }
         }
     }
 
@@ -54,9 +58,28 @@ impl<'h> Tags<'h> {
     fn demands(&self, etag: &str) -> bool {
         match self {
             Tags::Any => true,
-            Tags::Listed(tags) => tags.iter().any(|tag| *tag == etag && !is_weak(tag)),
+            Tags::Listed(tags) => {
+                !is_weak(etag) && tags.iter().any(|tag| !is_weak(tag) && form(tag, etag).is_some())
+            }
         }
     }
+}
+
+/// The form in which a client has an answer already: the plain one, or a coded one.
+pub(crate) struct Known(Option<Coding>);
+
+/// The form of a state that a tag names, if it is that state's, whose plain form has this etag. Compared weakly.
+fn form(tag: &str, etag: &str) -> Option<Option<Coding>> {
+    let (tag, etag) = (opaque(tag), opaque(etag));
+    if tag == etag {
+        return Some(None);
+    }
+    let (plain, coding) = coding::parted(unquoted(tag)?);
+    (coding.is_some() && plain == unquoted(etag)?).then_some(coding)
+}
+
+fn unquoted(tag: &str) -> Option<&str> {
+    tag.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// The entity tags of a list, each with its quotes: within them a comma is text (RFC 9110, 8.8.3).
@@ -116,7 +139,7 @@ impl Compiled {
         else {
             return Ok(());
         };
-        let bare = without_digest(self.demanded(&tags)?);
+        let bare = of_resource(self.demanded(&tags)?);
         self.check_agreement(method, guard, bare, frame)?;
         let quoted = format!("\"{bare}\"");
         let value = if self.config.etag_fields == EtagFields::Bare { bare } else { &quoted };
@@ -136,9 +159,7 @@ impl Compiled {
     /// The one strong tag of those that `If-Match` lists, without quotes. A weak one is that of no state.
     fn demanded<'h>(&self, tags: &[&'h str]) -> Result<&'h str, Failure> {
         let malformed = |message: String| self.failure(Reason::InvalidHeader, message);
-        let text = |tag: &'h str| {
-            opaque(tag).strip_prefix('"')?.strip_suffix('"').filter(|text| !text.contains('"'))
-        };
+        let text = |tag: &'h str| unquoted(opaque(tag)).filter(|text| !text.contains('"'));
         let (mut strong, mut weak) = (Vec::new(), None);
         for tag in tags {
             let text = text(tag).ok_or_else(|| {
@@ -176,8 +197,8 @@ impl Compiled {
         let said = text_at(frame.get(grpc::PREFIX..).unwrap_or_default(), &numbers);
         let said = said.map(|said| String::from_utf8_lossy(said).into_owned()).unwrap_or_default();
         let quoted = opaque(&said);
-        let own = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(quoted);
-        if own.is_empty() || without_digest(own) == bare {
+        let own = unquoted(quoted).unwrap_or(quoted);
+        if own.is_empty() || of_resource(own) == bare {
             return Ok(());
         }
         let name = path.iter().map(|field| &*field.json_name).collect::<Vec<_>>().join(".");
@@ -205,10 +226,10 @@ impl Compiled {
         HeaderValue::from_bytes(&[b"\"", text, rest.as_bytes(), b"\""].concat()).ok()
     }
 
-    /// Whether a read has become needless (304) or impossible (412).
-    pub(crate) fn verdict(&self, request: &Parts, answer: &HeaderMap) -> Result<bool, Failure> {
+    /// Whether a read has become needless (304), and what the client has instead, or impossible (412).
+    pub(crate) fn verdict(&self, request: &Parts, answer: &HeaderMap) -> Result<Option<Known>, Failure> {
         if !reads(request) {
-            return Ok(false);
+            return Ok(None);
         }
         let etag = answer.get(header::ETAG).and_then(|etag| etag.to_str().ok());
         if let Some(wanted) = Tags::of(&request.headers, &header::IF_MATCH)
@@ -218,18 +239,18 @@ impl Compiled {
             return Err(self.failure(Reason::PreconditionFailed, message));
         }
         let known = Tags::of(&request.headers, &header::IF_NONE_MATCH);
-        Ok(known.is_some_and(|known| etag.is_some_and(|etag| known.has(etag))))
+        Ok(known.zip(etag).and_then(|(known, etag)| known.knows(etag, Coding::accepted(&request.headers))))
     }
 }
 
 impl Compiled {
-    /// Makes the headers of an answer of this size those of the 304 in place of it, which says of its form what the answer would
-    /// (RFC 9110, 15.4.5).
-    pub(crate) fn leave_body(&self, request: &Parts, size: usize, headers: &mut HeaderMap) {
+    /// Makes the headers of an answer of this size those of the 304 in place of it, which says of the form that the client has
+    /// what an answer in it would (RFC 9110, 15.4.5).
+    pub(crate) fn leave_body(&self, Known(form): Known, size: usize, headers: &mut HeaderMap) {
         if let Some(bytes_min) = self.config.compress_bytes_min
             && coding::is_worth_it(StatusCode::OK, headers, Some(size as u64), bytes_min)
         {
-            coding::announce(Coding::accepted(&request.headers), headers);
+            coding::announce(form, headers);
         }
         for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::CONTENT_TYPE] {
             headers.remove(name);
@@ -253,9 +274,10 @@ fn digest(message: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The etag that a resource has in its field, of a tag that names the answer around it too.
-fn without_digest(tag: &str) -> &str {
+/// The etag that a resource has in its field, of a tag that names the answer around it or the answer's form too.
+fn of_resource(tag: &str) -> &str {
     let digits = |rest: &str| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (tag, _) = coding::parted(tag);
     tag.rsplit_once(';').filter(|(_, rest)| digits(rest)).map_or(tag, |(own, _)| own)
 }
 

@@ -312,8 +312,8 @@ impl GatewayService {
         {
             out.insert(header::ETAG, etag);
         }
-        if compiled.verdict(request, out)? {
-            compiled.leave_body(request, body.len(), out);
+        if let Some(known) = compiled.verdict(request, out)? {
+            compiled.leave_body(known, body.len(), out);
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }

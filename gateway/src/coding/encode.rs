@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 
-use super::Coding;
+use super::{Coding, tag};
 use crate::{
     gateway::Compiled,
     held::{self, Held},
@@ -102,7 +102,7 @@ pub(crate) fn announce(accepted: Option<Coding>, headers: &mut HeaderMap) {
 
 fn say(coding: Coding, headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-    weaken_etag(headers);
+    tag::mark(coding, headers);
 }
 
 async fn pressed(coding: Coding, response: Response<Body>, compiled: &Arc<Compiled>) -> Response<Body> {
@@ -168,16 +168,6 @@ pub(crate) fn is_worth_it(
         let is_text = content_type.starts_with("text/");
         is_text || (content_type.contains("json") && !content_type.starts_with("application/grpc"))
     })
-}
-
-/// The bytes differ from those of the plain form, so the tag no longer names bytes; it names the state still.
-fn weaken_etag(headers: &mut HeaderMap) {
-    let Some(etag) = headers.get(header::ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")) else {
-        return;
-    };
-    if let Ok(weak) = HeaderValue::from_bytes(&[b"W/", etag.as_bytes()].concat()) {
-        headers.insert(header::ETAG, weak);
-    }
 }
 
 /// A stream that is pressed as it goes.

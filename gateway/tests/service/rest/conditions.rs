@@ -4,7 +4,7 @@ use arsenal_gateway::{Config, JsonOptions};
 use http::{Request, header, request::Builder};
 use prost::Message;
 
-use super::{Shelf, answering, ask, reason, shelf};
+use super::{Around, Shelf, answering, ask, reason, refusing, shelf};
 use crate::canned::Canned;
 
 #[tokio::test]
@@ -19,6 +19,73 @@ async fn a_weak_tag_is_that_of_no_state_to_who_demands_it() {
         }
         let got = ask(Config::default(), canned(), weak(Request::get("/v1/shelves/1")), "").await;
         assert_eq!((got.status, reason(&got)), (412, "PRECONDITION_FAILED".into()), "{text}");
+    }
+}
+
+/// A shelf that is worth to be compressed.
+fn long(etag: &str) -> Shelf {
+    shelf(&"shelves/1".repeat(300), etag)
+}
+
+#[tokio::test]
+async fn what_was_read_compressed_is_changed_under_the_tag_that_came_with_it() {
+    let around = || Canned {
+        messages: vec![Around { name: String::new(), shelf: Some(long("v7")) }.encode_to_vec()],
+        ..Canned::default()
+    };
+    for (path, body) in
+        [("/v1/shelves/1", r#"{"etag":"v7"}"#), ("/v1/around/a", r#"{"shelf":{"etag":"v7"}}"#)]
+    {
+        let canned = || if body.contains("shelf") { around() } else { answering(&[long("v7")]) };
+        for coding in ["gzip", "zstd"] {
+            let read = Request::get(path).header("accept-encoding", coding);
+            let read = ask(Config::default(), canned(), read, "").await;
+            let tag = read.headers[header::ETAG].to_str().unwrap().to_owned();
+            assert_eq!(read.headers[header::CONTENT_ENCODING], coding);
+            assert!(tag.starts_with("\"v7;") && tag.ends_with(&format!(";{coding}\"")), "{tag}");
+            let put = || Request::put(path).header("if-match", &tag);
+            for body in [body, "{}"] {
+                let got = ask(Config::default(), canned(), put(), body.to_owned()).await;
+                assert_eq!(got.status, 200, "{tag}");
+                let asked = String::from_utf8_lossy(&got.asked[0]).into_owned();
+                assert!(asked.contains("\u{2}v7"), "what the service compares: {asked:?}");
+            }
+            // the service has another
+            let got = ask(Config::default(), refusing("10"), put(), "{}").await;
+            assert_eq!(got.status, 412, "{tag}");
+            let weak = Request::put(path).header("if-match", format!("W/{tag}"));
+            let got = ask(Config::default(), canned(), weak, "{}").await;
+            assert_eq!((got.status, got.asked.len()), (412, 0), "{tag}");
+            for (demanded, status) in [(tag.as_str(), 200), ("\"v6;gzip\"", 412), ("\"v7;br\"", 412)] {
+                let get = Request::get(path).header("if-match", demanded);
+                assert_eq!(ask(Config::default(), canned(), get, "").await.status, status, "{demanded}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_form_that_the_client_would_be_given_is_one_that_it_has() {
+    for (accepted, known, told) in [
+        ("gzip", "\"v7;gzip\"", Some("\"v7;gzip\"")),
+        ("gzip", "\"v6\", W/\"v7;gzip\"", Some("\"v7;gzip\"")),
+        ("gzip", "\"v7\"", Some("\"v7\"")),
+        ("gzip", "*", Some("\"v7;gzip\"")),
+        ("br", "\"v7\"", Some("\"v7\"")),
+        ("br", "\"v7;gzip\"", None),
+        ("zstd", "\"v7;gzip\"", None),
+        ("gzip", "\"v6;gzip\"", None),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let read = Request::builder().method(method).uri("/v1/shelves/1");
+            let read = read.header("accept-encoding", accepted).header("if-none-match", known);
+            let got = ask(Config::default(), answering(&[long("v7")]), read, "").await;
+            let expected = if told.is_some() { 304 } else { 200 };
+            assert_eq!(got.status, expected, "{method} of {known} in {accepted}");
+            if let Some(told) = told {
+                assert_eq!(got.headers[header::ETAG], told, "{known} in {accepted}");
+            }
+        }
     }
 }
 
