@@ -147,6 +147,13 @@ impl Held {
         }
     }
 
+    /// Holds what another of the same account does, too.
+    pub(crate) fn merge(&mut self, other: Self) {
+        if let Some(more) = other.0 {
+            self.add(more);
+        }
+    }
+
     /// Holds at least so many bytes from now on, and says whether there was so much.
     fn grow(&mut self, bytes: usize, account: &Account) -> bool {
         let missing = self.missing(bytes, account);

@@ -221,6 +221,29 @@ async fn messages_that_are_not_whole_count_as_held_and_one_without_room_is_refus
     assert_eq!(held_body_bytes(&metrics), 0);
 }
 
+#[tokio::test]
+async fn a_large_message_is_held_whatever_comes_together_with_its_end() {
+    let rest = frame(FINAL | CONTINUATION, b"}");
+    let small = frame(FINAL | TEXT, b"");
+    let ping = frame(FINAL | PING, b"");
+    let cases = [
+        ("nothing", rest.clone()),
+        ("a small message", [&*rest, &*small].concat()),
+        ("a ping before it", [&*ping, &*rest].concat()),
+    ];
+    for (what, end) in cases {
+        let (service, metrics) = limited(Limits::default());
+        // upstream reads nothing, and one message lies before it
+        let mut client = Client::open(&service, "/v1/lines:ignore").await;
+        client.send(&frame(FINAL | TEXT, b"{}")).await;
+        client.send(&frame(TEXT, &[b"{".to_vec(), b" ".repeat(1_000_000)].concat())).await;
+        let_others_run().await;
+        client.send(&end).await;
+        let_others_run().await;
+        assert_eq!(held_body_bytes(&metrics), 16 << 16, "with {what}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_that_has_let_itself_be_waited_for_keeps_room_for_what_has_come_alone() {
     let (service, metrics) = limited(Limits::default());

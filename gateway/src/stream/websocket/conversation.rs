@@ -207,8 +207,9 @@ impl Conversation {
                 Some(Err(error)) => return self.broken(error, &pulse.told),
                 None => return End::Gone,
             };
-            // what a message takes is held until upstream has it
-            let _held = pulse.told.held();
+            // what a message takes is held until upstream has it; a ping may stand before the end of one
+            let is_message = matches!(frame, Message::Text(_) | Message::Binary(_));
+            let _held = is_message.then(|| pulse.told.held_by_message());
             let taken = match frame {
                 Message::Text(text) => self.take(method, &text, &mut outgoing, pulse).await,
                 Message::Binary(piece) if method.body.is_raw() && method.client_streaming => {

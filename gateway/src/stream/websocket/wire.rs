@@ -47,8 +47,10 @@ pub(super) struct Told {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What the message takes that is whole.
+    /// What the messages take that are whole, for as long as the last of them is not taken.
     whole: Held,
+    /// How many of them are not taken.
+    untaken: usize,
     /// Why nothing more is taken.
     refusal: Option<Failure>,
 }
@@ -59,9 +61,25 @@ impl Told {
         self.heard.swap(false, Ordering::Relaxed)
     }
 
-    /// What the last message takes, to be held for as long as it is there.
-    pub(super) fn held(&self) -> Held {
-        std::mem::take(&mut self.state().whole)
+    /// What a message takes that was taken, to be held for as long as it is there. Of those that came together the last
+    /// has all: which of them is the large one is not told apart.
+    pub(super) fn held_by_message(&self) -> Held {
+        let mut state = self.state();
+        state.untaken = state.untaken.saturating_sub(1);
+        if state.untaken == 0 { std::mem::take(&mut state.whole) } else { Held::default() }
+    }
+
+    /// Another message is whole.
+    fn complete(&self, held: Held) {
+        let mut state = self.state();
+        state.whole.merge(held);
+        state.untaken += 1;
+    }
+
+    /// All that were whole have been taken, whether somebody asked what they take or not.
+    fn forget(&self) {
+        let mut state = self.state();
+        (state.whole, state.untaken) = (Held::default(), 0);
     }
 
     /// Why reading failed, if the gateway would read no more.
@@ -187,6 +205,8 @@ impl Wire {
             self.incoming.held.grow_body(self.incoming.account.received(), &self.compiled)?;
         }
         self.told.heard.store(true, Ordering::Relaxed);
+        // nobody reads on before he has taken what was whole
+        self.told.forget();
         while let Some(seen) = self.incoming.frames.next(&mut bytes) {
             match seen {
                 Seen::Message(bytes) => self.take_room(bytes)?,
@@ -194,7 +214,7 @@ impl Wire {
                     // one that waits for room and is here already is smaller than what is read at once
                     (self.incoming.room, self.incoming.late) = (None, false);
                     self.incoming.account = Account::new(&limits);
-                    self.told.state().whole = std::mem::take(&mut self.incoming.held);
+                    self.told.complete(std::mem::take(&mut self.incoming.held));
                 }
                 Seen::Ping => self.incoming.pings += 1,
             }
