@@ -66,6 +66,16 @@ where
     }
 }
 
+/// What ran on a thread before a stream's task did, and does so again afterwards: also when that panics, or the thread
+/// would take each stream that comes for the dead one.
+struct Outer(Option<Stream>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        RUNNING.set(self.0.take());
+    }
+}
+
 pin_project! {
     struct Task<F> {
         #[pin]
@@ -82,12 +92,30 @@ impl<F: Future<Output = ()>> Future for Task<F> {
         if task.stream.as_ref().is_some_and(|ending| ending.is_over()) {
             return Poll::Ready(());
         }
-        let outer = RUNNING.replace(Some(task.stream.take()));
+        let outer = Outer(RUNNING.replace(Some(task.stream.take())));
         let polled = task.future.poll(context);
-        *task.stream = RUNNING.replace(outer).flatten();
+        *task.stream = RUNNING.take().flatten();
+        drop(outer);
         let Some(ending) = task.stream.as_ref().filter(|_| polled.is_pending()) else { return polled };
         ending.task.register(context.waker());
         // it may have been ended before it could be woken
         if ending.is_over() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_panics_is_not_taken_for_the_one_that_runs_on_its_thread_next() {
+        let future = async {
+            assert!(ending_of_stream().is_some());
+            panic!("as a service may");
+        };
+        // all tasks of a test are on one thread
+        let ended = tokio::spawn(Task { future, stream: None }).await;
+        assert!(ended.unwrap_err().is_panic());
+        assert!(ending_of_stream().is_none());
     }
 }
