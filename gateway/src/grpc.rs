@@ -53,6 +53,12 @@ pub enum FrameError {
         /// The limit.
         max: usize,
     },
+    /// It is short enough on the wire, and too long inflated.
+    #[error("a compressed message that is inflated more than the limit of {max} bytes")]
+    Inflated {
+        /// The limit.
+        max: usize,
+    },
     /// The flag is neither 0 nor 1.
     #[error("the unknown frame flag {0}")]
     Flag(u8),
@@ -118,7 +124,7 @@ impl Deframer {
         match self.coding {
             Some(coding) if frame.first() == Some(&1) => {
                 coding::decode(coding, message, max).map(Some).map_err(|error| match error {
-                    DecodeError::TooLarge(_) => FrameError::TooLarge { length, max },
+                    DecodeError::TooLarge(_) => FrameError::Inflated { max },
                     error => FrameError::Corrupt(error.to_string()),
                 })
             }
@@ -204,7 +210,13 @@ impl Messages {
                 return Poll::Ready(Some(Err(failure)));
             }
             match self.deframer.next(max) {
-                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(Some(message)) => {
+                    let inflated = self.room.inflated(message.len(), &self.compiled);
+                    if inflated.is_err() {
+                        self.stop();
+                    }
+                    return Poll::Ready(Some(inflated.map(|()| message)));
+                }
                 Ok(None) if self.ended => return Poll::Ready(self.finish().map(Err)),
                 Ok(None) => {}
                 Err(error) => {
@@ -266,7 +278,7 @@ impl Messages {
 
     fn broken(&self, error: FrameError) -> Failure {
         let reason = match error {
-            FrameError::TooLarge { .. } => Reason::ResponseTooLarge,
+            FrameError::TooLarge { .. } | FrameError::Inflated { .. } => Reason::ResponseTooLarge,
             _ => Reason::UpstreamBroken,
         };
         self.compiled.failure(reason, format!("upstream sent {error}"))
@@ -308,6 +320,14 @@ impl Room {
         *self = Room::Taken(held);
         Poll::Ready(Ok(()))
     }
+
+    /// Has room for a message that is there, which may be larger than it was on the wire.
+    fn inflated(&mut self, message: usize, compiled: &Compiled) -> Result<(), Failure> {
+        match self {
+            Room::Taken(held) => held.grow_for_answer(message, compiled),
+            Room::None | Room::Awaited(_) => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -334,7 +354,7 @@ mod tests {
             deframer.next(max)
         };
         assert_eq!(read(Some("gzip"), 500), Ok(Some(Bytes::from(text.clone()))));
-        assert!(matches!(read(Some("gzip"), 499), Err(FrameError::TooLarge { max: 499, .. })));
+        assert_eq!(read(Some("gzip"), 499), Err(FrameError::Inflated { max: 499 }));
         for coding in [None, Some("identity"), Some("deflate")] {
             assert_eq!(read(coding, 500), Err(FrameError::Compressed), "{coding:?}");
         }

@@ -155,7 +155,7 @@ impl Held {
     }
 
     /// Holds at least so many bytes from now on, and says whether there was so much.
-    fn grow(&mut self, bytes: usize, account: &Account) -> bool {
+    pub(crate) fn grow(&mut self, bytes: usize, account: &Account) -> bool {
         let missing = self.missing(bytes, account);
         if missing > 0 {
             let Ok(more) = Arc::clone(&account.left).try_acquire_many_owned(missing) else { return false };
@@ -232,6 +232,11 @@ impl Held {
         } else {
             Err(no_room_for_answer(&compiled))
         }
+    }
+
+    /// As [`Held::for_answer`], for a message that is there already and needs more than was thought.
+    pub(crate) fn grow_for_answer(&mut self, message: usize, compiled: &Compiled) -> Result<(), Failure> {
+        self.grow_answer(length_guess(message), compiled)
     }
 
     /// Holds at least so many bytes of an answer from now on.

@@ -3,16 +3,21 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    io::Write as _,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
-use arsenal_gateway::{Config, Limits, Metrics};
+use arsenal_gateway::{
+    Config, Limits, Metrics,
+    grpc::{PREFIX, seal},
+    upstream::{Answer, Upstream},
+};
 use arsenal_metrics::Text;
-use axum::body::Body;
+use axum::{body::Body, response::IntoResponse as _};
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::Request;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -187,6 +192,44 @@ async fn a_body_that_does_not_come_keeps_no_room_from_others() {
     let other = service.handle(post(Announced::new([text("word", 100 << 10), "\"}".into()])));
     let (slow, other) = tokio::join!(slow, other);
     assert_eq!((slow.status().as_u16(), other.status().as_u16()), (408, 200));
+}
+
+#[tokio::test]
+async fn a_compressed_message_counts_as_large_as_it_is_inflated() {
+    let limits = Limits { answers_bytes_max: 512 << 10, room_wait_max: FOR_EVER, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let metrics = config.metrics.clone();
+    let service = gateway(config).service(Unending(pressed(200 << 10)));
+    let get = || Request::get("/v1/shelves/1/books/2").body(Body::empty()).unwrap();
+    let mut first = pin!(service.handle(get()));
+    assert!(rests(&mut first).await, "its status does not come");
+    assert!(held(&metrics, "gateway_held_answer_bytes ") >= f64::from(200 << 10));
+    let refused = tokio::time::timeout(DEADLINE, service.handle(get())).await.unwrap();
+    assert_eq!(refused.status(), 503, "it has a part already, and does not wait for more");
+}
+
+/// A framed message in gzip, with a text of so many letters in field 2.
+fn pressed(letters: usize) -> Bytes {
+    let mut message = Vec::new();
+    prost::encoding::string::encode(2, &"x".repeat(letters), &mut message);
+    let mut gzip = flate2::write::GzEncoder::new(vec![0; PREFIX], flate2::Compression::default());
+    gzip.write_all(&message).unwrap();
+    let mut frame = gzip.finish().unwrap();
+    seal(&mut frame);
+    frame[0] = 1;
+    frame.into()
+}
+
+/// Upstream that answers with this and then tells nothing more.
+struct Unending(Bytes);
+
+impl Upstream for Unending {
+    fn call(&self, _: Request<Body>) -> Answer {
+        let frame = Ok::<_, Infallible>(self.0.clone());
+        let body = Body::from_stream(stream::iter([frame]).chain(stream::pending()));
+        let headers = [("content-type", "application/grpc"), ("grpc-encoding", "gzip")];
+        Box::pin(async move { Ok((headers, body).into_response()) })
+    }
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn broken_off(mut response: Response<Incoming>) -> (usize, h2::Reason) {
     }
 }
 
-fn held_answer_bytes(metrics: &Metrics) -> String {
+pub(crate) fn held_answer_bytes(metrics: &Metrics) -> String {
     let mut text = arsenal_metrics::Text::default();
     metrics.write(&mut text);
     let text = text.into_string();

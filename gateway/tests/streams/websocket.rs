@@ -13,7 +13,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest as _, protocol::CloseFrame},
 };
 
-use crate::{PIPE_BYTES, chat, let_others_run, soon};
+use crate::{PIPE_BYTES, chat, let_others_run, soon, stalled::held_answer_bytes};
 
 type Socket = WebSocketStream<DuplexStream>;
 
@@ -241,6 +241,28 @@ async fn a_reader_that_does_not_read_holds_the_producer_back() {
     assert!(produced <= 3 + 4 + 4, "{produced} lines for a reader of 3");
     drop(socket);
     soon(seen.dropped.notified()).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_the_client_does_not_read_counts_as_large_as_it_is() {
+    let config = Config::default();
+    let metrics = config.metrics.clone();
+    let held = || held_answer_bytes(&metrics).parse::<usize>().unwrap();
+    let (service, _) = chat(config);
+    let mut socket = open(&service, "/v1/rooms/blue:talk").await;
+    // a byte in the message, and six in its JSON
+    let text = "\u{1}".repeat(30_000);
+    say(&mut socket, &json!({ "text": text }).to_string()).await;
+    soon(async {
+        while held() < 6 * text.len() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(json(&mut socket).await["text"], text);
+    say(&mut socket, "").await;
+    assert_eq!(u16::from(close(&mut socket).await.code), 1000);
+    assert_eq!(held(), 0);
 }
 
 #[tokio::test]

@@ -318,10 +318,12 @@ impl Conversation {
     fn frame(&self, method: &Method, message: &Bytes, mut held: Held) -> Result<(Message, Held), Failure> {
         let compiled = &self.service.compiled;
         if method.raw_response {
+            // a part of the message, for which as much is held
             return Ok((Message::Binary(compiled.raw_body(method, message)?.1), held));
         }
         let mut json = Vec::with_capacity(length_guess(message.len()));
         compiled.put_response(method, (message, method.partial.applies(&[])), &mut held, &mut json)?;
+        held.grow_answer(json.len(), compiled)?;
         Ok((text(json), held))
     }
 
