@@ -8,6 +8,8 @@
 //!
 //! Who holds something already and needs more does not wait: two that did might wait for each other. Nor does he come before
 //! those that wait, to whom all that is left belongs.
+//!
+//! What a pool reads ahead of an answer, so as to ask again if it breaks off, has an account of its own there.
 
 use std::{
     sync::{

@@ -3,9 +3,10 @@
 //!
 //! A call is made again when it never left, or when it was idempotent and came to nothing: a connection that broke,
 //! UNAVAILABLE, or a node that tells nothing any more, not even its health, while another serves. For that an idempotent
-//! call's answer is read whole before it is passed on, up to [`PoolConfig::replay_bytes_max`]; streams pass through, and are
-//! made again where the node's [`Unsent`](super::Unsent) gives the request back. Which methods are idempotent is told by whoever embeds the gateway; [`Gateway::idempotent`](crate::Gateway::idempotent) reads
-//! it from the descriptors.
+//! call's answer is read whole before it is passed on, up to [`PoolConfig::replay_bytes_max`], and of all calls together up
+//! to [`PoolConfig::replays_bytes_max`]: what is more passes through as it comes. So do streams, which are made again where
+//! the node's [`Unsent`](super::Unsent) gives the request back. Which methods are idempotent is told by whoever embeds the
+//! gateway; [`Gateway::idempotent`](crate::Gateway::idempotent) reads it from the descriptors.
 //!
 //! Calls under one `idempotency-key` go to one node, as long as the nodes stay the same: whoever was asked first knows the
 //! answer, whichever gateway the repeat comes through.
@@ -37,6 +38,7 @@ use tokio::sync::{Notify, watch};
 pub use circuit::CircuitLimits;
 
 use super::{Answer, Upstream, dice::Dice};
+use crate::held::Account;
 use node::{Load, Node};
 use retry::Budget;
 use tally::Tally;
@@ -52,6 +54,9 @@ pub struct PoolConfig {
     pub budget: u32,
     /// The bytes of a request, and of an answer, that are kept for making a call again.
     pub replay_bytes_max: usize,
+    /// The bytes of all answers together that are kept for that, before there is room for them among those that wait for
+    /// their clients. Who finds none there is not asked for again if his answer breaks off.
+    pub replays_bytes_max: usize,
     /// How long the first pause is before a node is asked a second time; each is twice as long, and spread by chance.
     pub backoff: Duration,
     /// When a node that fails is left alone.
@@ -68,6 +73,7 @@ impl Default for PoolConfig {
             attempts_max: 3,
             budget: 100,
             replay_bytes_max: 4 << 20,
+            replays_bytes_max: 64 << 20,
             backoff: Duration::from_millis(25),
             circuit: CircuitLimits::default(),
             health_interval: Duration::from_secs(2),
@@ -107,6 +113,8 @@ struct Shared {
     /// Calls that may be made again and have no answer yet.
     under_way: AtomicUsize,
     dice: Dice,
+    /// What the answers that are read before they are passed on take.
+    replays: Account,
     /// Told when a node fails.
     failed: Notify,
     tally: Tally,
@@ -128,8 +136,9 @@ impl Pool {
         let state = watch::Sender::new(State { nodes, extensions, idempotent });
         let (budget, failed) = (Budget::new(config.budget), Notify::new());
         let (dice, tally) = (Dice::new(), Tally::default());
-        let under_way = AtomicUsize::new(0);
-        let shared = Shared { state, budget, under_way, dice, failed, tally, config };
+        let (under_way, replays) = (AtomicUsize::new(0), Account::default());
+        replays.allow(config.replays_bytes_max);
+        let shared = Shared { state, budget, under_way, dice, replays, failed, tally, config };
         Self { shared: Arc::new(shared) }
     }
 

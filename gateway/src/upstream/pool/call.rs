@@ -127,7 +127,7 @@ impl Shared {
             return Outcome::Answered(response.map(|body| replay::counted(body, load)));
         }
         let (parts, body) = response.into_parts();
-        let read = match replay::read(body, self.config.replay_bytes_max, load).await {
+        let read = match replay::read(body, self.config.replay_bytes_max, &self.replays, load).await {
             Ok(read) => read,
             Err(error) => {
                 attempt.failed(Failed::Broken, &error);
