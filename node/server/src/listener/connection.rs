@@ -21,6 +21,9 @@ const LINGER_MAX: Duration = Duration::from_secs(5);
 /// What of it is thrown away at a time.
 const UNWANTED_BYTES: usize = 4 << 10;
 
+/// How often before others have their turn.
+const UNWANTED_MAX: usize = 16;
+
 /// What an HTTP/2 client says first. Until it has said the whole of it, nobody else watches the time.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -102,21 +105,28 @@ impl Connection {
 impl Connection {
     /// Throws away what a client sends that sends still, until it closes too. One that is silent is not waited for.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // looked at first, for who sends quickly always has something there
+        if self.lingering.as_mut().is_some_and(|late| late.poll_unpin(context).is_ready()) {
+            return Poll::Ready(());
+        }
         let mut unwanted = [0; UNWANTED_BYTES];
-        loop {
+        for _ in 0..UNWANTED_MAX {
             let mut buffer = ReadBuf::new(&mut unwanted);
             match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     self.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => break,
+                Poll::Pending => {
+                    return match &mut self.lingering {
+                        Some(late) => late.poll_unpin(context),
+                        None => Poll::Ready(()),
+                    };
+                }
             }
         }
-        match &mut self.lingering {
-            Some(late) => late.poll_unpin(context),
-            None => Poll::Ready(()),
-        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -194,6 +204,7 @@ mod tests {
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
 
     /// A connection, and the client's end of it.
     async fn connected(patience: Patience) -> (Connection, TcpStream) {
@@ -255,6 +266,30 @@ mod tests {
         connection.shutdown().await.unwrap();
         drop(connection);
         assert_eq!(sending.await.unwrap().unwrap(), "no");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_always_has_more_to_send_is_cut_off_when_its_time_is_over() {
+        let hour = Duration::from_secs(3_600);
+        let (mut connection, mut client) = connected(Patience { first_byte: hour, write_idle: hour }).await;
+        // as much as lies between the two
+        poll_fn(|context| {
+            while Pin::new(&mut client).poll_write(context, &[0; 64 << 10]).is_ready() {}
+            Poll::Ready(())
+        })
+        .await;
+        client.shutdown().await.unwrap();
+        connection.read_exact(&mut [0; 10]).await.unwrap();
+        let ended =
+            poll_fn(|context| Poll::Ready(Pin::new(&mut connection).poll_shutdown(context).is_ready()));
+        assert!(!ended.await, "all was read in one turn");
+        let late = connection.lingering.as_mut().unwrap();
+        late.as_mut().reset(Instant::now());
+        late.await;
+        let ended =
+            poll_fn(|context| Poll::Ready(Pin::new(&mut connection).poll_shutdown(context).is_ready()));
+        assert!(ended.await, "it is read from beyond its time");
+        assert!(connection.read(&mut [0; 10]).await.unwrap() > 0, "its last byte was waited for");
     }
 
     #[tokio::test]
