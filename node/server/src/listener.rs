@@ -21,10 +21,10 @@ use arsenal_gateway::{Peer, StreamTasks};
 use arsenal_membership::Recognition;
 use arsenal_tls::{H2, HTTP_1_1, PeerIdentity, Server, Stream, TlsError};
 use axum::body::Body;
-use bare::{Asked, Dressed};
+use bare::{Answering, Asked, Dressed};
 use caller::Caller;
 use connection::{Connection, Held, Patience};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -68,6 +68,8 @@ pub(crate) struct Door {
     tells_peers: bool,
     /// Which of them come from nodes of the cluster.
     recognition: Recognition,
+    /// In whose name hyper's own answers tell of errors; nothing where they stay as they are.
+    error_domain: Option<Arc<str>>,
     tally: Arc<Tally>,
 }
 
@@ -98,6 +100,7 @@ impl Door {
             tls: None,
             tells_peers: false,
             recognition: Recognition::default(),
+            error_domain: None,
             tally: Arc::default(),
         }
     }
@@ -118,6 +121,12 @@ impl Door {
     /// For services that want to know the [`Peer`] of a request.
     pub(crate) fn telling_peers(mut self) -> Self {
         self.tells_peers = true;
+        self
+    }
+
+    /// For clients that expect a body in the gateway's form from each error, also of what hyper refuses by itself.
+    pub(crate) fn telling_errors(mut self, domain: &str) -> Self {
+        self.error_domain = Some(domain.into());
         self
     }
 
@@ -206,8 +215,8 @@ where
                     }
                 };
                 let connection = Connection::new(stream, door.patience, held);
-                let asked = Asked::default();
-                let connection = Dressed::new(connection, door.tells_peers.then(|| asked.clone()));
+                let asked = door.error_domain.clone().map(Asked::new);
+                let connection = Dressed::new(connection, asked.clone());
                 let service = OnConnection { app: RefCell::new(app), caller, asked };
                 let serving = protocols.serve_connection_with_upgrades(TokioIo::new(connection), service);
                 if let Err(error) = watcher.watch(serving).await {
@@ -226,19 +235,23 @@ where
 struct OnConnection<S> {
     app: RefCell<S>,
     caller: Caller,
-    asked: Asked,
+    asked: Option<Asked>,
 }
 
-impl<S: Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for OnConnection<S> {
+impl<S> hyper::service::Service<Request<Incoming>> for OnConnection<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>>,
+{
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Answering<S::Future>;
 
     /// Services of ours are always ready.
-    fn call(&self, mut request: Request<Incoming>) -> S::Future {
-        self.asked.ask();
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let asked = self.asked.as_ref().filter(|_| request.version() < Version::HTTP_2);
+        let under_way = asked.map(Asked::ask);
         self.caller.introduce(request.extensions_mut());
-        self.app.borrow_mut().call(request)
+        Answering::new(self.app.borrow_mut().call(request), under_way)
     }
 }
 

@@ -114,7 +114,7 @@ where
     }
     let head_bytes_max = config.gateway.target_bytes_max + config.gateway.header_bytes_max as usize;
     protocols.http1().max_buf_size(head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
-    let door = door.telling_peers();
+    let door = door.telling_peers().telling_errors(&gateway::settings(config).error_domain);
     let port = RestPort::new(gateway, metrics.router(), gateway::hosts(config));
     match is_traced(config) {
         true => {

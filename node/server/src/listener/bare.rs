@@ -2,14 +2,19 @@
 //! fields than it reads. It has a status alone, and no place where another answer could be put; so on its way out it gets the
 //! body that every other error of a gateway has.
 //!
-//! An answer of the gateway's own is none of these, for it has other headers. Nor are bytes of a body, whatever they are:
-//! since its request was asked, nothing has been read.
+//! An answer of the gateway's own is none of these, for it has other headers. Nor are the bytes of a body or of a WebSocket,
+//! whatever they are: from when a request is asked until the last of its answer has left, nothing is replaced.
 
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The answers of hyper's, by how they begin, and what is said in their place.
@@ -54,26 +59,118 @@ struct Known {
     message: &'static str,
 }
 
-/// Whether a request was asked since something was read. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Asked(Arc<AtomicBool>);
+/// Whether a request of a connection is under way. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Asked(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    /// In whose name errors are told.
+    domain: Arc<str>,
+    /// Requests whose answers are not all there.
+    under_way: AtomicUsize,
+    /// Something of an answer may not have left yet.
+    leaving: AtomicBool,
+}
 
 impl Asked {
-    /// A request was asked.
-    pub(super) fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// For a connection on which errors are told in the name of `domain`, which stands in JSON as it is.
+    pub(super) fn new(domain: Arc<str>) -> Self {
+        Self(Arc::new(State { domain, under_way: AtomicUsize::new(0), leaving: AtomicBool::new(false) }))
     }
 
-    /// Something was read, which may be a request or none.
-    fn read(&self) {
-        self.0.store(false, Ordering::Relaxed);
+    /// A request is asked.
+    pub(super) fn ask(&self) -> UnderWay {
+        self.0.under_way.fetch_add(1, Ordering::Relaxed);
+        self.0.leaving.store(true, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    /// All that was to be written was.
+    fn flushed(&self) {
+        if self.0.under_way.load(Ordering::Relaxed) == 0 {
+            self.0.leaving.store(false, Ordering::Relaxed);
+        }
     }
 
     /// What is to be written in the place of these bytes, if they are an answer of hyper's own.
     fn in_place_of(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let (known, rest) = KNOWN.iter().find_map(|known| Some((known, bytes.strip_prefix(known.line)?)))?;
         let date = rest.strip_prefix(HEADERS).filter(|date| date.len() == DATE_BYTES)?;
-        (date.ends_with(b"\r\n\r\n") && !self.0.load(Ordering::Relaxed)).then(|| known.answer(date))
+        let free = !self.0.leaving.load(Ordering::Relaxed);
+        (date.ends_with(b"\r\n\r\n") && free).then(|| known.answer(date, &self.0.domain))
+    }
+}
+
+/// A request that was asked, until this is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay(Asked);
+
+impl UnderWay {
+    /// What is spoken from now on is no HTTP, to the end of the connection.
+    fn stay(&self) {
+        self.0.0.under_way.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pin_project! {
+    /// The answer to a request that is under way until the last of it was taken.
+    pub(super) struct Answering<F> {
+        #[pin]
+        answer: F,
+        under_way: Option<UnderWay>,
+    }
+}
+
+impl<F> Answering<F> {
+    pub(super) fn new(answer: F, under_way: Option<UnderWay>) -> Self {
+        Self { answer, under_way }
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Answering<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.answer.poll(context))?;
+        let Some(under_way) = this.under_way.take() else { return Poll::Ready(Ok(response)) };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            under_way.stay();
+        }
+        Poll::Ready(Ok(response.map(|body| Body::new(Answer { body, _under_way: under_way }))))
+    }
+}
+
+/// The body of an answer.
+struct Answer {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -119,11 +216,8 @@ impl<C: AsyncRead + Unpin> AsyncRead for Dressed<C> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.connection).poll_read(context, buffer);
-        let came = &buffer.filled()[before..];
-        if came.starts_with(HTTP2) {
+        if buffer.filled()[before..].starts_with(HTTP2) {
             self.asked = None;
-        } else if let Some(asked) = self.asked.as_ref().filter(|_| !came.is_empty()) {
-            asked.read();
         }
         read
     }
@@ -159,7 +253,12 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Dressed<C> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_flush(context)
+        ready!(Pin::new(&mut self.connection).poll_flush(context))?;
+        // whoever writes flushes when he has written all that he had
+        if let Some(asked) = &self.asked {
+            asked.flushed();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -168,9 +267,8 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Dressed<C> {
 }
 
 impl Known {
-    fn answer(&self, date: &[u8]) -> Vec<u8> {
+    fn answer(&self, date: &[u8], domain: &str) -> Vec<u8> {
         let Self { code, status, reason, message, .. } = self;
-        let domain = arsenal_services::status::DOMAIN;
         let body = format!(
             r#"{{"error":{{"code":{code},"message":"{message}","status":"{status}","details":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"{domain}"}}]}}}}"#
         );
@@ -185,6 +283,15 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::stream;
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use hyper::body::Incoming;
+    use hyper_util::rt::TokioIo;
+    use std::cell::RefCell;
+    use std::convert::Infallible;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::sync::mpsc;
 
     fn bare(line: &str) -> Vec<u8> {
         format!(
@@ -194,16 +301,16 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_of_hyper_s_own_to_what_was_never_asked_is_replaced() {
+    fn only_an_answer_of_hyper_s_own_is_replaced_and_none_while_a_request_is_under_way() {
         let bad = bare("HTTP/1.1 400 Bad Request");
-        let asked = Asked::default();
-        asked.read();
+        let asked = Asked::new("example.com".into());
         let answer = String::from_utf8(asked.in_place_of(&bad).unwrap()).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
         assert!(head.ends_with("date: Sun, 06 Nov 1994 08:49:37 GMT"), "{head}");
         let error: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(error["error"]["code"], 400);
+        assert_eq!(error["error"]["details"][0]["domain"], "example.com");
         for other in [
             bare("HTTP/1.1 404 Not Found"),
             [&*bad, b"x"].concat(),
@@ -212,7 +319,73 @@ mod tests {
         ] {
             assert_eq!(asked.in_place_of(&other), None, "{}", String::from_utf8_lossy(&other));
         }
-        asked.ask();
+        let request = asked.ask();
+        asked.flushed();
         assert_eq!(asked.in_place_of(&bad), None);
+        drop(request);
+        assert_eq!(asked.in_place_of(&bad), None, "the last of its answer may not have left");
+        asked.flushed();
+        assert!(asked.in_place_of(&bad).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_follows_an_upgrade_is_never_replaced() {
+        let asked = Asked::new("example.com".into());
+        let mut upgrade = Response::new(Body::empty());
+        *upgrade.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let answer = std::future::ready(Ok::<_, Infallible>(upgrade));
+        drop(Answering::new(answer, Some(asked.ask())).await);
+        asked.flushed();
+        assert_eq!(asked.in_place_of(&bare("HTTP/1.1 400 Bad Request")), None);
+    }
+
+    /// Reads up to the end of a head.
+    async fn head(client: &mut DuplexStream) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_body_that_reads_as_such_an_answer_stays_as_it_is_though_the_request_had_a_body_of_its_own() {
+        let bad = bare("HTTP/1.1 400 Bad Request");
+        let length = bad.len();
+        let (mut client, server) = tokio::io::duplex(64 << 10);
+        let (pieces, mut sent) = mpsc::channel::<Result<Bytes, Infallible>>(1);
+        let asked = Asked::new("example.com".into());
+        let connection = TokioIo::new(Dressed::new(server, Some(asked.clone())));
+        let body = Body::from_stream(stream::poll_fn(move |context| sent.poll_recv(context)));
+        let body = RefCell::new(Some(body));
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let body = body.take().expect("one request is asked");
+            let answer = async move {
+                request.into_body().collect().await.unwrap();
+                Ok::<_, Infallible>(Response::builder().header("content-length", length).body(body).unwrap())
+            };
+            Answering::new(answer, Some(asked.ask()))
+        });
+        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(connection, service));
+
+        client
+            .write_all(b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+            .await
+            .unwrap();
+        // it was asked when its body is read
+        assert!(head(&mut client).await.starts_with("HTTP/1.1 100 "));
+        client.write_all(b"{}").await.unwrap();
+        assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
+        // a piece that comes when the head has left is written alone
+        pieces.send(Ok(bad.clone().into())).await.unwrap();
+        drop(pieces);
+        let mut same = vec![0; length];
+        client.read_exact(&mut same).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&same), String::from_utf8_lossy(&bad));
+        // what comes behind it is dressed again
+        client.write_all(b"GARBAGE\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("INVALID_HTTP"), "{answer}");
     }
 }
