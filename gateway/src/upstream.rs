@@ -75,6 +75,12 @@ impl Unsent {
 #[error("the request broke off")]
 pub struct BrokeOff;
 
+/// The answer, or another one on its connection, was no HTTP/2 that is taken, as one with very much in its trailers: asked again,
+/// it would be no better.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer cannot be read: {0}")]
+pub struct Unreadable(#[source] h2::Error);
+
 /// Something that answers gRPC requests: a POST to `/package.Service/Method` with framed messages.
 pub trait Upstream: Send + Sync + 'static {
     /// Begins a call; dropping the answer cancels it.

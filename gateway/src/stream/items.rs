@@ -37,6 +37,8 @@ pub(super) struct Items {
     /// What came with the status, once it did, for a client that takes trailers.
     trailers: Option<HeaderMap>,
     state: State,
+    /// Told when what was written before has had time to leave.
+    broken: Option<BrokenOff>,
 }
 
 /// Where items come from.
@@ -99,7 +101,17 @@ impl Items {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let trailers = trailers.then(HeaderMap::new);
         let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        Self { compiled, shape, framing, source, heartbeat, deadline, trailers, state: State::Fresh }
+        Self {
+            compiled,
+            shape,
+            framing,
+            source,
+            heartbeat,
+            deadline,
+            trailers,
+            state: State::Fresh,
+            broken: None,
+        }
     }
 
     fn item(&mut self, message: &Bytes) -> Result<Bytes, Failure> {
@@ -199,7 +211,16 @@ impl http_body::Body for Items {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let items = self.get_mut();
-        let bytes = ready!(items.poll_bytes(context));
+        if let Some(broken) = items.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        let mut bytes = ready!(items.poll_bytes(context));
+        if let Some(Err(broken)) = bytes.take_if(|bytes| bytes.is_err()) {
+            // a server throws away what it has not written when a body breaks off; it writes when there is nothing more
+            items.broken = Some(broken);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let frame = bytes.map(|bytes| bytes.map(Frame::data));
         if frame.is_some() {
             return Poll::Ready(frame);

@@ -32,7 +32,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tower::BoxError;
 
-use super::{BrokeOff, Unsent, remote::RemoteConfig};
+use super::{BrokeOff, Unreadable, Unsent, remote::RemoteConfig};
 
 /// Bytes of one stream that may be under way or wait for their reader.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
@@ -40,11 +40,12 @@ const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * STREAM_WINDOW_BYTES;
 /// Calls at a time until the server has said how many it takes.
 const CALLS_AT_FIRST: usize = 100;
-/// Bytes of one frame: a large message comes in few pieces.
-const FRAME_BYTES_MAX: u32 = STREAM_WINDOW_BYTES;
+/// Bytes of one frame: a large message comes in few pieces. `h2` takes as many frames of headers as would be enough were
+/// they of this size, and servers send smaller ones.
+const FRAME_BYTES_MAX: u32 = 64 << 10;
 /// Bytes of headers, or of trailers. An error may say in message and details what a whole request said; one that cannot be
 /// read would look like a broken connection.
-const HEADER_BYTES_MAX: u32 = 256 << 10;
+const HEADER_BYTES_MAX: u32 = 16 << 20;
 
 /// Headers that are about a connection of HTTP/1, which HTTP/2 forbids (RFC 9113, 8.2.2).
 const OF_A_CONNECTION: [HeaderName; 5] = [
@@ -191,9 +192,14 @@ impl Call {
             Err(_) if under_way.broke_off() => Err(BrokeOff.into()),
             Err(error) if was_refused(&error) => Err(Unsent::new(error).by_busy().into()),
             Err(error) if came_too_late(&error) => Err(Unsent::new(error).into()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(broken(error)),
         }
     }
+}
+
+/// How an answer breaks off. What came and is not taken says nothing of whether the server is there.
+fn broken(error: h2::Error) -> BoxError {
+    if error.is_library() { Unreadable(error).into() } else { error.into() }
 }
 
 /// The server says that it did nothing with a call, since it takes no more now (RFC 9113, 8.7).
@@ -323,12 +329,12 @@ struct Answer {
 
 impl http_body::Body for Answer {
     type Data = Bytes;
-    type Error = h2::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if !this.data_ended {
             match ready!(this.receiving.poll_data(context)) {
@@ -338,12 +344,12 @@ impl http_body::Body for Answer {
                     let _ = this.receiving.flow_control().release_capacity(data.len());
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(broken(error)))),
                 None => this.data_ended = true,
             }
         }
         let trailers = ready!(this.receiving.poll_trailers(context)).transpose();
-        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)))
+        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers).map_err(broken)))
     }
 
     fn is_end_stream(&self) -> bool {

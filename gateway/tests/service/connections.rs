@@ -174,6 +174,38 @@ async fn a_request_that_breaks_off_is_not_held_against_the_server() {
 }
 
 #[tokio::test]
+async fn an_answer_with_more_in_its_headers_than_is_read_is_not_held_against_the_server() {
+    let (remote, _) = server(100, |_, (request, mut respond)| {
+        let long = HeaderValue::from_bytes(&vec![b'm'; 17 << 20]).unwrap();
+        match request.uri().path() {
+            "/head" => {
+                let head = Response::builder().header("grpc-message", long);
+                respond.send_response(head.body(()).unwrap(), true).unwrap();
+            }
+            "/trailers" => {
+                let mut body = respond.send_response(Response::new(()), false).unwrap();
+                let trailers = HeaderMap::from_iter([("grpc-message".parse().unwrap(), long)]);
+                body.send_trailers(trailers).unwrap();
+            }
+            _ => end(respond),
+        }
+        true
+    })
+    .await;
+    let idempotent = HashSet::from(["/head".to_owned(), "/trailers".to_owned()]);
+    let pool = Pool::new(vec![Arc::new(remote)], idempotent, PoolConfig::default());
+    for _ in 0..4 {
+        let refused = tokio::time::timeout(DEADLINE, pool.call(call("/head"))).await.unwrap().unwrap_err();
+        assert!(refused.to_string().contains("the answer cannot be read"), "{refused:?}");
+        // of trailers that are too long h2 gives none
+        let answer = tokio::time::timeout(DEADLINE, pool.call(call("/trailers"))).await.unwrap().unwrap();
+        let read = answer.into_body().collect().await.unwrap();
+        assert!(read.trailers().is_none_or(HeaderMap::is_empty), "{read:?}");
+    }
+    assert_eq!(answered(&pool, "/quick").await.len(), 5);
+}
+
+#[tokio::test]
 async fn a_server_that_has_enough_to_do_is_not_held_for_dead() {
     let (kept, mut quiet) = tokio::sync::mpsc::unbounded_channel();
     let (remote, _) = server(1, move |_, (request, respond)| {

@@ -33,7 +33,23 @@ pub struct Failure {
 /// An error with this code, OTP's atom in capitals, and words for people.
 pub fn failure(code: Code, reason: &str, message: impl Into<String>) -> Failure {
     let info = rpc::ErrorInfo { reason: reason.into(), domain: DOMAIN.into(), metadata: Default::default() };
-    Failure { code, message: message.into(), details: vec![any("google.rpc.ErrorInfo", &info)] }
+    let message = cut(message.into(), MESSAGE_BYTES_MAX);
+    Failure { code, message, details: vec![any("google.rpc.ErrorInfo", &info)] }
+}
+
+/// Bytes of a message, and of what a detail names: a request may be quoted there, and all of it goes into trailers, of which
+/// clients take some kilobytes.
+const MESSAGE_BYTES_MAX: usize = 2 << 10;
+const NAME_BYTES_MAX: usize = 1 << 10;
+
+/// The start of a text that is too long.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or_default();
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 fn any(name: &str, message: &impl prost::Message) -> Any {
@@ -71,7 +87,7 @@ impl Failure {
     pub fn resource(mut self, kind: &str, name: &str) -> Self {
         let info = rpc::ResourceInfo {
             resource_type: kind.into(),
-            resource_name: name.into(),
+            resource_name: cut(name.into(), NAME_BYTES_MAX),
             ..Default::default()
         };
         self.details.push(any("google.rpc.ResourceInfo", &info));
@@ -89,7 +105,7 @@ impl Failure {
     pub fn preconditions<'a>(mut self, kind: &str, subjects: impl IntoIterator<Item = &'a str>) -> Self {
         let violation = |subject: &str| rpc::precondition_failure::Violation {
             r#type: kind.into(),
-            subject: subject.into(),
+            subject: cut(subject.into(), NAME_BYTES_MAX),
             description: self.message.clone(),
         };
         let violations = subjects.into_iter().map(violation).collect();
@@ -405,5 +421,21 @@ pub fn of_supervisor(error: &SupervisorError) -> Status {
         }
         Error::NoTemplate => precondition("NO_CHILDREN").status(),
         Error::UnknownRequest(_) => refused(Code::Internal, "UNKNOWN_REQUEST", Pid::NONE).status(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_request_quotes_is_cut_to_what_trailers_hold() {
+        let long = "ß".repeat(100_000);
+        let status = failure(Code::NotFound, "NOPROC", format!("no process `{long}`"))
+            .resource("process", &long)
+            .status();
+        assert!(status.message().len() <= MESSAGE_BYTES_MAX + '…'.len_utf8());
+        assert!(status.message().starts_with("no process `ßß") && status.message().ends_with('…'));
+        assert!(status.details().len() < 4 << 10, "{}", status.details().len());
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     code::Code,
     failure::GRPC_STATUS,
     metadata,
-    upstream::{BrokeOff, Unsent},
+    upstream::{BrokeOff, Unreadable, Unsent},
 };
 
 /// Names what a node keeps the answer of a call under.
@@ -44,8 +44,8 @@ enum Outcome {
     Answered(Response<Body>),
     /// How it failed, and what is told if it is not made again.
     Failed(Failed, Result<Response<Body>, BoxError>),
-    /// Its request broke off.
-    BrokeOff(BoxError),
+    /// Nothing is known of the node, and nothing is to be gained by another: the request broke off, or the answer is none.
+    Left(BoxError),
     /// It was given up to be made again, since its node is silent.
     GivenUp,
 }
@@ -101,9 +101,9 @@ impl Shared {
         let (mut attempt, load) = (Attempt::begin(self, node, now), Load::of(node));
         let response = match node.upstream.call(request).await {
             Ok(response) => response,
-            Err(error) if error.is::<BrokeOff>() => {
+            Err(error) if error.is::<BrokeOff>() || is_unreadable(&*error) => {
                 attempt.leave();
-                return Outcome::BrokeOff(error);
+                return Outcome::Left(error);
             }
             Err(error) => {
                 let how = match error.downcast_ref::<Unsent>() {
@@ -130,8 +130,13 @@ impl Shared {
         let read = match replay::read(body, self.config.replay_bytes_max, &self.replays, load).await {
             Ok(read) => read,
             Err(error) => {
-                attempt.failed(Failed::Broken, &error);
-                return Outcome::Failed(Failed::Broken, Err(error.into()));
+                let error: BoxError = error.into();
+                if is_unreadable(&*error) {
+                    attempt.leave();
+                    return Outcome::Left(error);
+                }
+                attempt.failed(Failed::Broken, &*error);
+                return Outcome::Failed(Failed::Broken, Err(error));
             }
         };
         let unavailable = read.trailers().is_some_and(is_unavailable);
@@ -161,7 +166,7 @@ impl Call<'_> {
             let spare = kept.as_ref().map(|body| copy(&request, body));
             let (told, spare) = match self.attempt(&node, request, now).await {
                 Outcome::Answered(response) => return Ok(response),
-                Outcome::BrokeOff(error) => return Err(error),
+                Outcome::Left(error) => return Err(error),
                 Outcome::GivenUp => {
                     self.asked += 1;
                     (Err(Silent.into()), spare)
@@ -257,6 +262,11 @@ fn copy(request: &Request<Body>, body: &Bytes) -> Request<Body> {
 /// The request of an attempt that never left, which is still whole.
 fn given_back(told: &Result<Response<Body>, BoxError>) -> Option<Request<Body>> {
     told.as_ref().err()?.downcast_ref::<Unsent>()?.take_request()
+}
+
+/// Whether an error is about what came, wherever in it that stands.
+fn is_unreadable(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Unreadable>())
 }
 
 fn is_unavailable(status: &HeaderMap) -> bool {
