@@ -187,6 +187,12 @@ async fn an_answer_with_more_in_its_headers_than_is_read_is_not_held_against_the
                 let trailers = HeaderMap::from_iter([("grpc-message".parse().unwrap(), long)]);
                 body.send_trailers(trailers).unwrap();
             }
+            "/long" => {
+                let mut body = respond.send_response(Response::new(()), false).unwrap();
+                let told = HeaderValue::from_bytes(&vec![b'm'; 300_000]).unwrap();
+                let trailers = HeaderMap::from_iter([("grpc-message".parse().unwrap(), told)]);
+                body.send_trailers(trailers).unwrap();
+            }
             _ => end(respond),
         }
         true
@@ -194,6 +200,9 @@ async fn an_answer_with_more_in_its_headers_than_is_read_is_not_held_against_the
     .await;
     let idempotent = HashSet::from(["/head".to_owned(), "/trailers".to_owned()]);
     let pool = Pool::new(vec![Arc::new(remote)], idempotent, PoolConfig::default());
+    let long = tokio::time::timeout(DEADLINE, pool.call(call("/long"))).await.unwrap().unwrap();
+    let long = long.into_body().collect().await.unwrap();
+    assert_eq!(long.trailers().unwrap()["grpc-message"].len(), 300_000);
     for _ in 0..4 {
         let refused = tokio::time::timeout(DEADLINE, pool.call(call("/head"))).await.unwrap().unwrap_err();
         assert!(refused.to_string().contains("the answer cannot be read"), "{refused:?}");

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use arsenal_gateway::{Config, GatewayService, Limits, Metrics};
-use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use crate::{chat, let_others_run, soon, websocket::connection};
+use crate::{chat, is_soon_done, let_others_run, soon, websocket::connection};
 
 const FINAL: u8 = 0x80;
 const CONTINUATION: u8 = 0;
@@ -339,16 +338,7 @@ async fn a_client_that_pings_and_reads_nothing_is_not_read_from_any_more() {
     let pings = frame(FINAL | PING, &[b'x'; 125]).repeat(100);
     let mut sent = 0;
     while sent < 1_000 {
-        let sending = client.0.write_all(&pings);
-        tokio::pin!(sending);
-        let mut done = sending.as_mut().now_or_never().is_some();
-        for _ in 0..20 {
-            if !done {
-                let_others_run().await;
-                done = sending.as_mut().now_or_never().is_some();
-            }
-        }
-        if !done {
+        if !is_soon_done(client.0.write_all(&pings)).await {
             break;
         }
         sent += 1;

@@ -11,10 +11,11 @@ mod protos;
 mod stalled;
 mod websocket;
 
-use std::{sync::LazyLock, time::Duration};
+use std::{pin::pin, sync::LazyLock, time::Duration};
 
 use arsenal_gateway::{Config, Gateway, GatewayService, upstream};
 use chat::Seen;
+use futures_util::FutureExt as _;
 
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -38,4 +39,16 @@ async fn let_others_run() {
     for _ in 0..2000 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Whether a future is done once others have run for a good while; one that is not waits for somebody.
+async fn is_soon_done<F: Future>(future: F) -> bool {
+    let mut future = pin!(future);
+    for _ in 0..20 {
+        if future.as_mut().now_or_never().is_some() {
+            return true;
+        }
+        let_others_run().await;
+    }
+    future.now_or_never().is_some()
 }

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use arsenal_gateway::{Config, GatewayService, Limits};
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, Response, header};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest as _, protocol::CloseFrame},
 };
 
-use crate::{PIPE_BYTES, chat, let_others_run, soon, stalled::held_answer_bytes};
+use crate::{PIPE_BYTES, chat, is_soon_done, let_others_run, soon, stalled::held_answer_bytes};
 
 type Socket = WebSocketStream<DuplexStream>;
 
@@ -272,16 +272,7 @@ async fn a_service_that_does_not_read_holds_the_client_back() {
     let line = json!({ "text": "x".repeat(1000) }).to_string();
     let mut sent = 0;
     while sent < 1000 {
-        let sending = socket.send(Message::text(&line));
-        tokio::pin!(sending);
-        let mut done = sending.as_mut().now_or_never().is_some();
-        for _ in 0..20 {
-            if !done {
-                let_others_run().await;
-                done = sending.as_mut().now_or_never().is_some();
-            }
-        }
-        if !done {
+        if !is_soon_done(socket.send(Message::text(&line))).await {
             break;
         }
         sent += 1;
